@@ -1,0 +1,1 @@
+"""The studies: declarations only, one module each, every one a `STUDY = Study(...)`."""

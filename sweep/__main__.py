@@ -1,0 +1,154 @@
+"""The command line. Heavy imports are inside the command that needs them: --help answers at once."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from sweep.errors import UserError
+
+app = typer.Typer(
+    help="Train variational autoencoders over a search space and map where training is stable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSON = "json"
+
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a path to a module.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+@app.command("list")
+def list_command(as_json: Json = False) -> None:
+    """The studies that can be run, and those in the store."""
+    from sweep import commands
+
+    commands.list_studies(as_json)
+
+
+@app.command()
+def run(
+    study: StudyName,
+    scale: Annotated[
+        str | None, typer.Option(help="smoke, laptop or paper; default: paper with a GPU, laptop without.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many more trials to run.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Start no more trials after this long, as 90s, 30m, 2h.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Default: one a GPU, or one a core.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0,1.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder of images; default: the bundled scenes.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value, as model.latent_dim=64; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the trials.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Record under this name in the store.")] = None,
+    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many failures in a row.")] = 3,
+    dry_run: Annotated[bool, typer.Option(help="Show what would be run, and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a study, or continue it with more trials."""
+    from sweep import commands
+
+    code = commands.run(
+        study,
+        scale=scale,
+        trials=trials,
+        timeout=timeout,
+        workers=workers,
+        device=device,
+        data=data,
+        settings=settings or [],
+        seed=seed,
+        name_in_store=name,
+        max_failures=max_failures,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(study: StudyName, as_json: Json = False) -> None:
+    """Counts by state and outcome, and the best trial."""
+    from sweep import commands
+
+    commands.status(study, as_json)
+
+
+@app.command()
+def report(study: StudyName, as_json: Json = False) -> None:
+    """Write the study's report as one HTML page and log it to its parent run."""
+    from sweep import commands
+
+    commands.report(study, as_json)
+
+
+@app.command()
+def generate(
+    study: StudyName,
+    trial: Annotated[int | None, typer.Option(min=0, help="Default: the best one.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000)] = 64,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("samples.png"),
+) -> None:
+    """Draw samples from a trial's decoder into one picture."""
+    from sweep import commands
+
+    commands.generate(study, trial, count, seed, out)
+
+
+@app.command()
+def export(
+    study: StudyName,
+    form: Annotated[ExportFormat, typer.Option("--format")] = ExportFormat.CSV,
+    out: Annotated[Path | None, typer.Option(help="Default: stdout (csv, json) or STUDY.parquet.")] = None,
+) -> None:
+    """One row a trial: parameters, objective, outcome, run."""
+    from sweep import commands
+
+    commands.export(study, form, out)
+
+
+@app.command()
+def ui(
+    mlflow_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 5000,
+    dashboard_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
+) -> None:
+    """MLflow UI and Optuna dashboard on this machine, until Ctrl-C."""
+    from sweep import ui as both
+
+    raise typer.Exit(both.serve(mlflow_port, dashboard_port))
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"sweep: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit code 2, never a traceback."""
+    command: Any = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="sweep", standalone_mode=False)
+    except UserError as error:
+        _refuse(" ".join(str(error).split()))
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's own: an unknown option, a value of the wrong kind
+            _refuse(error.format_message().replace("\n", " "))
+        raise
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What the commands do, but for `run`, which has a module of its own."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweep import storage
+from sweep.errors import UserError
+from sweep.home import Home
+from sweep.output import print_json
+from sweep.study import load_study, shipped
+from sweep.summary import summarise
+
+
+def stored_study(name: str) -> tuple[Home, optuna.Study]:
+    """Raises UserError where this home has no such study."""
+    home = Home.find()
+    if not home.has_stores():
+        raise UserError(f"there is no store in {home.root}: `python -m sweep run {name}` makes one")
+    return home, storage.load(storage.open_optuna(home), name)
+
+
+def list_studies(as_json: bool) -> None:
+    available = {name: load_study(name) for name in shipped()}
+    home = Home.find()
+    recorded = []
+    if home.has_stores():
+        store = storage.open_optuna(home)
+        recorded = [summarise(storage.load(store, name)) for name in storage.stored_names(store)]
+    if as_json:
+        print_json(
+            {
+                "available": [
+                    {"name": s.name, "summary": s.summary, "scales": list(s.plans)} for s in available.values()
+                ],
+                "recorded": [summary.as_dict() for summary in recorded],
+            }
+        )
+        return
+    print("Studies that can be run (python -m sweep run NAME):")
+    for study in available.values():
+        print(f"  {study.name:20} {study.summary} Scales: {', '.join(study.plans)}.")
+    print(f"\nStudies in {home.root}:")
+    for summary in recorded:
+        best = "none" if summary.best is None else f"{summary.best.value:.2f} (trial {summary.best.trial})"
+        done = sum(summary.outcomes.values())
+        print(f"  {summary.study:20} {done} trials, scale {summary.scale}, best objective {best}")
+    if not recorded:
+        print("  none yet")
+
+
+def status(name: str, as_json: bool) -> None:
+    from sweep.output import show_status
+
+    _, study = stored_study(name)
+    summary = summarise(study)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        show_status(summary)
+
+
+def report(name: str, as_json: bool) -> None:
+    from sweep.report import write_report
+
+    home, study = stored_study(name)
+    path, figures = write_report(home, study)
+    if as_json:
+        print_json(figures | {"path": str(path)})
+    else:
+        print(f"report: {path}")
+
+
+def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> None:
+    from sweep.samples import draw
+
+    home, study = stored_study(name)
+    if trial is None:
+        best = summarise(study).best
+        if best is None:
+            raise UserError(f"no trial of {name!r} has a finite objective: name one with --trial")
+        trial = best.trial
+    image = draw(home, name, trial, count, seed)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        image.save(out)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {out} ({error}): name another file with --out, as samples.png") from error
+    print(f"{count} samples of trial {trial}: {out}")
+
+
+def export(name: str, form: str, out: Path | None) -> None:
+    from sweep.export import render, rows
+
+    _, study = stored_study(name)
+    if out is None and form == "parquet":
+        out = Path(f"{name}.parquet")
+    content = render(rows(study), form)
+    if out is None:
+        sys.stdout.write(content.decode())
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"cannot write {out} ({error.strerror}): name another file with --out") from error
+    print(f"{out}", file=sys.stderr)
+
+
+def run(name: str, **options: Any) -> int:
+    from sweep.running import run_command
+
+    return run_command(name, **options)

@@ -1,0 +1,113 @@
+"""The resolved config of a trial, and changing it by dotted path."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, model_validator
+
+from data_io.config import DataConfig
+from sweep.errors import UserError
+from vae.config import TrainConfig
+
+
+class TrialConfig(TrainConfig):
+    """All that a trial's result depends on, but for the pixels: those are known by their content hash."""
+
+    data: DataConfig = DataConfig()
+
+    @model_validator(mode="after")
+    def _tiles_fit_the_model(self) -> "TrialConfig":
+        if self.data.tile_size != self.model.image_size:
+            raise ValueError(
+                f"data.tile_size is {self.data.tile_size} and model.image_size {self.model.image_size}: "
+                "they must be equal"
+            )
+        return self
+
+
+def paths(model: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, Any]:
+    """Every dotted path of a config and the type at its end, such as `model.latent_dim`."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= paths(field.annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field.annotation
+    return found
+
+
+def check_path(path: str) -> None:
+    """Raises UserError, naming the nearest field, where `path` is not one."""
+    known = paths()
+    if path in known:
+        return
+    close = difflib.get_close_matches(path, known, n=1, cutoff=0)
+    raise UserError(f"there is no setting {path!r}; the nearest is {close[0]!r}")
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """`["model.latent_dim=64", ...]` -> {path: value}; values are read as JSON where they are JSON.
+
+    Raises:
+        UserError: no `=`, or a path that does not exist.
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting!r} has no '=': write --set path=value, as in model.latent_dim=64")
+        check_path(path)
+        try:
+            parsed[path] = json.loads(text)
+        except json.JSONDecodeError:
+            parsed[path] = text
+    return parsed
+
+
+def with_settings(config: TrialConfig, settings: Mapping[str, Any]) -> TrialConfig:
+    """A validated copy with the fields at the dotted paths replaced.
+
+    A tile size alone takes the model's image size with it, and the other way round.
+
+    Raises:
+        UserError: a value does not fit its field, or fields do not fit each other.
+    """
+    settings = dict(settings)
+    tile, image = "data.tile_size", "model.image_size"
+    if (tile in settings) != (image in settings):
+        settings[tile] = settings[image] = settings.get(tile, settings.get(image))
+    tree = config.model_dump()
+    for path, value in settings.items():
+        check_path(path)
+        *parents, leaf = path.split(".")
+        node = tree
+        for parent in parents:
+            node = node[parent]
+        node[leaf] = value
+    try:
+        return TrialConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(explain(error)) from error
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem of a validation, as one sentence with its dotted path."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if path and first["type"] != "value_error":
+        return f"{path}={first['input']!r} is not possible: {message[0].lower()}{message[1:]}"
+    return f"{path}: {message}" if path else message
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dict -> {dotted path: leaf}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

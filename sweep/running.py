@@ -1,0 +1,118 @@
+"""The `run` command: from words on the command line to a finished study on the terminal."""
+
+import re
+import sys
+
+from rich.console import Console
+
+from sweep.engine import EXIT_INTERRUPTED, Finished, Options, run_study, visible_gpus
+from sweep.errors import UserError
+from sweep.home import Home
+from sweep.output import print_json, show_best, show_depths
+from sweep.progress import Display
+from sweep.study import IntAxis, Plan, load_study
+from sweep.summary import Summary, by_depth, summarise
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def run_command(
+    name: str,
+    *,
+    scale: str | None,
+    trials: int | None,
+    timeout: str | None,
+    workers: int | None,
+    device: str | None,
+    data: str | None,
+    settings: list[str],
+    seed: int,
+    name_in_store: str | None,
+    max_failures: int,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Returns the exit code.
+
+    Raises:
+        UserError: nothing was run.
+    """
+    from sweep.config import parse_settings
+
+    study = load_study(name)
+    scale = scale or ("paper" if visible_gpus(device) else "laptop")
+    chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
+    plan = study.plan(scale).with_settings(chosen)
+    check_arms(plan)
+    options = Options(
+        scale=scale,
+        trials=trials or plan.trials,
+        workers=workers,
+        device=device,
+        seed=seed,
+        name=name_in_store,
+        timeout_s=parse_duration(timeout),
+        max_failures=max_failures,
+    )
+    if dry_run:
+        _show_plan(plan, options, as_json)
+        return 0
+    home = Home.find()
+    display = Display(Console(stderr=as_json), quiet=as_json)
+    finished = run_study(study, plan, options, home, display)
+    summary = summarise(finished.registered.study)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        _show_end(finished, summary)
+    return finished.exit_code
+
+
+def check_arms(plan: Plan) -> None:
+    """Raises UserError, before anything runs, where the depths of an arm do not fit the tiles."""
+    for arm in plan.arms:
+        deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
+        plan.with_settings(deepest | dict(arm.fixed))
+
+
+def parse_duration(text: str | None) -> float | None:
+    """`90s`, `30m`, `2h` or plain seconds -> seconds."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not match or float(match[1]) == 0:
+        raise UserError(f"--timeout {text!r} is not a duration: write 90s, 30m or 2h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
+    if as_json:
+        print_json({"scale": options.scale, "trials": options.trials} | plan.model_dump(mode="json"))
+        return
+    print(f"scale {options.scale}, {options.trials} trials, nothing is run")
+    for axis in plan.axes:
+        span = getattr(axis, "choices", None) or (axis.low, axis.high)  # type: ignore[union-attr]
+        print(f"  searched: {axis.path} in {span}{' (log)' if getattr(axis, 'log', False) else ''}")
+    print("  arms: " + ", ".join(arm.name for arm in plan.arms))
+    print("  base: " + plan.base.model_dump_json())
+
+
+def _show_end(finished: Finished, summary: Summary) -> None:
+    study = finished.registered.study
+    groups = by_depth(study.get_trials(deepcopy=False))
+    if groups:
+        show_depths(groups)
+    unstable = {o: n for o, n in summary.outcomes.items() if o in ("nonfinite", "diverged")}
+    if unstable:
+        shown = ", ".join(f"{n} {outcome}" for outcome, n in unstable.items())
+        print(f"{sum(unstable.values())} trials diverged ({shown}): a result, recorded with objective inf")
+    show_best(summary)
+    if finished.stopped:
+        print(f"ended early: {finished.stopped}; the same command continues the study")
+    if finished.failures:
+        print(f"{finished.failures} trials failed: see the lines above", file=sys.stderr)
+    if finished.exit_code != EXIT_INTERRUPTED:
+        print("\nnext:")
+        print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
+        print(f"  python -m sweep report {summary.study:20}write the report")
+        print(f"  python -m sweep generate {summary.study:18}draw samples from the best model")

@@ -1,0 +1,83 @@
+"""Asking Optuna for the next settings of a plan, each arm with a sampler of its own."""
+
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.study import Axis, FloatAxis, IntAxis, Plan
+
+# An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
+STARTUP_TRIALS = 4
+
+
+def distribution(axis: Axis) -> BaseDistribution:
+    if isinstance(axis, FloatAxis):
+        return FloatDistribution(axis.low, axis.high, log=axis.log)
+    if isinstance(axis, IntAxis):
+        return IntDistribution(axis.low, axis.high)
+    return CategoricalDistribution(axis.choices)
+
+
+def search_space(plan: Plan) -> dict[str, BaseDistribution]:
+    return {axis.path: distribution(axis) for axis in plan.axes}
+
+
+class ArmSampler(BaseSampler):
+    """Proposes an arm's fixed values and, for the rest, what TPE makes of that arm's trials alone.
+
+    All arms live in one Optuna study, so that the dashboard compares them; the sampler of an arm sees a
+    copy of the trials that share the arm's fixed values. The seed and the trial's number decide its
+    random draws.
+    """
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self.plan, self.seed = plan, seed
+        self._space = search_space(plan)
+        self._independent = RandomSampler(seed)
+
+    def infer_relative_search_space(self, study: Any, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        fixed = dict(self.plan.arm_of(trial.number).fixed)
+        free = {path: dist for path, dist in search_space.items() if path not in fixed}
+        sampler = TPESampler(
+            seed=(self.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
+        )
+        arm = optuna.create_study(direction=study.direction, sampler=sampler)
+        for other in study.get_trials(deepcopy=False):
+            copy = self._copy(other, trial, fixed, free)
+            if copy is not None:
+                arm.add_trial(copy)
+        return fixed | arm.ask(free).params
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
+
+    @staticmethod
+    def _copy(
+        other: FrozenTrial, asked: FrozenTrial, fixed: dict[str, Any], free: dict[str, BaseDistribution]
+    ) -> FrozenTrial | None:
+        """`other` over the free parameters, where it is of the arm and has something to tell."""
+        if other.number == asked.number or other.state not in (TrialState.COMPLETE, TrialState.RUNNING):
+            return None
+        if any(other.params.get(path) != value for path, value in fixed.items()):
+            return None
+        params = {path: other.params[path] for path in free if path in other.params}
+        if len(params) < len(free):  # still being asked by another worker
+            return None
+        return optuna.trial.create_trial(
+            state=other.state, value=other.value, params=params, distributions=free
+        )

@@ -1,0 +1,53 @@
+"""Atomic files of tensors and plain values, loaded without running code from them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` to `path`: whole or not at all, also when the machine stops in the middle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read what `save` wrote, on the CPU.
+
+    Raises:
+        ValueError: the file is not a checkpoint, or its `config` differs from the one given; the message
+            names the fields.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises half a dozen kinds for a file that is none of its own
+        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is not a checkpoint of this program")
+    if config is not None and state.get("config") != config:
+        fields = ", ".join(_differing(state.get("config") or {}, config))
+        raise ValueError(f"the checkpoint {path} belongs to another config; they differ in {fields}")
+    return state
+
+
+def _differing(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            names += _differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            names.append(f"{prefix}{key} ({a} -> {b})")
+    return names

@@ -1,0 +1,45 @@
+"""Clipping policies, one module each, found by its name (`optim.clip`).
+
+To add one, write `vae/clipping/<name>.py` with a class `Policy` that subclasses `ClippingPolicy`.
+What it must keep: it changes gradients only, in place; it is handed the norm before clipping and does
+not compute it again; it says whether it acted; all that it learns is in `state_dict()`.
+"""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vae.config import OptimConfig
+
+NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+
+
+class ClippingPolicy(ABC):
+    """Stateless unless it says otherwise."""
+
+    def __init__(self, config: "OptimConfig", clip_norm: float | None) -> None:
+        """`clip_norm`: the absolute bound, after `clip_norm_relative` was resolved by the probe."""
+
+    @abstractmethod
+    def clip(self, parameters: "Sequence[Tensor]", grad_norm: "Tensor") -> "Tensor":
+        """Clip the gradients in place; `grad_norm` is their global L2 norm before.
+
+        Returns a boolean scalar tensor: whether the policy acted.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state:
+            raise ValueError(f"{type(self).__module__} keeps no state, but the checkpoint holds {set(state)}")
+
+
+def build(config: "OptimConfig", clip_norm: float | None) -> ClippingPolicy:
+    module = importlib.import_module(f"{__name__}.{config.clip}")
+    return cast(ClippingPolicy, module.Policy(config, clip_norm))

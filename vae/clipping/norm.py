@@ -1,0 +1,20 @@
+"""Global-norm clipping (Pascanu et al. 2013): g * min(1, clip_norm / |g|)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_
+
+from vae.clipping import ClippingPolicy
+from vae.config import OptimConfig
+
+
+class Policy(ClippingPolicy):
+    def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
+        if clip_norm is None:
+            raise ValueError("the clipping policy 'norm' needs a clip_norm")
+        self.clip_norm = clip_norm
+
+    def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
+        clip_grads_with_norm_(parameters, self.clip_norm, grad_norm)
+        return grad_norm > self.clip_norm

@@ -1,0 +1,107 @@
+"""What a training run is made of: frozen, validated, JSON both ways.
+
+Nothing here imports torch, so that a command line can check a user's settings at once.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from vae import clipping, schedules
+from vae.registry import one_of
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Config(BaseModel):
+    """Frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ModelConfig(Config):
+    """The network. `encoder_depth` and `decoder_depth` count convolution layers (see `vae.layout`)."""
+
+    image_size: Annotated[int, Field(ge=8)] = 64
+    encoder_depth: PositiveInt = 4
+    decoder_depth: PositiveInt = 4
+    max_downsamples: PositiveInt = 4
+    base_channels: PositiveInt = 16
+    max_channels: PositiveInt = 128
+    latent_dim: PositiveInt = 64
+    norm: Literal["batch", "group", "none"] = "batch"
+    extra_block: Literal["conv", "residual"] = "conv"
+    output_range: Literal["tanh_unit", "imagenet_linear", "paper"] = "tanh_unit"
+
+    @model_validator(mode="after")
+    def _grid_is_whole(self) -> "ModelConfig":
+        from vae.layout import grid_sizes
+
+        grid_sizes(self)
+        return self
+
+
+class ObjectiveConfig(Config):
+    """loss = recon_loss + kl_weight(step) * kl, summed over an image, averaged over the batch."""
+
+    kl_weight: NonNegative = 1.0
+    kl_schedule: Annotated[str, AfterValidator(one_of(schedules.KL))] = "linear"
+    kl_warmup_fraction: Annotated[float, Field(ge=0, le=0.9)] = 0.3
+    kl_cycles: PositiveInt = 4
+
+
+class OptimConfig(Config):
+    """The optimizer, its learning-rate schedule and the clipping policy.
+
+    `clip_norm` is absolute; `clip_norm_relative` is in units of the median gradient norm of a short
+    probe (`vae.probe`). The policy `norm` needs exactly one of the two; the others ignore both.
+    """
+
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: Positive = 1e-3
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    lr_schedule: Annotated[str, AfterValidator(one_of(schedules.LR))] = "wsd"
+    lr_warmup_fraction: Fraction = 0.0
+    lr_decay_fraction: Fraction = 0.3
+    lr_step_fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
+    lr_gamma: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    lr_patience: PositiveInt = 3
+    clip: Annotated[str, AfterValidator(one_of(clipping.NAMES))] = "none"
+    clip_norm: Positive | None = None
+    clip_norm_relative: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_clip_norm(self) -> "OptimConfig":
+        if self.clip == "norm" and (self.clip_norm is None) == (self.clip_norm_relative is None):
+            raise ValueError("optim.clip=norm needs exactly one of optim.clip_norm, optim.clip_norm_relative")
+        return self
+
+
+class TrainConfig(Config):
+    """One training run. The same config and data give the same weights, on the same kind of machine.
+
+    `threads`, `precision`, `memory_format` and `device` are part of it because results are bit-equal
+    only with the same. `auto` is resolved by `vae.hardware.resolve` before a run is recorded.
+    """
+
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optim: OptimConfig = OptimConfig()
+    epochs: PositiveInt = 24
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    seed: int = 0
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 10
+    """Epochs without a better validation objective before a run ends; 0 never ends it early."""
+    picture_every: PositiveInt = 6
+    """Epochs between two image grids; one is always made before the first step and after the last."""
+    checkpoint_seconds: NonNegative = 30.0
+    threads: PositiveInt | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"

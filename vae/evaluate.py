@@ -1,0 +1,64 @@
+"""The validation objective and what the latent code looks like."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae.model import VAE
+from vae.objective import kl_per_dim
+from vae.pixels import normalise, to_unit
+
+ACTIVE_VARIANCE = 0.01
+BATCH = 128
+
+
+class Evaluation(NamedTuple):
+    """Over a set of tiles, in float32 whatever the training precision, batch norm in evaluation mode.
+
+    recon_loss and kl are summed over an image and averaged over images; psnr is the mean over images of
+    10 log10(1 / mse) in [0, 1] pixel space, in dB; active_units counts latent dimensions with
+    Var_x E[z_j | x] >= 0.01 (Burda et al. 2016, section 5.2).
+    """
+
+    recon_loss: float
+    kl: float
+    psnr: float
+    active_units: int
+
+    def objective(self, kl_weight: float) -> float:
+        return self.recon_loss + kl_weight * self.kl
+
+    def is_finite(self) -> bool:
+        return math.isfinite(self.recon_loss) and math.isfinite(self.kl)
+
+
+def fixed_noise(count: int, latent_dim: int, device: torch.device) -> Tensor:
+    """(count, latent_dim) standard normal, the same in every run: evaluations differ by the model only."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, latent_dim, generator=generator).to(device)
+
+
+@torch.no_grad()
+def evaluate(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
+    """tiles (N, 3, H, W) uint8 and noise (N, latent_dim), on the model's device."""
+    training = model.training
+    model.eval()
+    recon_sum = kl_sum = psnr_sum = torch.zeros((), device=tiles.device)
+    mus = []
+    output_range = model.config.output_range
+    for batch, eps in zip(tiles.split(BATCH), noise.split(BATCH), strict=True):
+        x = normalise(batch, output_range)
+        output = model(x, eps)
+        recon_sum = recon_sum + (output.recon - x).square().sum()
+        kl_sum = kl_sum + kl_per_dim(output.mu, output.logvar).sum() * len(batch)
+        mse = (to_unit(output.recon, output_range) - batch / 255).square().mean((1, 2, 3))
+        psnr_sum = psnr_sum - 10 * mse.clamp_min(1e-10).log10().sum()
+        mus.append(output.mu)
+    model.train(training)
+    variance = torch.cat(mus).var(0, correction=0)
+    recon, kl, psnr, active = torch.stack(
+        [recon_sum / len(tiles), kl_sum / len(tiles), psnr_sum / len(tiles), (variance >= ACTIVE_VARIANCE).sum()]
+    ).tolist()
+    return Evaluation(recon, kl, psnr, int(active))

@@ -1,0 +1,213 @@
+"""Train a VAE: the loop over epochs, validation, early stopping, pictures and checkpoints."""
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vae import checkpoint
+from vae.config import TrainConfig
+from vae.evaluate import Evaluation, evaluate, fixed_noise
+from vae.hardware import resolve
+from vae.hooks import Hooks, RunInfo, RunResult
+from vae.layout import head_fan_in
+from vae.pictures import take_pictures
+from vae.pixels import unreachable_pixel_fraction
+from vae.probe import probe_grad_norm
+from vae.schedules import kl_warmup_end, kl_weight
+from vae.stability import Outcome
+from vae.train import BatchSource, TrainState
+
+PICTURED_TILES = 8
+
+
+def fit(
+    config: TrainConfig,
+    train: BatchSource,
+    validation: Tensor,
+    hooks: Hooks | None = None,
+    checkpoint_path: Path | None = None,
+) -> RunResult:
+    """Train as `config` says; the same config, data and machine give the same weights.
+
+    Args:
+        train: seeded batches of (B, 3, H, W) uint8 tiles, H = W = config.model.image_size.
+        validation: (N, 3, H, W) uint8; selection and early stopping use its objective at the final KL
+            weight and do not count epochs that end before the KL warm-up does.
+        checkpoint_path: resumed from where the file exists, written after an epoch when
+            `checkpoint_seconds` have passed since the last, removed by nobody.
+
+    A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
+    another size or a checkpoint of another config.
+    """
+    config = resolve(config)
+    size = config.model.image_size
+    for tiles in (train.images, validation):
+        if tiles.shape[1:] != (3, size, size):
+            raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    run = _Run(config, train, validation, hooks or Hooks(), checkpoint_path)
+    return run.go()
+
+
+class _Run:
+    """The loop, split into readable parts; what must survive a crash is in `TrainState`."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        train: BatchSource,
+        validation: Tensor,
+        hooks: Hooks,
+        checkpoint_path: Path | None,
+    ) -> None:
+        self.config, self.hooks, self.checkpoint_path = config, hooks, checkpoint_path
+        resumed = (
+            checkpoint.load(checkpoint_path, config.model_dump(mode="json"))
+            if checkpoint_path and checkpoint_path.exists()
+            else None
+        )
+        self.probed: float | None = resumed["probed"] if resumed else None
+        clip_norm = config.optim.clip_norm
+        if config.optim.clip == "norm" and config.optim.clip_norm_relative is not None:
+            if self.probed is None:
+                self.probed = probe_grad_norm(config, train)
+            clip_norm = config.optim.clip_norm_relative * self.probed
+        self.clip_norm = clip_norm
+        self.state = TrainState(config, train, clip_norm)
+        if resumed:
+            self.state.load_state_dict(resumed["state"])
+        self.validation = validation.to(self.state.device)
+        self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
+        self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
+        self.last_saved = time.monotonic()
+
+    def go(self) -> RunResult:
+        started = time.monotonic()
+        self.hooks.on_start(
+            RunInfo(
+                config=self.config,
+                parameter_count=self.state.model.parameter_count(),
+                head_fan_in=head_fan_in(self.config.model),
+                clip_norm=self.clip_norm,
+                probe_grad_norm=self.probed,
+                unreachable_pixel_fraction=unreachable_pixel_fraction(
+                    self.validation.cpu(), self.config.model.output_range
+                ),
+                steps_per_epoch=len(self.state.source),
+            )
+        )
+        if self.state.step == 0:
+            self._picture()
+        stopped_early = False
+        while self.state.epoch < self.config.epochs and not stopped_early:
+            finite = self._epoch()
+            if not finite:
+                break
+            stopped_early = self._should_stop()
+        return self._finish(time.monotonic() - started, stopped_early)
+
+    def _epoch(self) -> bool:
+        """Train and validate for one epoch; False where the run is not finite any more."""
+        state, objective = self.state, self.config.objective
+        records: list[dict[str, float]] = []
+        images = 0
+        began = time.monotonic()
+        for batch in state.source.epoch():
+            weight = kl_weight(state.step, state.total_steps, objective)
+            records.append(state.advance(batch, weight))
+            images += len(batch)
+            self.hooks.on_step(records[-1])
+            if state.monitor.nonfinite_step is not None:
+                return False
+        trained = time.monotonic()
+        evaluation = evaluate(state.model, self.validation, self.noise)
+        value = evaluation.objective(objective.kl_weight)
+        if not evaluation.is_finite():
+            state.monitor.nonfinite_step = state.step - 1
+        elif state.step >= self.warmup_end or state.step == state.total_steps:
+            state.keep_best(value)
+            state.learning_rate.observe(value)
+        self.hooks.on_epoch(
+            _epoch_record(records, evaluation, value)
+            | {f"stability/{k}": v for k, v in state.monitor.summary().items()}
+            | {
+                "epoch": state.epoch,
+                "step": state.step - 1,
+                "time/train_images_per_second": images / max(trained - began, 1e-9),
+            }
+        )
+        state.epoch += 1
+        if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
+            self._picture()
+        self._save_checkpoint()
+        return evaluation.is_finite()
+
+    def _should_stop(self) -> bool:
+        patience = self.config.early_stopping_patience
+        return bool(patience) and self.state.epochs_waited >= patience
+
+    def _picture(self) -> None:
+        tiles = self.validation[:PICTURED_TILES]
+        noise = self.noise[:PICTURED_TILES]
+        self.hooks.on_pictures(self.state.step, take_pictures(self.state.model, tiles, noise))
+
+    def _save_checkpoint(self) -> None:
+        if not self.checkpoint_path or time.monotonic() - self.last_saved < self.config.checkpoint_seconds:
+            return
+        config = self.config.model_dump(mode="json")
+        state = {"config": config, "probed": self.probed, "state": self.state.state_dict()}
+        checkpoint.save(self.checkpoint_path, state)
+        self.last_saved = time.monotonic()
+
+    def _finish(self, seconds: float, stopped_early: bool) -> RunResult:
+        state, monitor = self.state, self.state.monitor
+        weights = state.best_weights or state.weights()
+        state.model.load_state_dict(weights)
+        evaluation = evaluate(state.model, self.validation, self.noise)
+        outcome, step, reason = monitor.outcome(
+            active_units=evaluation.active_units, stopped_early=stopped_early
+        )
+        objective = math.inf if outcome.objective_is_infinite else state.best_objective
+        self._picture()
+        return RunResult(
+            outcome=outcome,
+            reason=reason,
+            objective=objective,
+            best_epoch=None if outcome is Outcome.NONFINITE else state.best_epoch,
+            outcome_step=step,
+            last_finite_loss=monitor.last_finite_loss,
+            steps=state.step,
+            epochs=state.epoch,
+            seconds=seconds,
+            summary={f"stability/{k}": v for k, v in monitor.summary().items()}
+            | {
+                "val/best_recon_loss": evaluation.recon_loss,
+                "val/best_kl": evaluation.kl,
+                "val/best_psnr": evaluation.psnr,
+                "latent/active_units": evaluation.active_units,
+            },
+            weights=weights,
+        )
+
+
+def _epoch_record(
+    records: list[dict[str, float]], evaluation: Evaluation, objective: float
+) -> dict[str, float]:
+    """Means over the epoch's steps beside the validation at its end."""
+
+    def mean(name: str) -> float:
+        return sum(record[name] for record in records) / max(len(records), 1)
+
+    return {
+        "train/loss": mean("loss"),
+        "train/recon_loss": mean("recon_loss"),
+        "train/kl": mean("kl"),
+        "val/objective": objective,
+        "val/recon_loss": evaluation.recon_loss,
+        "val/kl": evaluation.kl,
+        "val/psnr": evaluation.psnr,
+        "latent/active_units": float(evaluation.active_units),
+    }

@@ -1,0 +1,127 @@
+"""The VAE: strided convolutions down, two linear heads, transposed convolutions up."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae.config import ModelConfig
+from vae.layout import extra_layers, grid_sizes, head_fan_in, stage_channels
+
+
+class Forward(NamedTuple):
+    """recon (B, 3, H, W) in the network's range; mu, logvar (B, latent_dim). All float32."""
+
+    recon: Tensor
+    mu: Tensor
+    logvar: Tensor
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
+    return nn.Identity()
+
+
+def _layer(conv: nn.Module, config: ModelConfig, channels: int) -> nn.Sequential:
+    return nn.Sequential(conv, _norm(config.norm, channels), nn.LeakyReLU(0.2))
+
+
+class ExtraBlock(nn.Module):
+    """One 3x3 convolution at constant resolution, with a skip connection where `residual`.
+
+    A residual block holds one convolution, so that it counts as one layer of depth.
+    """
+
+    def __init__(self, config: ModelConfig, channels: int) -> None:
+        super().__init__()
+        conv = nn.Conv2d(channels, channels, 3, padding=1, bias=config.norm == "none")
+        self.layer = _layer(conv, config, channels)
+        self.residual = config.extra_block == "residual"
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x)
+        return x + y if self.residual else y
+
+
+class Encoder(nn.Module):
+    """(B, 3, H, W) -> mu, logvar, each (B, latent_dim)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        widths = stage_channels(config)
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width, extra in zip(widths, extra_layers(config.encoder_depth, len(widths)), strict=True):
+            # The norm that follows has a bias of its own.
+            down = nn.Conv2d(inputs, width, 4, stride=2, padding=1, bias=config.norm == "none")
+            layers += [_layer(down, config, width), *(ExtraBlock(config, width) for _ in range(extra))]
+            inputs = width
+        self.layers = nn.Sequential(*layers)
+        self.fc_mu = nn.Linear(head_fan_in(config), config.latent_dim)
+        self.fc_logvar = nn.Linear(head_fan_in(config), config.latent_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.layers(x).flatten(1)
+        return self.fc_mu(h), self.fc_logvar(h)
+
+
+class Decoder(nn.Module):
+    """(B, latent_dim) -> (B, 3, H, W); its last layer, the one to RGB, counts towards its depth."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        widths, grid = stage_channels(config), grid_sizes(config)[-1]
+        self.fc = nn.Linear(config.latent_dim, head_fan_in(config))
+        self.unflatten = nn.Unflatten(1, (widths[-1], grid, grid))
+        layers: list[nn.Module] = []
+        extra = extra_layers(config.decoder_depth, len(widths))
+        for stage in reversed(range(len(widths))):
+            width = widths[stage]
+            layers += [ExtraBlock(config, width) for _ in range(extra[stage])]
+            if stage == 0:
+                layers.append(nn.ConvTranspose2d(width, 3, 4, stride=2, padding=1))
+            else:
+                bias = config.norm == "none"
+                up = nn.ConvTranspose2d(width, widths[stage - 1], 4, stride=2, padding=1, bias=bias)
+                layers.append(_layer(up, config, widths[stage - 1]))
+        if config.output_range != "imagenet_linear":
+            layers.append(nn.Tanh())
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.layers(self.unflatten(self.fc(z)))
+        return x
+
+
+class VAE(nn.Module):
+    """q(z|x) = N(mu, exp(logvar)); a latent is z = mu + exp(logvar / 2) * noise (Kingma and Welling 2014)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Forward:
+        """x (B, 3, H, W) in the network's range, noise (B, latent_dim) standard normal.
+
+        The latent is sampled in float32 also under autocast: exp(logvar / 2) is where runs blow up, and
+        a lower precision there would move the border that is to be measured.
+        """
+        mu, logvar = self.encoder(x)
+        mu, logvar = mu.float(), logvar.float()
+        z = mu + torch.exp(0.5 * logvar) * noise
+        return Forward(self.decoder(z).float(), mu, logvar)
+
+    def parameter_count(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+
+def build_model(config: ModelConfig, seed: int) -> VAE:
+    """PyTorch's default initialisation, from `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VAE(config)

@@ -1,0 +1,52 @@
+"""Between uint8 tiles and what the network sees, and back, for each `output_range`.
+
+tanh_unit        data in [-1, 1], the decoder ends in tanh (default: every pixel can be reached)
+imagenet_linear  ImageNet mean and standard deviation, no tanh
+paper            ImageNet mean and standard deviation, tanh: the study's setting, whose decoder cannot
+                 reach pixels outside [mean - std, mean + std] of a channel
+"""
+
+import torch
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _scale(output_range: str, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Offset and scale, (1, 3, 1, 1), of x = (unit - offset) / scale."""
+    unit = output_range == "tanh_unit"
+    mean = (0.5, 0.5, 0.5) if unit else IMAGENET_MEAN
+    std = (0.5, 0.5, 0.5) if unit else IMAGENET_STD
+    shape = (1, 3, 1, 1)
+    return (
+        torch.tensor(mean, dtype=torch.float32, device=like.device).view(shape),
+        torch.tensor(std, dtype=torch.float32, device=like.device).view(shape),
+    )
+
+
+def normalise(tiles: Tensor, output_range: str) -> Tensor:
+    """(B, 3, H, W) uint8 -> float32 in the network's range."""
+    offset, scale = _scale(output_range, tiles)
+    return (tiles.to(torch.float32) / 255 - offset) / scale
+
+
+def to_unit(x: Tensor, output_range: str) -> Tensor:
+    """(B, 3, H, W) in the network's range -> float32 in [0, 1], clamped."""
+    offset, scale = _scale(output_range, x)
+    return (x.to(torch.float32) * scale + offset).clamp(0, 1)
+
+
+def to_uint8(x: Tensor, output_range: str) -> Tensor:
+    """(B, 3, H, W) in the network's range -> uint8; what is not finite becomes black."""
+    return to_unit(x, output_range).nan_to_num(0).mul(255).round().to(torch.uint8)
+
+
+def unreachable_pixel_fraction(tiles: Tensor, output_range: str) -> float:
+    """Share of the channel values of (N, 3, H, W) uint8 tiles that the decoder cannot produce."""
+    if output_range != "paper":
+        return 0.0
+    # 256 grey levels a channel decide it, so count levels rather than normalise every pixel.
+    outside = normalise(torch.arange(256).view(-1, 1, 1, 1).expand(-1, 3, 1, 1), output_range).abs() > 1
+    counts = torch.stack([torch.bincount(tiles[:, c].reshape(-1).long(), minlength=256) for c in range(3)], 1)
+    return float((counts * outside.view(256, 3)).sum() / counts.sum())
