@@ -145,7 +145,10 @@ def main(arguments: list[str] | None = None) -> None:
         _refuse(" ".join(str(error).split()))
     except Exception as error:
         if hasattr(error, "format_message"):  # click's own: an unknown option, a value of the wrong kind
-            _refuse(error.format_message().replace("\n", " "))
+            message = error.format_message().replace("\n", " ")
+            if message:
+                _refuse(message)
+            raise SystemExit(2) from None  # without a command, click has shown the help
         raise
     raise SystemExit(code if isinstance(code, int) else 0)
 

@@ -33,7 +33,8 @@ def list_studies(as_json: bool) -> None:
         print_json(
             {
                 "available": [
-                    {"name": s.name, "summary": s.summary, "scales": list(s.plans)} for s in available.values()
+                    {"name": s.name, "summary": s.summary, "scales": list(s.plans)}
+                    for s in available.values()
                 ],
                 "recorded": [summary.as_dict() for summary in recorded],
             }
@@ -87,7 +88,9 @@ def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> 
         out.parent.mkdir(parents=True, exist_ok=True)
         image.save(out)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {out} ({error}): name another file with --out, as samples.png") from error
+        raise UserError(
+            f"cannot write {out} ({error}): name another file with --out, as samples.png"
+        ) from error
     print(f"{count} samples of trial {trial}: {out}")
 
 

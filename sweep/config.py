@@ -57,7 +57,9 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals:
-            raise UserError(f"--set {setting!r} has no '=': write --set path=value, as in model.latent_dim=64")
+            raise UserError(
+                f"--set {setting!r} has no '=': write --set path=value, as in model.latent_dim=64"
+            )
         check_path(path)
         try:
             parsed[path] = json.loads(text)

@@ -111,9 +111,7 @@ def _prepared(
 class _Pool:
     """The live workers, and how to start one more in the place of one that died."""
 
-    def __init__(
-        self, home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]"
-    ) -> None:
+    def __init__(self, home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]") -> None:
         self.home, self.count, self.gpus, self.events = home, count, gpus, events
         self.live: list[Worker] = []
         for number in range(count):
@@ -130,9 +128,7 @@ class _Pool:
 
 
 @contextlib.contextmanager
-def _workers(
-    home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]"
-) -> Iterator[_Pool]:
+def _workers(home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]") -> Iterator[_Pool]:
     pool = _Pool(home, count, gpus, events)
     try:
         yield pool

@@ -18,7 +18,6 @@ from sweep.study import Plan, Study, space_hash
 from sweep.tracking import Run, Tracker
 from sweep.trial import requeue
 
-
 MAX_RETRIES = 2
 """A trial whose process died this often is not tried again: it may be what kills the process."""
 
@@ -112,7 +111,7 @@ def _files(plan: Plan, tiles: TileSet, provenance: Provenance) -> dict[str, byte
 
 
 def _requeue_orphans(study: optuna.Study) -> int:
-    """How many. Called under the study's lock: no worker of this machine is alive, so RUNNING means orphaned."""
+    """How many. Under the study's lock no worker of this machine is alive: RUNNING means orphaned."""
     orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for orphan in orphans:
         fail_orphan(study, orphan.number, "lost", "its process ended without a word")

@@ -91,8 +91,11 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         return
     print(f"scale {options.scale}, {options.trials} trials, nothing is run")
     for axis in plan.axes:
-        span = getattr(axis, "choices", None) or (axis.low, axis.high)  # type: ignore[union-attr]
-        print(f"  searched: {axis.path} in {span}{' (log)' if getattr(axis, 'log', False) else ''}")
+        if axis.kind == "choice":
+            span = " | ".join(str(choice) for choice in axis.choices)
+        else:
+            span = f"{axis.low:g} .. {axis.high:g}"
+        print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
     print("  arms: " + ", ".join(arm.name for arm in plan.arms))
     print("  base: " + plan.base.model_dump_json())
 

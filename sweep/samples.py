@@ -24,7 +24,9 @@ def load_model(home: Home, study: str, trial: int) -> VAE:
     """
     path = home.trial_folder(study, trial) / "model.pt"
     if not path.exists():
-        raise UserError(f"trial {trial} of {study!r} left no weights in {path.parent}: choose another --trial")
+        raise UserError(
+            f"trial {trial} of {study!r} left no weights in {path.parent}: choose another --trial"
+        )
     try:
         saved = checkpoint.load(path)
     except ValueError as error:
@@ -38,6 +40,6 @@ def draw(home: Home, study: str, trial: int, count: int, seed: int) -> Image.Ima
     """`count` samples from the prior, in a grid as square as it gets; the same seed, the same picture."""
     model = load_model(home, study, trial)
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
-    images = torch.cat([decode_samples(model, part) for part in noise.split(BATCH)])
+    images = torch.cat([decode_samples(model, part) for part in torch.split(noise, BATCH)])
     grid = make_grid(images, nrow=math.ceil(math.sqrt(count)), padding=2, pad_value=255)
     return Image.fromarray(grid.permute(1, 2, 0).numpy())

@@ -12,16 +12,16 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study import Axis, FloatAxis, IntAxis, Plan
+from sweep.study import Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
 STARTUP_TRIALS = 4
 
 
 def distribution(axis: Axis) -> BaseDistribution:
-    if isinstance(axis, FloatAxis):
+    if axis.kind == "float":
         return FloatDistribution(axis.low, axis.high, log=axis.log)
-    if isinstance(axis, IntAxis):
+    if axis.kind == "int":
         return IntDistribution(axis.low, axis.high)
     return CategoricalDistribution(axis.choices)
 

@@ -25,6 +25,7 @@ class _Frozen(BaseModel):
 
 
 class FloatAxis(_Frozen):
+    kind: Literal["float"] = "float"
     path: str
     low: float
     high: float
@@ -35,6 +36,7 @@ class FloatAxis(_Frozen):
 
 
 class IntAxis(_Frozen):
+    kind: Literal["int"] = "int"
     path: str
     low: int
     high: int
@@ -44,6 +46,7 @@ class IntAxis(_Frozen):
 
 
 class ChoiceAxis(_Frozen):
+    kind: Literal["choice"] = "choice"
     path: str
     choices: tuple[str | float | int | bool, ...]
 
@@ -51,7 +54,8 @@ class ChoiceAxis(_Frozen):
         return value in self.choices
 
 
-Axis = FloatAxis | IntAxis | ChoiceAxis
+# Told apart by `kind`: from JSON alone an integer range would pass for a float one.
+Axis = Annotated[FloatAxis | IntAxis | ChoiceAxis, Field(discriminator="kind")]
 
 
 class Arm(_Frozen):
@@ -181,7 +185,8 @@ def _from_file(path: Path) -> Study:
     if not path.is_file():
         raise UserError(f"there is no study module {path}")
     spec = importlib.util.spec_from_file_location(f"_study_{path.stem}", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

@@ -88,7 +88,7 @@ def best_of(trials: Sequence[FrozenTrial]) -> Best | None:
 
 
 def by_depth(trials: Sequence[FrozenTrial]) -> list[Group]:
-    """Finished trials grouped by their pair of depths, shallowest first; empty where depth is not searched."""
+    """Finished trials by their pair of depths, shallowest first; empty where depth is not searched."""
     groups: dict[tuple[int, int], list[FrozenTrial]] = {}
     for trial in trials:
         if trial.state is TrialState.COMPLETE and all(path in trial.params for path in DEPTHS):

@@ -48,7 +48,7 @@ def evaluate(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
     recon_sum = kl_sum = psnr_sum = torch.zeros((), device=tiles.device)
     mus = []
     output_range = model.config.output_range
-    for batch, eps in zip(tiles.split(BATCH), noise.split(BATCH), strict=True):
+    for batch, eps in zip(torch.split(tiles, BATCH), torch.split(noise, BATCH), strict=True):
         x = normalise(batch, output_range)
         output = model(x, eps)
         recon_sum = recon_sum + (output.recon - x).square().sum()
@@ -59,6 +59,11 @@ def evaluate(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
     model.train(training)
     variance = torch.cat(mus).var(0, correction=0)
     recon, kl, psnr, active = torch.stack(
-        [recon_sum / len(tiles), kl_sum / len(tiles), psnr_sum / len(tiles), (variance >= ACTIVE_VARIANCE).sum()]
+        [
+            recon_sum / len(tiles),
+            kl_sum / len(tiles),
+            psnr_sum / len(tiles),
+            (variance >= ACTIVE_VARIANCE).sum(),
+        ]
     ).tolist()
     return Evaluation(recon, kl, psnr, int(active))

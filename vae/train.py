@@ -43,7 +43,7 @@ class BatchSource(Protocol):
 def forward_loss(
     model: VAE, batch: Tensor, noise: Tensor, kl_weight: float, precision: str
 ) -> tuple[LossTerms, Forward]:
-    """(B, 3, H, W) uint8 -> loss terms and the forward pass. Losses and KL are float32 also under autocast."""
+    """(B, 3, H, W) uint8 -> loss terms and the forward pass; losses are float32 also under autocast."""
     x = normalise(batch, model.config.output_range)
     if _is_channels_last(model):
         x = x.contiguous(memory_format=torch.channels_last)
@@ -78,7 +78,7 @@ def train_step(
     parameters = list(model.parameters())
     optimizer.zero_grad(set_to_none=True)
     terms, output = forward_loss(model, batch, noise, kl_weight, precision)
-    terms.loss.backward()
+    torch.autograd.backward(terms.loss)
     grad_norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
     clipped = policy.clip(parameters, grad_norm)
     update_ratio = torch.full((), torch.nan, device=batch.device)
@@ -112,12 +112,9 @@ class TrainState:
         self.device = torch.device(config.device)
         self.config = config
         self.source = train
-        self.model = build_model(config.model, config.seed).to(
-            self.device,
-            memory_format=torch.channels_last
-            if config.memory_format == "channels_last"
-            else torch.contiguous_format,
-        )
+        channels_last = config.memory_format == "channels_last"
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = build_model(config.model, config.seed).to(self.device).to(memory_format=memory_format)
         self.optimizer = optimizers.build(config.optim, self.model.parameters())
         self.policy = clipping.build(config.optim, clip_norm)
         self.total_steps = config.epochs * len(train)

@@ -24,6 +24,7 @@ class ClippingPolicy(ABC):
 
     def __init__(self, config: "OptimConfig", clip_norm: float | None) -> None:
         """`clip_norm`: the absolute bound, after `clip_norm_relative` was resolved by the probe."""
+        self.config, self.clip_norm = config, clip_norm
 
     @abstractmethod
     def clip(self, parameters: "Sequence[Tensor]", grad_norm: "Tensor") -> "Tensor":

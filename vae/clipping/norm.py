@@ -13,8 +13,9 @@ class Policy(ClippingPolicy):
     def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
         if clip_norm is None:
             raise ValueError("the clipping policy 'norm' needs a clip_norm")
-        self.clip_norm = clip_norm
+        super().__init__(config, clip_norm)
+        self.max_norm = clip_norm
 
     def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
-        clip_grads_with_norm_(parameters, self.clip_norm, grad_norm)
-        return grad_norm > self.clip_norm
+        clip_grads_with_norm_(parameters, self.max_norm, grad_norm)
+        return grad_norm > self.max_norm
