@@ -1,0 +1,26 @@
+"""Turn a source of images into a cached, seeded, leak-free set of tiles, and batches of them.
+
+`import data_io` costs pydantic only; torch, numpy and Pillow load with the first use of `prepare`,
+`TileSet` or `BatchLoader`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from data_io.config import DataConfig
+from data_io.errors import DataError
+
+if TYPE_CHECKING:
+    from data_io.cache import prepare
+    from data_io.loader import BatchLoader
+    from data_io.tileset import TileSet
+
+__all__ = ["BatchLoader", "DataConfig", "DataError", "TileSet", "prepare"]
+
+_HOMES = {"prepare": "data_io.cache", "TileSet": "data_io.tileset", "BatchLoader": "data_io.loader"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'data_io' has no attribute {name!r}")

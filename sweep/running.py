@@ -96,7 +96,8 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         else:
             span = f"{axis.low:g} .. {axis.high:g}"
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
-    print("  arms: " + ", ".join(arm.name for arm in plan.arms))
+    names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
+    print("  arms: " + ", ".join(names))
     print("  base: " + plan.base.model_dump_json())
 
 

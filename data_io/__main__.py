@@ -1,0 +1,152 @@
+"""`python -m data_io`: cut tiles into the cache, and say what a source holds."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+
+from data_io.config import DataConfig
+from data_io.errors import DataError
+
+if TYPE_CHECKING:
+    from data_io.tileset import TileSet
+
+OPTION_OF = {
+    "mode": "--mode",
+    "tile_size": "--tile",
+    "stride": "--stride",
+    "block_tiles": "--block-tiles",
+    "gap": "--gap",
+    "max_nodata_fraction": "--max-nodata",
+    "min_std": "--min-std",
+    "validation_fraction": "--validation",
+    "test_fraction": "--test",
+    "split_seed": "--split-seed",
+}
+"""DataConfig's fields as options; what is not given keeps DataConfig's default."""
+
+Source = Annotated[str, typer.Argument(help='A folder, an image file, or "sample" for the bundled scenes.')]
+Mode = Annotated[str | None, typer.Option("--mode", help="tile cuts; resize shrinks whole images.")]
+Tile = Annotated[int | None, typer.Option("--tile", help="Side of a tile in pixels (64).")]
+Stride = Annotated[
+    int | None, typer.Option("--stride", help="Pixels between tile origins (the tile's side).")
+]
+BlockTiles = Annotated[int | None, typer.Option("--block-tiles", help="Side of a block in tiles (6).")]
+Gap = Annotated[int | None, typer.Option("--gap", help="Pixels left out between blocks (16).")]
+MaxNodata = Annotated[
+    float | None, typer.Option("--max-nodata", help="Largest share of black pixels (0.01).")
+]
+MinStd = Annotated[float | None, typer.Option("--min-std", help="Least standard deviation of grey (6).")]
+Validation = Annotated[float | None, typer.Option("--validation", help="Share for validation (0.15).")]
+Test = Annotated[float | None, typer.Option("--test", help="Share for test (0.15).")]
+SplitSeed = Annotated[int | None, typer.Option("--split-seed", help="Seed of the splits (0).")]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Cache folder ($SWEEP_HOME/cache or ./mlruns/cache).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn images into cached, seeded, leak-free tiles.",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when done, 2 after one sentence on stderr for a mistake of the user's."""
+    usage_error: type[Exception] = typer.BadParameter.__bases__[0]  # click's, or newer typer's own copy of it
+    try:
+        result = typer.main.get_command(app).main(
+            arguments, prog_name="python -m data_io", standalone_mode=False
+        )
+    except DataError as error:
+        message = str(error)
+    except ValidationError as error:
+        message = _sentence(error)
+    except usage_error as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    else:
+        return result if isinstance(result, int) else 0
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+@app.command("prepare", help="Cut a source into tiles and keep them in the cache.")
+@app.command(
+    "info", help="Show scenes, tiles, rejections, splits and hash of a source; cuts it when need be."
+)
+def prepare_or_info(
+    context: typer.Context,
+    source: Source,
+    *,
+    mode: Mode = None,
+    tile_size: Tile = None,
+    stride: Stride = None,
+    block_tiles: BlockTiles = None,
+    gap: Gap = None,
+    max_nodata_fraction: MaxNodata = None,
+    min_std: MinStd = None,
+    validation_fraction: Validation = None,
+    test_fraction: Test = None,
+    split_seed: SplitSeed = None,
+    cache: Cache = None,
+    as_json: Json = False,
+) -> None:
+    """Both commands take the same options and open the same tiles; they differ in what they print."""
+    given = {name: value for name, value in context.params.items() if name in OPTION_OF and value is not None}
+    config = DataConfig(source=source, **given)
+    cache_dir = cache or Path(os.environ.get("SWEEP_HOME") or "mlruns") / "cache"
+
+    from rich.console import Console
+
+    from data_io.cache import prepare
+
+    with Console(stderr=True).status(f"Preparing tiles of {source}"):
+        tiles = prepare(config, cache_dir)
+    if as_json:
+        print(json.dumps(tiles.summary() | {"cache": str(cache_dir)}))
+    elif context.info_name == "info":
+        _show(tiles)
+    else:
+        counts = f"{len(tiles.train)} train, {len(tiles.validation)} validation, {len(tiles.test)} test"
+        print(f"{counts} tiles of {config.tile_size} px in {cache_dir}, hash {tiles.content_hash[:16]}")
+
+
+def _show(tiles: "TileSet") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    counted = ("cut", "nodata", "featureless", "train", "validation", "test")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("scene", overflow="fold")
+    table.add_column("pixels", no_wrap=True)
+    for name in counted:
+        table.add_column(name, justify="right", no_wrap=True)
+    for scene in tiles.scenes:
+        numbers = [str(getattr(scene, name)) for name in counted]
+        table.add_row(scene.name, f"{scene.width}x{scene.height}", *numbers)
+    table.add_row("all", "", *[str(sum(getattr(scene, name) for scene in tiles.scenes)) for name in counted])
+    Console().print(table)
+    print(f"tiles of {tiles.config.tile_size} px, mode {tiles.config.mode}, hash {tiles.content_hash}")
+    credit = tiles.summary()["credit"]
+    if credit:
+        print(credit)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    if not field:
+        return reason
+    return f"{OPTION_OF.get(field, field)} {first['input']!r} is not valid: {reason[0].lower()}{reason[1:]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Shuffled batches from tiles in memory, with a position that can be saved and restored."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class BatchLoader:
+    """Batches of `images`, in an order drawn anew each epoch by a seeded generator of the loader's own.
+
+    images: (n, 3, height, width) uint8, n >= 1, on any device; batches come from the same device.
+    batch_size: images a batch; where n is smaller, every batch is the whole set.
+    flip: mirror each image left to right with probability 1/2, and top to bottom likewise.
+    rotate: turn each image by 0, 90, 180 or 270 degrees with equal probability; needs square images.
+    drop_last: leave out the last, smaller batch of an epoch; with False it is served.
+
+    The loader is one stream of batches. `state_dict()` holds the stream's position: `epoch` (whole epochs
+    served), `position` (batches served of the current one), `generator` (state of the generator when the
+    current epoch was drawn), and the settings that the stream depends on.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        batch_size: int,
+        seed: int,
+        *,
+        flip: bool = False,
+        rotate: bool = False,
+        drop_last: bool = True,
+    ) -> None:
+        if images.dtype != torch.uint8 or images.dim() != 4 or len(images) == 0:
+            raise ValueError(
+                "images must be uint8 (n, 3, height, width) with n >= 1, "
+                f"not {images.dtype} {tuple(images.shape)}"
+            )
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if rotate and images.shape[2] != images.shape[3]:
+            raise ValueError(f"rotate needs square images, not {images.shape[2]} x {images.shape[3]}")
+        self._images = images
+        self._settings = {
+            "images": len(images),
+            "batch_size": batch_size,
+            "flip": flip,
+            "rotate": rotate,
+            "drop_last": drop_last,
+        }
+        self._size = min(batch_size, len(images))
+        self._flip, self._rotate, self._drop_last = flip, rotate, drop_last
+        self._epoch = 0
+        self._position = 0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._drawn_from = self._generator.get_state()
+
+    @property
+    def images(self) -> Tensor:
+        """All images, (n, 3, height, width) uint8, in their own order."""
+        return self._images
+
+    def __len__(self) -> int:
+        """Batches an epoch, at least 1."""
+        whole, rest = divmod(len(self._images), self._size)
+        return whole if self._drop_last or not rest else whole + 1
+
+    def epoch(self) -> Iterator[Tensor]:
+        """The batches left of the current epoch, (b, 3, height, width) uint8.
+
+        All of them, unless the epoch was broken off or a state restored: then it goes on with the batch after
+        the last one served. A state taken after an epoch's last batch, before the iterator ended, goes on
+        with no batch and the end of that epoch. Use one iterator at a time.
+        """
+        self._generator.set_state(self._drawn_from)
+        order, mirrored, flipped, turns = self._draw()
+        while self._position < len(self):
+            chosen = slice(self._position * self._size, (self._position + 1) * self._size)
+            batch = self._images.index_select(0, order[chosen])
+            if self._flip:
+                _turn(batch, mirrored[chosen], lambda images: images.flip(3))
+                _turn(batch, flipped[chosen], lambda images: images.flip(2))
+            if self._rotate:
+                for k in (1, 2, 3):
+                    _turn(batch, turns[chosen] == k, partial(torch.rot90, k=k, dims=(2, 3)))
+            self._position += 1
+            yield batch
+        self._epoch += 1
+        self._position = 0
+        self._drawn_from = self._generator.get_state()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the stream, as ints, bools and one tensor."""
+        return {
+            "epoch": self._epoch,
+            "position": self._position,
+            "generator": self._drawn_from.clone(),
+            **self._settings,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken. Raises ValueError when it fits other data or other settings."""
+        for name, value in self._settings.items():
+            if state.get(name) != value:
+                raise ValueError(
+                    f"the saved position was taken with {name} {state.get(name)}, but this loader has "
+                    f"{value}: resume with the same data and settings"
+                )
+        if not 0 <= state["position"] <= len(self) or state["epoch"] < 0:
+            raise ValueError(f"the saved position, batch {state['position']} of {len(self)}, does not exist")
+        self._epoch, self._position = state["epoch"], state["position"]
+        self._drawn_from = state["generator"].clone()
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A whole epoch's order and augmentation: one generator state then fixes all its batches."""
+        count, device = len(self._images), self._images.device
+        order = torch.randperm(count, generator=self._generator)
+        mirrored, flipped = torch.randint(2, (2, count), generator=self._generator).bool()
+        turns = torch.randint(4, (count,), generator=self._generator)
+        return order.to(device), mirrored.to(device), flipped.to(device), turns.to(device)
+
+
+def _turn(batch: Tensor, mask: Tensor, how: Callable[[Tensor], Tensor]) -> None:
+    """Replace the masked images in place, which is several times faster than torch.where over all."""
+    batch[mask] = how(batch[mask])

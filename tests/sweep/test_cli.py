@@ -1,0 +1,95 @@
+"""A user's mistakes: one sentence on stderr, exit code 2, nothing half-written."""
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import run_module
+
+
+def _corrupt_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.effect_noise((256, 256), 60).convert("RGB").save(folder / f"{number}.png")
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def _refused(home: Path, *words: str) -> str:
+    done = run_module("sweep", *words, home=home)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["run", "depth_stdy"], "depth_study"),
+        (["run", "depth_study", "--set", "model.latentdim=3"], "model.latent_dim"),
+        (["run", "depth_study", "--set", "optim.lr=fast"], "optim.lr"),
+        (["run", "depth_study", "--scale", "huge"], "smoke"),
+        (["run", "depth_study", "--trials", "0"], "--trials"),
+        (["run", "depth_study", "--timeout", "soon"], "30m"),
+        (["run", "depth_study", "--device", "cuda:99"], "GPU"),
+        (["run", "depth_study", "--nonsense"], "--nonsense"),
+        (["run", "nowhere/mine.py"], "nowhere/mine.py"),
+        (["status", "depth_study"], "no store"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_mend(tmp_path: Path, words: list[str], names: str) -> None:
+    home = tmp_path / "home"
+    assert names in _refused(home, *words)
+    assert not home.exists()
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    message = _refused(tmp_path / "home", "run", "depth_study", "--scale", "smoke", "--data", str(empty))
+    assert str(empty) in message
+
+
+def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
+    folder = _corrupt_folder(tmp_path)
+    message = _refused(tmp_path / "home", "run", "depth_study", "--scale", "smoke", "--data", str(folder))
+    assert "1.png" in message
+
+
+def test_a_home_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    message = _refused(tmp_path / "file" / "home", "run", "depth_study", "--scale", "smoke")
+    assert "SWEEP_HOME" in message
+
+
+def test_a_store_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "optuna.db").write_text("not a database, and long enough not to be taken for an empty one" * 20)
+    assert "optuna.db" in _refused(home, "status", "depth_study")
+
+
+def test_help_answers_in_half_a_second(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "sweep", "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - began)
+    assert statistics.median(seconds) < 0.5
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    done = run_module("sweep", "run", "depth_study", "--dry-run", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert "optim.lr" in done.stdout
+    assert not (tmp_path / "home").exists()

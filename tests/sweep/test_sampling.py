@@ -1,0 +1,85 @@
+"""The sampler of a study with arms."""
+
+import math
+
+import optuna
+import pytest
+
+from studies.base import SMOKE
+from sweep.sampling import ArmSampler, search_space
+from sweep.study import Arm, FloatAxis, IntAxis, Plan, load_study
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Plan(
+        base=SMOKE,
+        axes=(
+            IntAxis(path="model.encoder_depth", low=2, high=8),
+            FloatAxis(path="optim.lr", low=1e-5, high=1e-1, log=True),
+        ),
+        arms=tuple(Arm(name=f"{d}", fixed={"model.encoder_depth": d}) for d in (2, 4)),
+        trials=4,
+    )
+
+
+def _ask(plan: Plan, seed: int, told: int, value: float = 1.0) -> list[optuna.Trial]:
+    study = optuna.create_study(sampler=ArmSampler(plan, seed))
+    trials = []
+    for _ in range(told):
+        trials.append(study.ask(search_space(plan)))
+        study.tell(trials[-1], value)
+    return trials
+
+
+def test_every_trial_has_its_arms_values_and_all_other_parameters() -> None:
+    plan = load_study("depth_study").plan("laptop")
+    for trial in _ask(plan, 0, 14):
+        assert set(trial.params) == {axis.path for axis in plan.axes}
+        for path, value in plan.arm_of(trial.number).fixed.items():
+            assert trial.params[path] == value
+            assert isinstance(trial.params[path], int)
+
+
+def test_the_seed_decides_the_proposals(plan: Plan) -> None:
+    first, second, other = ([trial.params for trial in _ask(plan, seed, 12)] for seed in (0, 0, 1))
+    assert first == second
+    assert first != other
+
+
+def test_an_arm_learns_from_its_own_trials_alone(plan: Plan) -> None:
+    """The arms' optima are three decades apart; each arm's later proposals go to its own."""
+    study = optuna.create_study(sampler=ArmSampler(plan, 0))
+    optimum = {2: 1e-4, 4: 3e-2}
+    for _ in range(80):
+        trial = study.ask(search_space(plan))
+        target = optimum[trial.params["model.encoder_depth"]]
+        study.tell(trial, math.log10(trial.params["optim.lr"] / target) ** 2)
+    for depth, target in optimum.items():
+        late = [t.params["optim.lr"] for t in study.trials[40:] if t.params["model.encoder_depth"] == depth]
+        late.sort()
+        median = late[len(late) // 2]
+        assert abs(math.log10(median / target)) < 0.75
+
+
+def test_infinite_objectives_drive_the_sampler_away_and_failed_trials_do_not(plan: Plan) -> None:
+    """A cliff at lr = 1e-3. Failed trials would be dropped, and the bad region proposed for ever."""
+
+    def proposals_over_the_cliff(seed: int, told_as: dict[str, object]) -> int:
+        study = optuna.create_study(sampler=ArmSampler(plan, seed))
+        for _ in range(60):
+            trial = study.ask(search_space(plan))
+            lr = trial.params["optim.lr"]
+            study.tell(trial, **(told_as if lr > 1e-3 else {"values": -math.log10(lr)}))  # type: ignore[arg-type]
+        return sum(trial.params["optim.lr"] > 1e-3 for trial in study.trials[20:])
+
+    infinite = sum(proposals_over_the_cliff(seed, {"values": math.inf}) for seed in range(3))
+    failed = sum(proposals_over_the_cliff(seed, {"state": optuna.trial.TrialState.FAIL}) for seed in range(3))
+    assert infinite < 0.6 * failed
+
+
+def test_a_queued_trial_keeps_its_parameters(plan: Plan) -> None:
+    study = optuna.create_study(sampler=ArmSampler(plan, 0))
+    wanted = {"model.encoder_depth": 4, "optim.lr": 0.05}
+    study.enqueue_trial(wanted)
+    assert study.ask(search_space(plan)).params == wanted
