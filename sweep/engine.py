@@ -10,17 +10,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
+from sweep import orphans
 from sweep.errors import UserError
 from sweep.home import Home
+from sweep.notes import NoteWriter
 from sweep.progress import Display
-from sweep.registration import Registered, fail_orphan, register, stored_name
 from sweep.study import Plan, Study
 from sweep.worker import Spec
 from sweep.workers import Event, Worker, available_cores
+
+if TYPE_CHECKING:
+    from sweep.registration import Registered
 
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
 GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -42,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Finished:
-    registered: Registered
+    registered: "Registered"
     exit_code: int
     failures: int
     stopped: str | None
@@ -76,6 +81,7 @@ def _prepared(
     """The heavy imports run while the workers do theirs."""
     from data_io import prepare
     from sweep.provenance import collect
+    from sweep.registration import register, stored_name
     from sweep.storage import open_optuna
     from sweep.tracking import Tracker
 
@@ -144,7 +150,7 @@ class _Loop:
 
     def __init__(
         self,
-        registered: Registered,
+        registered: "Registered",
         options: Options,
         display: Display,
         pool: _Pool,
@@ -153,6 +159,7 @@ class _Loop:
     ) -> None:
         self.registered, self.options, self.display = registered, options, display
         self.pool, self.events, self.spec = pool, events, spec
+        self.notes = NoteWriter(registered.study)
         self.handed_out = 0
         self.failures = 0
         self.failures_in_row = 0
@@ -226,6 +233,7 @@ class _Loop:
         number, worker.trial = worker.trial, None
         if number is not None:
             self.display.trial_over(worker.number, number)
+            self.notes.write(number)
         self._save_seconds()
 
     def _failed(self, worker: Worker, message: str) -> None:
@@ -238,7 +246,7 @@ class _Loop:
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if worker.trial is not None:
             reason = f"its worker ended with {cause}"
-            run_id = fail_orphan(self.registered.study, worker.trial, "crashed", reason)
+            run_id = orphans.fail(self.registered.study, worker.trial, "crashed", reason)
             if run_id:
                 self.registered.run.client.set_terminated(run_id, status="FAILED")
         self._failed(worker, f"worker {worker.number} ended with {cause}: {worker.last_words()}")
@@ -252,6 +260,7 @@ class _Loop:
     def _close(self) -> None:
         from sweep.summary import summarise
 
+        self.notes.close()
         self._save_seconds()
         summary = summarise(self.registered.study)
         run = self.registered.run

@@ -13,6 +13,11 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, default=str, allow_nan=False) + "\n")
 
 
+def to_json(value: Any) -> bytes:
+    """An artifact's content: indented, keys sorted."""
+    return json.dumps(value, indent=2, sort_keys=True).encode()
+
+
 def show_status(summary: Summary) -> None:
     print(f"{summary.study} (scale {summary.scale}), {summary.seconds:.0f} s of running")
     print("trials:   " + ", ".join(f"{n} {state}" for state, n in summary.trials.items() if n))

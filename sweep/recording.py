@@ -1,7 +1,6 @@
 """From what `vae.fit` tells its hooks to MLflow, to Optuna and to the parent's progress display."""
 
 import io
-import json
 import math
 import tempfile
 from collections.abc import Callable
@@ -136,26 +135,3 @@ class RecordingHooks(Hooks):
             path = Path(folder) / "originals_reconstructions_samples.png"
             image.save(path)
             upload_artifact(artifact_store=self.artifacts, file_path=str(path), study_or_trial=self.trial)
-
-
-def note(result: RunResult, config: dict[str, Any], run_id: str) -> str:
-    """What the dashboard shows beside a trial, in Markdown."""
-    value = f"{result.objective:.2f}" if math.isfinite(result.objective) else "none"
-    optim, objective, model = config["optim"], config["objective"], config["model"]
-    clip = optim["clip"] if optim["clip"] == "none" else f"norm, {optim['clip_norm_relative']} x the probe's"
-    return (
-        f"**{result.outcome}**: {result.reason}\n\n"
-        f"- objective {value}, best epoch {_one_based(result.best_epoch)} of {config['epochs']}\n"
-        f"- encoder depth {model['encoder_depth']}, decoder depth {model['decoder_depth']}\n"
-        f"- learning rate {optim['lr']:.3g}, clipping {clip}\n"
-        f"- KL schedule {objective['kl_schedule']}, {result.steps} steps in {result.seconds:.1f} s\n"
-        f"- MLflow run `{run_id}`\n"
-    )
-
-
-def _one_based(epoch: int | None) -> str:
-    return "none" if epoch is None else str(epoch + 1)
-
-
-def to_json(value: Any) -> bytes:
-    return json.dumps(value, indent=2, sort_keys=True).encode()

@@ -1,25 +1,24 @@
 """A study's place in the two stores: found or made, linked both ways, left clean by whoever died."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
 
-from data_io.tileset import TileSet
 from sweep.config import flatten
+from sweep.orphans import requeue_all
+from sweep.output import to_json
 from sweep.provenance import Provenance
-from sweep.recording import to_json
 from sweep.storage import check_same_space, stored_names
 from sweep.study import Plan, Study, space_hash
 from sweep.tracking import Run, Tracker
-from sweep.trial import requeue
 
-MAX_RETRIES = 2
-"""A trial whose process died this often is not tried again: it may be what kills the process."""
+if TYPE_CHECKING:
+    from data_io.tileset import TileSet
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def register(
     study: Study,
     scale: str,
     plan: Plan,
-    tiles: TileSet,
+    tiles: "TileSet",
     provenance: Provenance,
 ) -> Registered:
     """Find or make the study's Optuna study, MLflow experiment and parent run.
@@ -64,12 +63,14 @@ def register(
             check_same_space(stored, identity)
             run = tracker.resume_run(stored.user_attrs["mlflow_run_id"])
             experiment = stored.user_attrs["mlflow_experiment_id"]
-            requeued = _requeue_orphans(stored)
+            requeued = requeue_all(stored)
             tracker.end_unfinished(experiment, run.id)
             return Registered(stored, experiment, run, requeued)
     # From here on also where a run was killed between making the study and linking it.
     made = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    made.set_metric_names(["objective"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made.set_metric_names(["objective"])
     experiment = tracker.experiment(name, study.summary)
     tags = {
         "study": name,
@@ -99,7 +100,7 @@ def register(
     return Registered(made, experiment, run, 0)
 
 
-def _files(plan: Plan, tiles: TileSet, provenance: Provenance) -> dict[str, bytes]:
+def _files(plan: Plan, tiles: "TileSet", provenance: Provenance) -> dict[str, bytes]:
     files = {
         "plan.json": to_json(plan.model_dump(mode="json")),
         "provenance.json": to_json(provenance.as_dict()),
@@ -108,25 +109,3 @@ def _files(plan: Plan, tiles: TileSet, provenance: Provenance) -> dict[str, byte
     if provenance.diff:
         files["uncommitted.diff"] = provenance.diff.encode()
     return files
-
-
-def _requeue_orphans(study: optuna.Study) -> int:
-    """How many. Under the study's lock no worker of this machine is alive: RUNNING means orphaned."""
-    orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for orphan in orphans:
-        fail_orphan(study, orphan.number, "lost", "its process ended without a word")
-    return len(orphans)
-
-
-def fail_orphan(study: optuna.Study, number: int, outcome: str, reason: str) -> str | None:
-    """Fail a RUNNING trial whose worker is gone and queue its parameters again; returns its run id."""
-    trial = study.get_trials(deepcopy=False)[number]
-    if trial.state is not TrialState.RUNNING:
-        return None
-    storage = study._storage
-    storage.set_trial_user_attr(trial._trial_id, "outcome", outcome)
-    storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-    study.tell(number, state=TrialState.FAIL)
-    if trial.params and trial.user_attrs.get("retries", 0) < MAX_RETRIES:
-        requeue(study, trial)
-    return trial.user_attrs.get("mlflow_run_id")

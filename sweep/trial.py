@@ -8,14 +8,16 @@ from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from data_io.loader import BatchLoader
 from data_io.tileset import TileSet
 from sweep.config import TrialConfig, flatten, with_settings
 from sweep.home import Home
+from sweep.orphans import requeue
+from sweep.output import to_json
 from sweep.provenance import Provenance
-from sweep.recording import RecordingHooks, TrialInterrupted, note, to_json
+from sweep.recording import RecordingHooks, TrialInterrupted
 from sweep.sampling import search_space
 from sweep.study import Plan
 from sweep.tracking import Run, Tracker
@@ -80,14 +82,6 @@ def run_trial(context: Context, progress: Progress) -> None:
         raise
 
 
-def requeue(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
-    """Put a trial's parameters and seed back into the queue, to be asked for again as a new trial."""
-    attrs = {"retry_of": trial.number, "retries": trial.user_attrs.get("retries", 0) + 1}
-    if "seed" in trial.user_attrs:
-        attrs["seed"] = trial.user_attrs["seed"]
-    study.enqueue_trial(trial.params, user_attrs=attrs)
-
-
 def _start_run(context: Context, trial: optuna.Trial, config: TrialConfig) -> Run:
     tags = {
         "study": context.study_name,
@@ -138,9 +132,6 @@ def _record(
     tree = config.model_dump(mode="json")
     folder = context.home.trial_folder(context.study_name, trial.number)
     checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
-    from optuna_dashboard import save_note
-
-    save_note(trial, note(result, tree, run.id))
     facts: dict[str, Any] = {
         "outcome": str(result.outcome),
         "reason": result.reason,

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import http.client
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sweep.errors import UserError
 from sweep.home import Home
@@ -22,6 +24,8 @@ START_TIMEOUT_S = 120.0
 GRACE_S = 5.0
 POLL_S = 0.1
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+VIEW = "sweep"
+"""Key of the shared view (in MLflow's words) that the printed address opens."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,15 @@ class Server:
     log: Path
     process: subprocess.Popen[bytes]
 
-    def answers(self) -> bool:
+    def ready(self) -> bool:
+        return self.request("GET", self.health)
+
+    def request(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bool:
+        """Whether it answered 200."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
-            connection.request("GET", self.health)
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Content-Type": "application/json"})
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -68,16 +77,17 @@ def serve(mlflow_port: int, dashboard_port: int) -> int:
             raise UserError(f"there is no store in {home.root} yet: `python -m sweep run STUDY` makes one")
         ports = _choose_ports({"--mlflow-port": mlflow_port, "--dashboard-port": dashboard_port})
         home.create()
-        page = _experiment_page(home)
+        latest = _latest_study(home)
         servers: list[Server] = []
         try:
             print("starting both servers, which takes a few seconds", file=sys.stderr, flush=True)
-            servers.append(_start_mlflow(home, ports["--mlflow-port"]))
-            servers.append(_start_dashboard(home, ports["--dashboard-port"]))
+            servers.append(mlflow := _start_mlflow(home, ports["--mlflow-port"]))
+            servers.append(dashboard := _start_dashboard(home, ports["--dashboard-port"]))
             trouble = _wait_until_ready(servers, received)
             if not (trouble or received):
-                print(f"MLflow UI         http://{HOST}:{ports['--mlflow-port']}/{page}", flush=True)
-                print(f"Optuna dashboard  http://{HOST}:{ports['--dashboard-port']}/dashboard", flush=True)
+                page = _experiment_page(mlflow, latest)
+                print(f"MLflow UI         http://{HOST}:{mlflow.port}/{page}", flush=True)
+                print(f"Optuna dashboard  http://{HOST}:{dashboard.port}/dashboard", flush=True)
                 print("Ctrl-C ends both.", flush=True)
                 trouble = _watch(servers, received)
         finally:
@@ -128,18 +138,60 @@ def _choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
     return ports
 
 
-def _experiment_page(home: Home) -> str:
-    """The MLflow page of the study that was begun last; of all experiments where none is linked."""
+def _latest_study(home: Home) -> Mapping[str, Any] | None:
+    """The attributes of the study that was begun last; None where none is linked to MLflow."""
     import optuna
 
     from sweep.storage import open_optuna
 
-    linked = [
-        (study.datetime_start or datetime.min, str(study.user_attrs["mlflow_experiment_id"]))
-        for study in optuna.get_all_study_summaries(open_optuna(home), include_best_trial=False)
-        if "mlflow_experiment_id" in study.user_attrs
-    ]
-    return f"#/experiments/{max(linked)[1]}/runs" if linked else "#/experiments"
+    summaries = optuna.get_all_study_summaries(open_optuna(home), include_best_trial=False)
+    linked = [summary for summary in summaries if "mlflow_experiment_id" in summary.user_attrs]
+    latest = max(linked, key=lambda summary: summary.datetime_start or datetime.min, default=None)
+    return None if latest is None else latest.user_attrs
+
+
+def _experiment_page(mlflow: Server, study: Mapping[str, Any] | None) -> str:
+    """The study's runs, best first, as a shared view; of MLflow's own making where it will not take ours."""
+    if study is None:
+        return "#/experiments"
+    experiment = str(study["mlflow_experiment_id"])
+    page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
+    view = _runs_view([axis["path"] for axis in json.loads(study["plan"])["axes"]])
+    tag = {"experiment_id": experiment, "key": f"mlflow.sharedViewState.{VIEW}", "value": json.dumps(view)}
+    saved = mlflow.request("POST", "/api/2.0/mlflow/experiments/set-experiment-tag", tag)
+    return f"{page}&viewStateShareKey={VIEW}" if saved else page
+
+
+def _runs_view(searched: Sequence[str]) -> dict[str, Any]:
+    """What MLflow's `Share` saves: trials listed by objective, and charts that begin with the pictures.
+
+    MLflow shows neither by itself: it folds the trials into their parent, without a column of results,
+    and prints every parameter of a run over its pictures.
+    """
+    section = {"uuid": "pictures", "name": "pictures", "display": True, "isReordered": True}
+    pictures = {
+        "uuid": "sample/pictures",
+        "type": "IMAGE",
+        "metricSectionId": "pictures",
+        "imageKeys": ["sample/pictures"],
+        "step": 0,
+        "runsCountToCompare": 10,
+        "showRunParams": False,
+    }
+    own = {"deleted": False, "isGenerated": False}
+    return {
+        "orderByKey": "metrics.`objective`",
+        "orderByAsc": True,
+        "selectedColumns": [
+            "metrics.`objective`",
+            "metrics.`stability/grad_norm_volatility`",
+            *(f"params.`{path}`" for path in searched),
+            "tags.`outcome`",
+        ],
+        "isAccordionReordered": True,
+        "compareRunSections": [section | own],
+        "compareRunCharts": [pictures | own],
+    }
 
 
 def _start_mlflow(home: Home, port: int) -> Server:
@@ -210,7 +262,7 @@ def _wait_until_ready(servers: Sequence[Server], received: Sequence[int]) -> str
     while waiting and not received:
         if dead := _dead(servers):
             return dead
-        waiting = [server for server in waiting if not server.answers()]
+        waiting = [server for server in waiting if not server.ready()]
         if waiting and time.monotonic() > limit:
             slow = waiting[0]
             return (

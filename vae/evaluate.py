@@ -49,7 +49,7 @@ def evaluate(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
     mus = []
     output_range = model.config.output_range
     for batch, eps in zip(torch.split(tiles, BATCH), torch.split(noise, BATCH), strict=True):
-        x = normalise(batch, output_range)
+        x = normalise(batch, output_range, model.memory_format)
         output = model(x, eps)
         recon_sum = recon_sum + (output.recon - x).square().sum()
         kl_sum = kl_sum + kl_per_dim(output.mu, output.logvar).sum() * len(batch)

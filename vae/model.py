@@ -116,6 +116,13 @@ class VAE(nn.Module):
         z = mu + torch.exp(0.5 * logvar) * noise
         return Forward(self.decoder(z).float(), mu, logvar)
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How its convolutions, and so its inputs, are laid out."""
+        kernel = next(self.parameters())
+        channels_last = kernel.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if channels_last else torch.contiguous_format
+
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 

@@ -32,7 +32,7 @@ def take_pictures(model: VAE, tiles: Tensor, noise: Tensor) -> Pictures:
     """tiles (N, 3, H, W) uint8; noise (N, latent_dim) draws the samples. Reconstructions are of the mean."""
     training = model.training
     model.eval()
-    output = model(normalise(tiles, model.config.output_range), torch.zeros_like(noise))
+    output = model(normalise(tiles, model.config.output_range, model.memory_format), torch.zeros_like(noise))
     model.train(training)
     reconstructions = to_uint8(output.recon, model.config.output_range).cpu()
     return Pictures(tiles.cpu(), reconstructions, decode_samples(model, noise))

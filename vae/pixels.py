@@ -25,10 +25,14 @@ def _scale(output_range: str, like: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def normalise(tiles: Tensor, output_range: str) -> Tensor:
-    """(B, 3, H, W) uint8 -> float32 in the network's range."""
+def normalise(
+    tiles: Tensor, output_range: str, memory_format: torch.memory_format = torch.contiguous_format
+) -> Tensor:
+    """(B, 3, H, W) uint8 -> float32 in the network's range, laid out as `memory_format`."""
     offset, scale = _scale(output_range, tiles)
-    return (tiles.to(torch.float32) / 255 - offset) / scale
+    # One new tensor, then in place: laid out while it is still a quarter of the size.
+    x = tiles.contiguous(memory_format=memory_format).to(torch.float32)
+    return x.mul_(1 / (255 * scale)).sub_(offset / scale)
 
 
 def to_unit(x: Tensor, output_range: str) -> Tensor:

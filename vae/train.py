@@ -44,17 +44,10 @@ def forward_loss(
     model: VAE, batch: Tensor, noise: Tensor, kl_weight: float, precision: str
 ) -> tuple[LossTerms, Forward]:
     """(B, 3, H, W) uint8 -> loss terms and the forward pass; losses are float32 also under autocast."""
-    x = normalise(batch, model.config.output_range)
-    if _is_channels_last(model):
-        x = x.contiguous(memory_format=torch.channels_last)
+    x = normalise(batch, model.config.output_range, model.memory_format)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         output = model(x, noise)
     return elbo(x, output, kl_weight), output
-
-
-def _is_channels_last(model: VAE) -> bool:
-    # The first parameter is the first convolution's kernel.
-    return next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
 
 
 def train_step(
