@@ -171,7 +171,7 @@ class _Loop:
     def go(self) -> Finished:
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self.display.start(self.registered.study, self.options.trials)
+            self.display.start(self.registered.study, self.options.trials, self.pool.count)
             for worker in self.pool.live:
                 worker.send_spec(self.spec)
             while self.pool.live:

@@ -28,6 +28,8 @@ class Display:
         self.outcomes: dict[str, int] = {}
         self.durations: list[float] = []
         self.began = 0.0
+        self.total, self.workers = 0, 1
+        self.best = "none yet"
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
         )
@@ -36,9 +38,9 @@ class Display:
         if not self.quiet:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def start(self, study: optuna.Study, trials: int) -> None:
+    def start(self, study: optuna.Study, trials: int, workers: int) -> None:
         self.study, self.began = study, time.monotonic()
-        self.total = trials
+        self.total, self.workers = trials, workers
         self.task = self.bar.add_task("trials", total=trials)
         if self.console.is_terminal and not self.quiet:
             self.live = Live(self._picture(), console=self.console, refresh_per_second=4)
@@ -79,17 +81,14 @@ class Display:
             f" · best {self.best} · {self._time_left()}"
         )
 
-    best = "none yet"
-
     def _time_left(self) -> str:
         left = self.total - sum(self.outcomes.values())
         if not self.durations or left <= 0:
             return f"{_clock(time.monotonic() - self.began)} spent"
-        # Each running trial counts for what is left of it; workers share what is left.
-        workers = max(len(self.running), 1)
+        # Each running trial counts for what is left of it; the workers share the rest.
         mean = statistics.mean(self.durations)
         spent = sum(time.monotonic() - r["began"] for r in self.running.values())
-        return f"about {_clock(max(0.0, (left * mean - spent) / workers))} left"
+        return f"about {_clock(max(0.0, (left * mean - spent) / min(self.workers, left)))} left"
 
     def _picture(self) -> Group:
         table = Table.grid(padding=(0, 2))

@@ -77,15 +77,15 @@ def serve(mlflow_port: int, dashboard_port: int) -> int:
             raise UserError(f"there is no store in {home.root} yet: `python -m sweep run STUDY` makes one")
         ports = _choose_ports({"--mlflow-port": mlflow_port, "--dashboard-port": dashboard_port})
         home.create()
-        latest = _latest_study(home)
         servers: list[Server] = []
         try:
             print("starting both servers, which takes a few seconds", file=sys.stderr, flush=True)
             servers.append(mlflow := _start_mlflow(home, ports["--mlflow-port"]))
+            study = _latest_study(home)  # while the slower one starts
             servers.append(dashboard := _start_dashboard(home, ports["--dashboard-port"]))
             trouble = _wait_until_ready(servers, received)
             if not (trouble or received):
-                page = _experiment_page(mlflow, latest)
+                page = _experiment_page(mlflow, study)
                 print(f"MLflow UI         http://{HOST}:{mlflow.port}/{page}", flush=True)
                 print(f"Optuna dashboard  http://{HOST}:{dashboard.port}/dashboard", flush=True)
                 print("Ctrl-C ends both.", flush=True)

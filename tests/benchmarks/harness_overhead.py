@@ -1,0 +1,114 @@
+"""What the harness costs: a whole trial (stability quantities, MLflow, Optuna, pictures, checkpoints)
+against a bare loop of the same model on the same data, validating every epoch too.
+
+    python -m tests.benchmarks.harness_overhead [--rounds 10] [--epochs 4]
+
+64 px, base 32, batch 32; images a second, and the ratio of seconds harness / bare with its interval.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.artifacts import FileSystemArtifactStore
+
+from data_io import BatchLoader, TileSet, prepare
+from studies.base import LAPTOP
+from sweep.config import TrialConfig, with_settings
+from sweep.home import Home
+from sweep.provenance import collect
+from sweep.registration import register
+from sweep.sampling import ArmSampler
+from sweep.storage import open_optuna
+from sweep.study import FloatAxis, Plan, Study
+from sweep.tracking import Tracker
+from sweep.trial import Context, run_trial
+from tests.benchmarks.timing import interleave
+from vae.hardware import resolve
+from vae.model import build_model
+from vae.pixels import normalise
+
+
+def bare_loop(config: TrialConfig, tiles: TileSet) -> None:
+    """What one writes by hand: same network, optimizer, precision, batches, validation; no records."""
+    model = build_model(config.model, config.seed)
+    bfloat16 = config.precision == "bfloat16"
+    if config.memory_format == "channels_last":
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.optim.lr, fused=True)
+    loader = BatchLoader(tiles.train, config.batch_size, config.seed, flip=True, rotate=True)
+    noise = torch.randn(len(tiles.validation), config.model.latent_dim)
+
+    def loss_of(batch: torch.Tensor, eps: torch.Tensor, autocast: bool) -> torch.Tensor:
+        x = normalise(batch, config.model.output_range, model.memory_format)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            recon, mu, logvar = model(x, eps)
+        kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
+        return ((recon - x).square().sum() + kl) / len(batch)
+
+    for _ in range(config.epochs):
+        model.train()
+        for batch in loader.epoch():
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(batch, torch.randn(len(batch), config.model.latent_dim), bfloat16)
+            torch.autograd.backward(loss)
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            loss_of(tiles.validation, noise, False).item()
+
+
+def harness(config: TrialConfig, folder: Path) -> tuple[Context, TileSet]:
+    """A study with one axis of one value, ready for `run_trial`."""
+    home = Home(folder).create()
+    tiles = prepare(config.data, home.cache)
+    lr = config.optim.lr
+    plan = Plan(base=config, axes=(FloatAxis(path="optim.lr", low=lr, high=lr),), trials=1)
+    study = Study(name="overhead", summary="What the harness costs.", plans={"laptop": plan})
+    storage, tracker, provenance = open_optuna(home), Tracker(home), collect()
+    registered = register(storage, tracker, study.name, study, "laptop", plan, tiles, provenance)
+    context = Context(
+        plan=plan,
+        study=optuna.load_study(study_name=study.name, storage=storage, sampler=ArmSampler(plan, 0)),
+        study_name=study.name,
+        home=home,
+        tracker=tracker,
+        experiment=registered.experiment,
+        parent_run=registered.run.id,
+        provenance=provenance,
+        tiles=tiles,
+        seed=0,
+        artifacts=FileSystemArtifactStore(home.optuna_artifacts),
+    )
+    return context, tiles
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=LAPTOP.epochs)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    settings = {"model.base_channels": 32, "epochs": options.epochs, "threads": options.threads}
+    config = resolve(with_settings(LAPTOP, settings))
+    assert isinstance(config, TrialConfig)
+    with tempfile.TemporaryDirectory() as folder:
+        context, tiles = harness(config, Path(folder))
+        ratio = interleave(
+            lambda: bare_loop(config, tiles), lambda: run_trial(context, lambda facts: None), options.rounds
+        )
+    images = config.epochs * (len(tiles.train) // config.batch_size) * config.batch_size
+    print(
+        f"64 px, base 32, batch 32, depth 4, {config.epochs} epochs, "
+        f"{config.precision}, {options.threads} threads, {options.rounds} rounds"
+    )
+    print(f"bare loop  {images / ratio.seconds_a:8.0f} images/s")
+    print(f"harness    {images / ratio.seconds_b:8.0f} images/s")
+    print(f"seconds harness / bare: {ratio}")
+
+
+if __name__ == "__main__":
+    main()
