@@ -101,16 +101,13 @@ class _Run:
         )
         if self.state.step == 0:
             self._picture()
-        stopped_early = False
-        while self.state.epoch < self.config.epochs and not stopped_early:
-            finite = self._epoch()
-            if not finite:
-                break
-            stopped_early = self._should_stop()
-        return self._finish(time.monotonic() - started, stopped_early)
+        # Asked before each epoch, also the first: a resumed run may have ended already.
+        while not self._is_over():
+            self._epoch()
+        return self._finish(time.monotonic() - started)
 
-    def _epoch(self) -> bool:
-        """Train and validate for one epoch; False where the run is not finite any more."""
+    def _epoch(self) -> None:
+        """Train and validate for one epoch, less where the run becomes not finite."""
         state, objective = self.state, self.config.objective
         records: list[dict[str, float]] = []
         images = 0
@@ -121,13 +118,13 @@ class _Run:
             images += len(batch)
             self.hooks.on_step(records[-1])
             if state.monitor.nonfinite_step is not None:
-                return False
+                return
         trained = time.monotonic()
         evaluation = evaluate(state.model, self.validation, self.noise)
         value = evaluation.objective(objective.kl_weight)
         if not evaluation.is_finite():
             state.monitor.nonfinite_step = state.step - 1
-        elif state.step >= self.warmup_end or state.step == state.total_steps:
+        elif state.step >= self.warmup_end:
             state.keep_best(value)
             state.learning_rate.observe(value)
         self.hooks.on_epoch(
@@ -143,11 +140,14 @@ class _Run:
         if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
             self._picture()
         self._save_checkpoint()
-        return evaluation.is_finite()
 
-    def _should_stop(self) -> bool:
+    def _stopped_early(self) -> bool:
         patience = self.config.early_stopping_patience
         return bool(patience) and self.state.epochs_waited >= patience
+
+    def _is_over(self) -> bool:
+        finite = self.state.monitor.nonfinite_step is None
+        return not finite or self.state.epoch >= self.config.epochs or self._stopped_early()
 
     def _picture(self) -> None:
         tiles = self.validation[:PICTURED_TILES]
@@ -162,13 +162,13 @@ class _Run:
         checkpoint.save(self.checkpoint_path, state)
         self.last_saved = time.monotonic()
 
-    def _finish(self, seconds: float, stopped_early: bool) -> RunResult:
+    def _finish(self, seconds: float) -> RunResult:
         state, monitor = self.state, self.state.monitor
         weights = state.best_weights or state.weights()
         state.model.load_state_dict(weights)
         evaluation = evaluate(state.model, self.validation, self.noise)
         outcome, step, reason = monitor.outcome(
-            active_units=evaluation.active_units, stopped_early=stopped_early
+            active_units=evaluation.active_units, stopped_early=self._stopped_early()
         )
         objective = math.inf if outcome.objective_is_infinite else state.best_objective
         self._picture()

@@ -27,9 +27,10 @@ def grid_sizes(config: "ModelConfig") -> list[int]:
     if any(size != int(size) for size in sizes):
         whole = sum(size == int(size) for size in sizes) - 1
         shown = ", ".join(f"{size:g}" for size in sizes)
+        mend = f"model.max_downsamples to {whole} or less" if whole else "model.image_size to an even number"
         raise ValueError(
             f"image_size {config.image_size} cannot be halved {len(sizes) - 1} times "
-            f"(sizes {shown}): set model.max_downsamples to {whole} or less"
+            f"(sizes {shown}): set {mend}"
         )
     return [int(size) for size in sizes]
 

@@ -45,7 +45,8 @@ def to_unit(x: Tensor, output_range: str) -> Tensor:
 
 def to_uint8(x: Tensor, output_range: str) -> Tensor:
     """(B, 3, H, W) in the network's range -> uint8; what is not finite becomes black."""
-    return to_unit(x, output_range).nan_to_num(0).mul(255).round().to(torch.uint8)
+    unit = torch.where(x.isfinite(), to_unit(x, output_range), 0.0)
+    return unit.mul(255).round().to(torch.uint8)
 
 
 def unreachable_pixel_fraction(tiles: Tensor, output_range: str) -> float:

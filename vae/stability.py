@@ -155,7 +155,7 @@ class StabilityMonitor:
             "skip_fraction": self.skipped / steps,
             "spike_score_loss": 100 * self.loss_spikes.events / steps,
             "spike_score_grad_norm": 100 * self.grad_spikes.events / steps,
-            "max_logvar": self.max_logvar,
+            "max_logvar": self.max_logvar if math.isfinite(self.max_logvar) else math.nan,
         }
 
     def outcome(self, *, active_units: int, stopped_early: bool) -> tuple[Outcome, int | None, str]:

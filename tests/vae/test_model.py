@@ -66,6 +66,16 @@ def test_running_statistics_are_kept_by_batch_norm_only(
     assert any("running_mean" in name for name, _ in model.named_buffers()) == statistics
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_model_knows_the_layout_that_it_was_given(
+    config: ModelConfig, memory_format: torch.memory_format
+) -> None:
+    model = build_model(config, 0).to(memory_format=memory_format)
+    assert model.memory_format == memory_format
+    kernels = [p for p in model.parameters() if p.dim() == 4]
+    assert all(kernel.is_contiguous(memory_format=memory_format) for kernel in kernels)
+
+
 def test_the_parameter_count_is_the_sum_over_all_tensors(config: ModelConfig) -> None:
     model = build_model(config, 0)
     names = {name for name, _ in model.named_buffers()}

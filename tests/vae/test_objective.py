@@ -38,7 +38,9 @@ def test_recon_loss_is_summed_over_an_image_and_averaged_over_the_batch() -> Non
 def test_repeating_a_batch_changes_no_loss_and_enlarging_an_image_multiplies_it() -> None:
     x, output = made(4)
     once = elbo(x, output, 0.7)
-    twice = elbo(x.repeat(2, 1, 1, 1), Forward(*(part.repeat(2, *[1] * (part.dim() - 1)) for part in output)), 0.7)
+    twice = elbo(
+        x.repeat(2, 1, 1, 1), Forward(*(part.repeat(2, *[1] * (part.dim() - 1)) for part in output)), 0.7
+    )
     for a, b in zip(once, twice, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
     tiled = elbo(x.repeat(1, 1, 2, 2), output._replace(recon=output.recon.repeat(1, 1, 2, 2)), 0.7)

@@ -41,6 +41,21 @@ class ClippingPolicy(ABC):
             raise ValueError(f"{type(self).__module__} keeps no state, but the checkpoint holds {set(state)}")
 
 
+def gradients(parameters: "Sequence[Tensor]") -> "list[Tensor]":
+    """The gradients that are there."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def scale_to(parameters: "Sequence[Tensor]", bound: float, grad_norm: "Tensor") -> None:
+    """Scale the gradients to the global norm `bound` where `grad_norm` is larger; untouched otherwise.
+
+    torch's own function divides by norm + 1e-6, so that it shrinks gradients that are short enough.
+    """
+    import torch
+
+    torch._foreach_mul_(gradients(parameters), (bound / grad_norm).clamp(max=1.0))
+
+
 def build(config: "OptimConfig", clip_norm: float | None) -> ClippingPolicy:
     module = importlib.import_module(f"{__name__}.{config.clip}")
     return cast(ClippingPolicy, module.Policy(config, clip_norm))

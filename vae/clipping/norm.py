@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_
 
-from vae.clipping import ClippingPolicy
+from vae.clipping import ClippingPolicy, scale_to
 from vae.config import OptimConfig
 
 
@@ -17,5 +16,5 @@ class Policy(ClippingPolicy):
         self.max_norm = clip_norm
 
     def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
-        clip_grads_with_norm_(parameters, self.max_norm, grad_norm)
+        scale_to(parameters, self.max_norm, grad_norm)
         return grad_norm > self.max_norm

@@ -1,0 +1,190 @@
+"""A run that was stopped and resumed is the run that was never stopped."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vae import checkpoint
+from vae.config import TrainConfig
+from vae.evaluate import Evaluation
+from vae.model import VAE
+from vae.stability import Outcome
+
+Small = Callable[..., TrainConfig]
+RunFit = Callable[..., Any]
+AssertSame = Callable[..., None]
+
+
+class KilledError(Exception):
+    pass
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "bfloat16-channels_last": {"precision": "bfloat16", "memory_format": "channels_last"},
+    "channels_last": {"memory_format": "channels_last"},
+    "bfloat16-group": {"precision": "bfloat16", "model": {"norm": "group"}},
+    "residual-deep": {"model": {"encoder_depth": 5, "decoder_depth": 4, "extra_block": "residual"}},
+    "warm-up-cyclical": {"objective": {"kl_schedule": "cyclical", "kl_cycles": 2}},
+    "two-threads": {"threads": 2},
+    "plateau": {"optim": {"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.05}},
+    "clipped-relative": {"optim": {"clip": "norm", "clip_norm_relative": 0.5, "optimizer": "adamw"}},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+# After epoch k: in the midst of the next, and in its own hook, when it is not yet on disk.
+@pytest.mark.parametrize(("at", "from_epoch"), [(("step", 7), 1), (("epoch", 2), 2)])
+def test_resume_is_bit_equal_to_never_stopping(
+    small: Small,
+    run_fit: RunFit,
+    assert_same_run: AssertSame,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    at: tuple[str, int],
+    from_epoch: int,
+) -> None:
+    config = small(epochs=4, **settings)
+    undisturbed = run_fit(config)
+    path = tmp_path / "run.pt"
+    with pytest.raises(KilledError):
+        run_fit(config, path, KilledError(), at)
+    torch.rand(3)
+    resumed = run_fit(config, path)
+    assert [record["epoch"] for record in resumed.watcher.epochs] == list(range(from_epoch, 4))
+    assert_same_run(undisturbed, resumed, from_epoch)
+
+
+def test_a_run_that_is_stopped_after_every_epoch_is_still_the_same(
+    small: Small, run_fit: RunFit, assert_same_run: AssertSame, tmp_path: Path
+) -> None:
+    config = small(epochs=4, optim={"clip": "norm", "clip_norm_relative": 1.0})
+    path = tmp_path / "run.pt"
+    for epoch in range(1, 4):
+        with pytest.raises(KilledError):
+            run_fit(config, path, KilledError(), ("step", 5 * epoch + 2))
+    assert_same_run(run_fit(config), run_fit(config, path), from_epoch=3)
+
+
+def test_writing_checkpoints_changes_nothing(
+    small: Small, run_fit: RunFit, assert_same_run: AssertSame, tmp_path: Path
+) -> None:
+    config = small()
+    assert_same_run(run_fit(config), run_fit(config, tmp_path / "run.pt"))
+
+
+def test_a_checkpoint_waits_until_its_time_has_come(small: Small, run_fit: RunFit, tmp_path: Path) -> None:
+    run_fit(small(epochs=1, checkpoint_seconds=3600), tmp_path / "late.pt")
+    run_fit(small(epochs=1, checkpoint_seconds=0), tmp_path / "at_once.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["at_once.pt"]
+
+
+def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
+    small: Small, run_fit: RunFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(optim={"clip": "norm", "clip_norm_relative": 0.5})
+    with pytest.raises(KilledError):
+        run_fit(config, tmp_path / "run.pt", KilledError(), ("step", 7))
+    (before,) = run_fit(config).watcher.infos
+
+    def never(*_: object) -> float:
+        raise AssertionError("a resumed run probes again")
+
+    monkeypatch.setattr("vae.fit.probe_grad_norm", never)
+    _, watcher = run_fit(config, tmp_path / "run.pt")
+    assert watcher.infos == [before]
+    assert [step for step, _ in watcher.pictures] == [15]
+
+
+def validations(monkeypatch: pytest.MonkeyPatch, recon_losses: dict[int, float]) -> None:
+    """Validation finds these after the steps named, 5 otherwise; batch norm has counted the steps."""
+
+    def found(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
+        steps = int(model.state_dict()["encoder.layers.0.1.num_batches_tracked"])
+        return Evaluation(recon_losses.get(steps, 5.0), 1.0, 10.0, 3)
+
+    monkeypatch.setattr("vae.fit.evaluate", found)
+
+
+def test_a_resumed_run_keeps_the_reductions_of_its_learning_rate(
+    small: Small,
+    run_fit: RunFit,
+    assert_same_run: AssertSame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    validations(monkeypatch, {5: 1.0})
+    config = small(epochs=6, optim={"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.01, "lr_gamma": 0.5})
+    undisturbed = run_fit(config)
+    rates = [step["lr"] for step in undisturbed.watcher.steps[::5]]
+    assert rates == [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025]
+    for epoch in range(1, 6):
+        path = tmp_path / f"{epoch}.pt"
+        with pytest.raises(KilledError):
+            run_fit(config, path, KilledError(), ("step", 5 * epoch + 2))
+        assert_same_run(undisturbed, run_fit(config, path), from_epoch=epoch)
+
+
+def ended(outcome: Outcome, small: Small, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+    """A config whose run ends so."""
+    if outcome is Outcome.CONVERGED:
+        validations(monkeypatch, {})
+        return small(epochs=6, early_stopping_patience=1)
+    if outcome is Outcome.NONFINITE:
+        validations(monkeypatch, {10: math.nan})
+        return small(epochs=6)
+    return small()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BUDGET, Outcome.CONVERGED, Outcome.NONFINITE], ids=str)
+def test_a_run_killed_after_its_last_checkpoint_ends_as_it_would_have(
+    small: Small,
+    run_fit: RunFit,
+    assert_same_run: AssertSame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Outcome,
+) -> None:
+    config = ended(outcome, small, monkeypatch)
+    path = tmp_path / "run.pt"
+    first = run_fit(config, path)
+    assert first.result.outcome is outcome
+    # Its end was reached and not recorded: the checkpoint is all that is left.
+    assert_same_run(first, run_fit(config, path), from_epoch=first.result.epochs)
+
+
+def test_a_checkpoint_of_another_config_is_refused_and_the_fields_are_named(
+    small: Small, run_fit: RunFit, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.pt"
+    run_fit(small(epochs=1), path)
+    written = path.read_bytes()
+    with pytest.raises(ValueError, match=r"another config; they differ in optim\.lr \(0\.003 -> 0\.004\)$"):
+        run_fit(small(epochs=1, optim={"lr": 0.004}), path)
+    with pytest.raises(ValueError, match=r"differ in epochs \(1 -> 2\), model\.norm \(batch -> group\)$"):
+        run_fit(small(epochs=2, model={"norm": "group"}), path)
+    assert path.read_bytes() == written
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused_by_its_path(
+    small: Small, run_fit: RunFit, tmp_path: Path, share: float
+) -> None:
+    path = tmp_path / "run.pt"
+    run_fit(small(epochs=1), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"run\.pt is not a readable checkpoint"):
+        run_fit(small(epochs=1), path)
+
+
+def test_a_checkpoint_is_loaded_without_running_code(small: Small, run_fit: RunFit, tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    run_fit(small(epochs=1), path)
+    assert torch.load(path, weights_only=True)["state"]["step"] == 5
+    assert checkpoint.load(path)["config"]["epochs"] == 1
