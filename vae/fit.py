@@ -120,7 +120,7 @@ class _Run:
             if state.monitor.nonfinite_step is not None:
                 return
         trained = time.monotonic()
-        evaluation = evaluate(state.model, self.validation, self.noise)
+        evaluation = evaluate(state.model, self.validation, self.noise, self.config.precision)
         value = evaluation.objective(objective.kl_weight)
         if not evaluation.is_finite():
             state.monitor.nonfinite_step = state.step - 1
@@ -166,7 +166,7 @@ class _Run:
         state, monitor = self.state, self.state.monitor
         weights = state.best_weights or state.weights()
         state.model.load_state_dict(weights)
-        evaluation = evaluate(state.model, self.validation, self.noise)
+        evaluation = evaluate(state.model, self.validation, self.noise, self.config.precision)
         outcome, step, reason = monitor.outcome(
             active_units=evaluation.active_units, stopped_early=self._stopped_early()
         )

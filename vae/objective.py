@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from vae.model import Forward
 
@@ -29,7 +30,7 @@ def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
 
 def elbo(x: Tensor, output: Forward, kl_weight: float) -> LossTerms:
     """x (B, 3, H, W) in the network's range: summed squared error plus weighted KL."""
-    recon_loss = (output.recon - x).square().sum() / x.shape[0]
+    recon_loss = mse_loss(output.recon, x, reduction="sum") / x.shape[0]
     per_dim = kl_per_dim(output.mu, output.logvar)
     kl = per_dim.sum()
     return LossTerms(recon_loss + kl_weight * kl, recon_loss, kl, per_dim)
