@@ -130,7 +130,7 @@ class Plan(_Frozen):
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
             base.pop(path)
         for axis in self.axes:
-            base.pop(axis.path)
+            base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}
         arms = {f"arm {a.name}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.arms}
         return base | space | arms

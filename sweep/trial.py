@@ -61,7 +61,8 @@ def run_trial(context: Context, progress: Progress) -> None:
     TrialInterrupted puts the same parameters back into the queue first.
     """
     trial = context.study.ask(search_space(context.plan))
-    seed = trial.user_attrs.get("seed", context.seed + trial.number)
+    # A repeated trial keeps its seed; a study may search it; otherwise every trial has its own.
+    seed = trial.user_attrs.get("seed", trial.params.get("seed", context.seed + trial.number))
     trial.set_user_attr("seed", seed)
     config = resolve_config(context.plan, trial.params, seed)
     run = _start_run(context, trial, config)

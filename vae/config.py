@@ -35,6 +35,8 @@ class ModelConfig(Config):
     norm: Literal["batch", "group", "none"] = "batch"
     extra_block: Literal["conv", "residual"] = "conv"
     output_range: Literal["tanh_unit", "imagenet_linear", "paper"] = "tanh_unit"
+    logvar_bound: Literal["none", "clamp", "soft"] = "none"
+    """Of the encoder's log-variance: clamp to +-10, or 10 tanh(lv / 10). It moves the border of stability."""
 
     @model_validator(mode="after")
     def _grid_is_whole(self) -> "ModelConfig":
@@ -45,8 +47,14 @@ class ModelConfig(Config):
 
 
 class ObjectiveConfig(Config):
-    """loss = recon_loss + kl_weight(step) * kl, summed over an image, averaged over the batch."""
+    """loss = recon_loss + penalty(kl, kl_weight(step)), summed over an image, averaged over the batch."""
 
+    likelihood: Literal["mse_sum", "gaussian", "gaussian_optimal", "discretized_logistic"] = "mse_sum"
+    kl_rule: Literal["beta", "free_bits", "capacity"] = "beta"
+    free_bits: NonNegative = 0.1
+    """Nats a latent dimension, for the rule of that name."""
+    capacity: NonNegative = 25.0
+    """Nats an image at the end of the warm-up, for the rule of that name."""
     kl_weight: NonNegative = 1.0
     kl_schedule: Annotated[str, AfterValidator(one_of(schedules.KL))] = "linear"
     kl_warmup_fraction: Annotated[float, Field(ge=0, le=0.9)] = 0.3
@@ -60,11 +68,13 @@ class OptimConfig(Config):
     probe (`vae.probe`). The policy `norm` needs exactly one of the two; the others ignore both.
     """
 
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "prodigy", "schedulefree"] = "adam"
     lr: Positive = 1e-3
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: Positive = 1e-8
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd."""
     weight_decay: NonNegative = 0.0
     lr_schedule: Annotated[str, AfterValidator(one_of(schedules.LR))] = "wsd"
     lr_warmup_fraction: Fraction = 0.0
@@ -75,11 +85,19 @@ class OptimConfig(Config):
     clip: Annotated[str, AfterValidator(one_of(clipping.NAMES))] = "none"
     clip_norm: Positive | None = None
     clip_norm_relative: Positive | None = None
+    clip_value: Positive = 1.0
+    clip_percentile: Annotated[float, Field(gt=0, le=100)] = 10.0
+    clip_zscore: Positive = 2.5
+    agc_ratio: Positive = 0.01
+    skip: Literal["none", "nonfinite", "threshold"] = "none"
+    skip_threshold: Positive | None = None
 
     @model_validator(mode="after")
     def _one_clip_norm(self) -> "OptimConfig":
         if self.clip == "norm" and (self.clip_norm is None) == (self.clip_norm_relative is None):
             raise ValueError("optim.clip=norm needs exactly one of optim.clip_norm, optim.clip_norm_relative")
+        if (self.skip == "threshold") != (self.skip_threshold is not None):
+            raise ValueError("optim.skip=threshold and optim.skip_threshold need each other")
         return self
 
 
@@ -101,7 +119,16 @@ class TrainConfig(Config):
     picture_every: PositiveInt = 6
     """Epochs between two image grids; one is always made before the first step and after the last."""
     checkpoint_seconds: NonNegative = 30.0
+    curvature_every: Annotated[int, Field(ge=0)] = 0
+    """Epochs between two measurements of edge_ratio and preconditioned_sharpness; 0: none."""
     threads: PositiveInt | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+
+    @model_validator(mode="after")
+    def _grey_levels_are_there(self) -> "TrainConfig":
+        logistic = self.objective.likelihood == "discretized_logistic"
+        if logistic and self.model.output_range != "tanh_unit":
+            raise ValueError("objective.likelihood=discretized_logistic needs model.output_range=tanh_unit")
+        return self

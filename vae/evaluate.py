@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae.config import ObjectiveConfig
+from vae.kl_rules import RULES
+from vae.likelihoods import Likelihood, MseSum
 from vae.model import VAE
 from vae.objective import kl_per_dim
 from vae.pixels import normalise, to_unit
@@ -26,9 +29,11 @@ class Evaluation(NamedTuple):
     kl: float
     psnr: float
     active_units: int
+    charged_kl: float | None = None
+    """What the KL rule makes of the KL at weight 1, after the warm-up; None for the KL itself."""
 
     def objective(self, kl_weight: float) -> float:
-        return self.recon_loss + kl_weight * self.kl
+        return self.recon_loss + kl_weight * (self.kl if self.charged_kl is None else self.charged_kl)
 
     def is_finite(self) -> bool:
         return math.isfinite(self.recon_loss) and math.isfinite(self.kl)
@@ -41,33 +46,45 @@ def fixed_noise(count: int, latent_dim: int, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: VAE, tiles: Tensor, noise: Tensor, precision: str = "float32") -> Evaluation:
+def evaluate(
+    model: VAE,
+    tiles: Tensor,
+    noise: Tensor,
+    precision: str = "float32",
+    likelihood: Likelihood | None = None,
+    config: ObjectiveConfig | None = None,
+) -> Evaluation:
     """tiles (N, 3, H, W) uint8 and noise (N, latent_dim), on the model's device.
 
     In bfloat16 it takes half the time, and the objective is 0.01 % off: far below the spread over seeds.
     """
     training = model.training
     model.eval()
-    recon_sum = kl_sum = psnr_sum = torch.zeros((), device=tiles.device)
+    likelihood = likelihood or MseSum()
+    recon_sum = psnr_sum = torch.zeros((), device=tiles.device)
+    per_dim_sum = torch.zeros(model.config.latent_dim, device=tiles.device)
     mus = []
     output_range = model.config.output_range
     for batch, eps in zip(torch.split(tiles, BATCH), torch.split(noise, BATCH), strict=True):
         x = normalise(batch, output_range, model.memory_format)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             output = model(x, eps)
-        recon_sum = recon_sum + (output.recon - x).square().sum()
-        kl_sum = kl_sum + kl_per_dim(output.mu, output.logvar).sum() * len(batch)
+        recon_sum = recon_sum + likelihood(output.recon, x) * len(batch)
+        per_dim_sum += kl_per_dim(output.mu, output.logvar) * len(batch)
         mse = (to_unit(output.recon, output_range) - batch / 255).square().mean((1, 2, 3))
         psnr_sum = psnr_sum - 10 * mse.clamp_min(1e-10).log10().sum()
         mus.append(output.mu)
     model.train(training)
     variance = torch.cat(mus).var(0, correction=0)
-    recon, kl, psnr, active = torch.stack(
+    per_dim = per_dim_sum / len(tiles)
+    config = config or ObjectiveConfig()
+    recon, kl, psnr, active, charged = torch.stack(
         [
             recon_sum / len(tiles),
-            kl_sum / len(tiles),
+            per_dim.sum(),
             psnr_sum / len(tiles),
             (variance >= ACTIVE_VARIANCE).sum(),
+            RULES[config.kl_rule](per_dim, 1.0, 1.0, config),
         ]
     ).tolist()
-    return Evaluation(recon, kl, psnr, int(active))
+    return Evaluation(recon, kl, psnr, int(active), charged)

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vae import checkpoint
+from vae import checkpoint, optimizers
 from vae.config import TrainConfig
+from vae.edge import measure_edge
 from vae.evaluate import Evaluation, evaluate, fixed_noise
 from vae.hardware import resolve
 from vae.hooks import Hooks, RunInfo, RunResult
@@ -120,7 +121,9 @@ class _Run:
             if state.monitor.nonfinite_step is not None:
                 return
         trained = time.monotonic()
-        evaluation = evaluate(state.model, self.validation, self.noise, self.config.precision)
+        edge = self._edge() if self._every(self.config.curvature_every) else {}
+        optimizers.set_mode(state.optimizer, training=False)
+        evaluation = self._evaluate()
         value = evaluation.objective(objective.kl_weight)
         if not evaluation.is_finite():
             state.monitor.nonfinite_step = state.step - 1
@@ -129,7 +132,7 @@ class _Run:
             state.learning_rate.observe(value)
         self.hooks.on_epoch(
             _epoch_record(records, evaluation, value)
-            | {f"stability/{k}": v for k, v in state.monitor.summary().items()}
+            | {f"stability/{k}": v for k, v in (state.monitor.summary() | edge).items()}
             | {
                 "epoch": state.epoch,
                 "step": state.step - 1,
@@ -139,7 +142,21 @@ class _Run:
         state.epoch += 1
         if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
             self._picture()
+        optimizers.set_mode(state.optimizer, training=True)
         self._save_checkpoint()
+
+    def _every(self, epochs: int) -> bool:
+        return epochs > 0 and (self.state.epoch + 1) % epochs == 0
+
+    def _edge(self) -> dict[str, float]:
+        """At the rate and KL weight of the last step, on the first tiles and the first noise."""
+        state, step = self.state, self.state.step - 1
+        batch = state.source.images[: self.config.batch_size].to(state.device)
+        noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
+        weight = kl_weight(step, state.total_steps, self.config.objective)
+        # A schedule that has come down to 0 has no edge.
+        lr = state.learning_rate.at(step)
+        return measure_edge(state, batch, noise, weight, lr) if lr > 0 else {}
 
     def _stopped_early(self) -> bool:
         patience = self.config.early_stopping_patience
@@ -148,6 +165,17 @@ class _Run:
     def _is_over(self) -> bool:
         finite = self.state.monitor.nonfinite_step is None
         return not finite or self.state.epoch >= self.config.epochs or self._stopped_early()
+
+    def _evaluate(self) -> Evaluation:
+        state = self.state
+        return evaluate(
+            state.model,
+            self.validation,
+            self.noise,
+            self.config.precision,
+            state.likelihood,
+            self.config.objective,
+        )
 
     def _picture(self) -> None:
         tiles = self.validation[:PICTURED_TILES]
@@ -166,7 +194,9 @@ class _Run:
         state, monitor = self.state, self.state.monitor
         weights = state.best_weights or state.weights()
         state.model.load_state_dict(weights)
-        evaluation = evaluate(state.model, self.validation, self.noise, self.config.precision)
+        if state.best_likelihood:
+            state.likelihood.load_state_dict(state.best_likelihood)
+        evaluation = self._evaluate()
         outcome, step, reason = monitor.outcome(
             active_units=evaluation.active_units, stopped_early=self._stopped_early()
         )

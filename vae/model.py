@@ -8,13 +8,19 @@ from torch import Tensor, nn
 from vae.config import ModelConfig
 from vae.layout import extra_layers, grid_sizes, head_fan_in, stage_channels
 
+LOGVAR_BOUND = 10.0
+
 
 class Forward(NamedTuple):
-    """recon (B, 3, H, W) in the network's range; mu, logvar (B, latent_dim). All float32."""
+    """recon (B, 3, H, W) in the network's range; mu, logvar (B, latent_dim). All float32.
+
+    raw_logvar is what the encoder gave before `logvar_bound`.
+    """
 
     recon: Tensor
     mu: Tensor
     logvar: Tensor
+    raw_logvar: Tensor
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
@@ -111,10 +117,11 @@ class VAE(nn.Module):
         The latent is sampled in float32 also under autocast: exp(logvar / 2) is where runs blow up, and
         a lower precision there would move the border that is to be measured.
         """
-        mu, logvar = self.encoder(x)
-        mu, logvar = mu.float(), logvar.float()
+        mu, raw = self.encoder(x)
+        mu, raw = mu.float(), raw.float()
+        logvar = bound_logvar(raw, self.config.logvar_bound)
         z = mu + torch.exp(0.5 * logvar) * noise
-        return Forward(self.decoder(z).float(), mu, logvar)
+        return Forward(self.decoder(z).float(), mu, logvar, raw)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -125,6 +132,15 @@ class VAE(nn.Module):
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
+
+
+def bound_logvar(logvar: Tensor, kind: str) -> Tensor:
+    """`none`, `clamp` to +-10 (no gradient beyond), or `soft`: 10 tanh(lv / 10)."""
+    if kind == "clamp":
+        return logvar.clamp(-LOGVAR_BOUND, LOGVAR_BOUND)
+    if kind == "soft":
+        return LOGVAR_BOUND * torch.tanh(logvar / LOGVAR_BOUND)
+    return logvar
 
 
 def build_model(config: ModelConfig, seed: int) -> VAE:

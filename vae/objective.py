@@ -3,15 +3,18 @@
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
+from vae.config import ObjectiveConfig
+from vae.kl_rules import RULES
+from vae.likelihoods import Likelihood, MseSum
 from vae.model import Forward
 
 
 class LossTerms(NamedTuple):
     """Summed over an image's values or latent dimensions, averaged over the batch; float32.
 
-    loss = recon_loss + kl_weight * kl, all scalars; kl_per_dim (latent_dim,) sums to kl.
+    loss, recon_loss and kl are scalars; kl_per_dim (latent_dim,) sums to kl. With the rule `beta`
+    loss = recon_loss + kl_weight * kl.
     """
 
     loss: Tensor
@@ -28,9 +31,22 @@ def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
     return (0.5 * (mu.square() + logvar.exp() - 1 - logvar)).mean(0)
 
 
-def elbo(x: Tensor, output: Forward, kl_weight: float) -> LossTerms:
-    """x (B, 3, H, W) in the network's range: summed squared error plus weighted KL."""
-    recon_loss = mse_loss(output.recon, x, reduction="sum") / x.shape[0]
+def elbo(
+    x: Tensor,
+    output: Forward,
+    kl_weight: float,
+    *,
+    likelihood: Likelihood | None = None,
+    config: ObjectiveConfig | None = None,
+    progress: float = 1.0,
+) -> LossTerms:
+    """x (B, 3, H, W) in the network's range. By default summed squared error plus weighted KL.
+
+    likelihood gives the reconstruction loss, `config.kl_rule` the KL's part of the loss; progress is the
+    share of the KL warm-up that is done.
+    """
+    config = config or ObjectiveConfig()
+    recon_loss = (likelihood or MseSum())(output.recon, x)
     per_dim = kl_per_dim(output.mu, output.logvar)
-    kl = per_dim.sum()
-    return LossTerms(recon_loss + kl_weight * kl, recon_loss, kl, per_dim)
+    penalty = RULES[config.kl_rule](per_dim, kl_weight, progress, config)
+    return LossTerms(recon_loss + penalty, recon_loss, per_dim.sum(), per_dim)

@@ -26,6 +26,14 @@ def _kl_cosine(step: int, total: int, config: "ObjectiveConfig") -> float:
     return 0.5 * (1 - math.cos(math.pi * _kl_linear(step, total, config)))
 
 
+def _kl_logistic(step: int, total: int, config: "ObjectiveConfig") -> float:
+    """A logistic curve over the warm-up, from 0 to 1 exactly (Bowman et al. 2016 use its shape)."""
+    steepness = 10.0
+    share = _kl_linear(step, total, config)
+    low, high = (1 / (1 + math.exp(-steepness * (edge - 0.5))) for edge in (0.0, 1.0))
+    return (1 / (1 + math.exp(-steepness * (share - 0.5))) - low) / (high - low)
+
+
 def _kl_cyclical(step: int, total: int, config: "ObjectiveConfig") -> float:
     """Each cycle ramps over its first half and stays at 1 over the second (Fu et al. 2019, eq. 6-7)."""
     position = step * config.kl_cycles / total % 1.0
@@ -57,6 +65,7 @@ KL: dict[str, Schedule] = {
     "constant": _kl_constant,
     "linear": _kl_linear,
     "cosine": _kl_cosine,
+    "logistic": _kl_logistic,
     "cyclical": _kl_cyclical,
 }
 LR: dict[str, Schedule] = {
@@ -71,6 +80,11 @@ LR: dict[str, Schedule] = {
 
 def kl_weight(step: int, total: int, config: "ObjectiveConfig") -> float:
     return config.kl_weight * KL[config.kl_schedule](step, total, config)
+
+
+def kl_progress(step: int, total: int, config: "ObjectiveConfig") -> float:
+    """Share of the KL warm-up that is done, 0 to 1, whatever the schedule."""
+    return min(1.0, step / end) if (end := kl_warmup_end(total, config)) else 1.0
 
 
 def kl_warmup_end(total: int, config: "ObjectiveConfig") -> int:

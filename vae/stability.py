@@ -107,9 +107,11 @@ class StabilityMonitor:
         self.skipped += skipped
         if self.first_loss is None:
             self.first_loss = loss
-        self._recent_losses = [*self._recent_losses[-(DIVERGED_WINDOW - 1) :], loss]
+        if math.isfinite(loss) or not skipped:
+            self._recent_losses = [*self._recent_losses[-(DIVERGED_WINDOW - 1) :], loss]
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            if self.nonfinite_step is None:
+            # A policy that passes over such a step says so with `skipped`.
+            if self.nonfinite_step is None and not skipped:
                 self.nonfinite_step = self.steps - 1
             return self._measured(loss_spike=False, grad_spike=False)
         self.last_finite_loss = loss

@@ -8,12 +8,15 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from vae import clipping, optimizers
+from vae.adam_rms import adam_rms
 from vae.clipping import ClippingPolicy
-from vae.config import TrainConfig
-from vae.model import VAE, Forward, build_model
+from vae.config import ObjectiveConfig, OptimConfig, TrainConfig
+from vae.likelihoods import LIKELIHOODS, Likelihood
+from vae.model import LOGVAR_BOUND, VAE, Forward, build_model
 from vae.objective import LossTerms, elbo
 from vae.pixels import normalise
-from vae.schedules import LearningRate
+from vae.schedules import LearningRate, kl_progress
+from vae.skipping import SkipPolicy
 from vae.stability import StabilityMonitor
 
 UPDATE_RATIO_EVERY = 8
@@ -41,13 +44,21 @@ class BatchSource(Protocol):
 
 
 def forward_loss(
-    model: VAE, batch: Tensor, noise: Tensor, kl_weight: float, precision: str
+    model: VAE,
+    batch: Tensor,
+    noise: Tensor,
+    kl_weight: float,
+    *,
+    precision: str = "float32",
+    likelihood: Likelihood | None = None,
+    objective: ObjectiveConfig | None = None,
+    progress: float = 1.0,
 ) -> tuple[LossTerms, Forward]:
     """(B, 3, H, W) uint8 -> loss terms and the forward pass; losses are float32 also under autocast."""
     x = normalise(batch, model.config.output_range, model.memory_format)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         output = model(x, noise)
-    return elbo(x, output, kl_weight), output
+    return elbo(x, output, kl_weight, likelihood=likelihood, config=objective, progress=progress), output
 
 
 def train_step(
@@ -59,23 +70,48 @@ def train_step(
     *,
     kl_weight: float,
     precision: str = "float32",
+    skipping: SkipPolicy | None = None,
+    likelihood: Likelihood | None = None,
+    objective: ObjectiveConfig | None = None,
+    progress: float = 1.0,
     measure_update: bool = False,
 ) -> dict[str, Tensor]:
     """One optimizer step on (B, 3, H, W) uint8 tiles; noise (B, latent_dim) is standard normal.
 
     Returns float32 scalars on the device: loss, recon_loss, kl (summed over an image, averaged over the
-    batch), grad_norm (global L2, before clipping), clipped (0 or 1), max_logvar (of the batch), and
-    update_ratio = |dtheta| / |theta| (nan unless `measure_update`). A step whose loss or gradient is not
-    finite leaves the weights as they were.
+    batch), grad_norm (global L2, before clipping), clipped, skipped, fatal (0 or 1; fatal: the step is not
+    finite and no policy passes over it), max_logvar and logvar_clamp_fraction (of the encoder's raw values
+    in the batch, the latter their share outside a clamp), and update_ratio = |dtheta| / |theta| and
+    adam_rms (nan unless `measure_update`). A skipped or fatal step leaves weights, optimizer and batch
+    norm's statistics as they were.
     """
-    parameters = list(model.parameters())
+    parameters = [*model.parameters(), *(likelihood.parameters() if likelihood else ())]
+    skipping = skipping or SkipPolicy(OptimConfig())
+    # A forward pass that is not finite would poison batch norm's running statistics for good.
+    buffers = [(b, b.clone()) for b in model.buffers()] if skipping.kind != "none" else []
     optimizer.zero_grad(set_to_none=True)
-    terms, output = forward_loss(model, batch, noise, kl_weight, precision)
+    terms, output = forward_loss(
+        model,
+        batch,
+        noise,
+        kl_weight,
+        precision=precision,
+        likelihood=likelihood,
+        objective=objective,
+        progress=progress,
+    )
     torch.autograd.backward(terms.loss)
-    grad_norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-    clipped = policy.clip(parameters, grad_norm)
-    update_ratio = torch.full((), torch.nan, device=batch.device)
-    if bool(torch.isfinite(terms.loss) & torch.isfinite(grad_norm)):
+    grad_norm = get_total_norm(clipping.gradients(parameters))
+    decision = skipping.decide(float(terms.loss.detach()), float(grad_norm), parameters)
+    unmeasured = torch.full((), torch.nan, device=batch.device)
+    clipped, update_ratio, rms = torch.zeros_like(unmeasured), unmeasured, unmeasured
+    if decision.skip:
+        for buffer, before_step in buffers:
+            buffer.copy_(before_step)
+    else:
+        clipped = policy.clip(parameters, skipping.norm_now(grad_norm, decision)).float()
+        if measure_update:
+            rms = adam_rms(optimizer, parameters)
         before = [p.detach().clone() for p in parameters] if measure_update else []
         optimizer.step()
         if measure_update:
@@ -83,22 +119,29 @@ def train_step(
             norm = get_total_norm(before)
             torch._foreach_sub_(before, [p.detach() for p in parameters])
             update_ratio = get_total_norm(before) / norm
+    raw = output.raw_logvar.detach()
+    clamps = model.config.logvar_bound == "clamp"
     return {
         "loss": terms.loss.detach(),
         "recon_loss": terms.recon_loss.detach(),
         "kl": terms.kl.detach(),
         "grad_norm": grad_norm,
-        "clipped": clipped.float(),
-        "max_logvar": output.logvar.detach().max(),
+        "clipped": clipped,
+        "skipped": torch.full_like(grad_norm, decision.skip and not decision.fatal),
+        "fatal": torch.full_like(grad_norm, decision.fatal),
+        "max_logvar": raw.max(),
+        "logvar_clamp_fraction": (raw.abs() > LOGVAR_BOUND).float().mean() if clamps else unmeasured,
         "update_ratio": update_ratio,
+        "adam_rms": rms,
     }
 
 
 class TrainState:
     """Everything that a run changes as it goes.
 
-    `state_dict()` holds model, optimizer, learning rate, clipping policy, monitor, the generator of the
-    reparameterisation noise, the position in the data, the step and epoch, and the best epoch's weights.
+    `state_dict()` holds model, likelihood, optimizer, learning rate, clipping and skipping policies,
+    monitor, the generator of the reparameterisation noise, the position in the data, the step and epoch, and
+    the best epoch's weights.
     """
 
     def __init__(self, config: TrainConfig, train: BatchSource, clip_norm: float | None) -> None:
@@ -108,8 +151,12 @@ class TrainState:
         channels_last = config.memory_format == "channels_last"
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = build_model(config.model, config.seed).to(self.device).to(memory_format=memory_format)
-        self.optimizer = optimizers.build(config.optim, self.model.parameters())
+        self.likelihood = LIKELIHOODS[config.objective.likelihood]().to(self.device)
+        self.parameters = [*self.model.parameters(), *self.likelihood.parameters()]
+        self.optimizer = optimizers.build(config.optim, self.parameters)
+        optimizers.set_mode(self.optimizer, training=True)
         self.policy = clipping.build(config.optim, clip_norm)
+        self.skipping = SkipPolicy(config.optim)
         self.total_steps = config.epochs * len(train)
         self.learning_rate = LearningRate(config.optim, self.total_steps)
         self.monitor = StabilityMonitor()
@@ -119,6 +166,7 @@ class TrainState:
         self.best_objective = float("inf")
         self.best_epoch: int | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self.best_likelihood: dict[str, Tensor] = {}
         self.epochs_waited = 0
 
     def draw_noise(self, count: int) -> Tensor:
@@ -140,6 +188,10 @@ class TrainState:
             self.draw_noise(len(batch)),
             kl_weight=kl_weight,
             precision=self.config.precision,
+            skipping=self.skipping,
+            likelihood=self.likelihood,
+            objective=self.config.objective,
+            progress=kl_progress(self.step, self.total_steps, self.config.objective),
             measure_update=self.step % UPDATE_RATIO_EVERY == 0,
         )
         # One transfer for all of them: each .item() would wait for the device.
@@ -150,6 +202,7 @@ class TrainState:
             kl_weight=kl_weight,
             max_logvar=record["max_logvar"],
             clipped=bool(record["clipped"]),
+            skipped=bool(record["skipped"]),
         )
         record |= measured | {"step": self.step, "epoch": self.epoch, "kl_weight": kl_weight, "lr": lr}
         self.step += 1
@@ -160,6 +213,7 @@ class TrainState:
         if objective < self.best_objective:
             self.best_objective, self.best_epoch, self.epochs_waited = objective, self.epoch, 0
             self.best_weights = self.weights()
+            self.best_likelihood = {k: v.clone() for k, v in self.likelihood.state_dict().items()}
         else:
             self.epochs_waited += 1
 
@@ -175,10 +229,13 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "learning_rate": self.learning_rate.state_dict(),
             "policy": self.policy.state_dict(),
+            "skipping": self.skipping.state_dict(),
+            "likelihood": self.likelihood.state_dict(),
             "monitor": self.monitor.state_dict(),
             "noise": self.noise.get_state(),
             "source": self.source.state_dict(),
             "best_weights": self.best_weights,
+            "best_likelihood": self.best_likelihood,
             **{name: getattr(self, name) for name in self._COUNTERS},
         }
 
@@ -187,9 +244,12 @@ class TrainState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.learning_rate.load_state_dict(state["learning_rate"])
         self.policy.load_state_dict(state["policy"])
+        self.skipping.load_state_dict(state["skipping"])
+        self.likelihood.load_state_dict(state["likelihood"])
         self.monitor.load_state_dict(state["monitor"])
         self.noise.set_state(state["noise"])
         self.source.load_state_dict(state["source"])
         self.best_weights = state["best_weights"]
+        self.best_likelihood = state["best_likelihood"]
         for name in self._COUNTERS:
             setattr(self, name, state[name])

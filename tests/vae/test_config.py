@@ -40,8 +40,18 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             norm="group",
             extra_block="residual",
             output_range="paper",
+            logvar_bound="soft",
         ),
-        objective=ObjectiveConfig(kl_weight=0.1, kl_schedule="cyclical", kl_warmup_fraction=0.2, kl_cycles=3),
+        objective=ObjectiveConfig(
+            likelihood="gaussian",
+            kl_rule="capacity",
+            free_bits=0.3,
+            capacity=7.5,
+            kl_weight=0.1,
+            kl_schedule="cyclical",
+            kl_warmup_fraction=0.2,
+            kl_cycles=3,
+        ),
         optim=OptimConfig(
             optimizer="adamw",
             lr=1 / 3,
@@ -57,7 +67,15 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             lr_patience=2,
             clip="norm",
             clip_norm=12.5,
+            momentum=0.5,
+            clip_value=2.0,
+            clip_percentile=20.0,
+            clip_zscore=3.0,
+            agc_ratio=0.02,
+            skip="threshold",
+            skip_threshold=50.0,
         ),
+        curvature_every=2,
         epochs=3,
         batch_size=5,
         seed=11,
@@ -114,7 +132,7 @@ def test_a_name_that_is_near_to_none_is_answered_with_all() -> None:
     with pytest.raises(ValidationError) as refused:
         OptimConfig(clip="zzzzzz")
     assert "did you mean" not in str(refused.value)
-    assert "(known: none, norm" in str(refused.value)
+    assert "(known: agc, none, norm" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     def script(recon_losses: list[float], kl: float = 0.0) -> list[dict[str, Tensor]]:
         seen: list[dict[str, Tensor]] = []
 
-        def found(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
+        def found(model: VAE, tiles: Tensor, noise: Tensor, *_: object) -> Evaluation:
             seen.append({name: value.clone() for name, value in model.state_dict().items()})
             return Evaluation(recon_losses[min(len(seen), len(recon_losses)) - 1], kl, 10.0, 3)
 

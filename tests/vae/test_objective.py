@@ -12,7 +12,7 @@ def made(batch: int, size: int = 8, dims: int = 5) -> tuple[torch.Tensor, Forwar
     generator = torch.Generator().manual_seed(batch)
     x, recon = torch.randn(2, batch, 3, size, size, generator=generator, dtype=torch.float64)
     mu, logvar = torch.randn(2, batch, dims, generator=generator, dtype=torch.float64)
-    return x, Forward(recon, mu, 2 * logvar)
+    return x, Forward(recon, mu, 2 * logvar, 2 * logvar)
 
 
 def test_kl_is_that_of_two_normal_distributions() -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae import checkpoint
+from vae import checkpoint, clipping, schedules
 from vae.config import TrainConfig
 from vae.evaluate import Evaluation
+from vae.kl_rules import RULES
+from vae.likelihoods import LIKELIHOODS
 from vae.model import VAE
 from vae.stability import Outcome
 
@@ -34,6 +36,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "two-threads": {"threads": 2},
     "plateau": {"optim": {"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.05}},
     "clipped-relative": {"optim": {"clip": "norm", "clip_norm_relative": 0.5, "optimizer": "adamw"}},
+    "curvature": {"curvature_every": 1},
+    "skip-threshold": {"optim": {"skip": "threshold", "skip_threshold": 150.0}},
+    "skip-nonfinite": {"optim": {"skip": "nonfinite"}},
+    **{f"bound-{kind}": {"model": {"logvar_bound": kind}} for kind in ("clamp", "soft")},
+    **{
+        f"optimizer-{name}": {"optim": {"optimizer": name, "lr": lr}}
+        for name, lr in {"sgd": 1e-5, "prodigy": 1.0, "schedulefree": 3e-3}.items()
+    },
+    **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in sorted(clipping.NAMES)},
+    **{f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}} for name in schedules.LR},
+    **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in schedules.KL},
+    **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in RULES},
+    **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS},
 }
 
 
@@ -104,7 +119,7 @@ def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
 def validations(monkeypatch: pytest.MonkeyPatch, recon_losses: dict[int, float]) -> None:
     """Validation finds these after the steps named, 5 otherwise; batch norm has counted the steps."""
 
-    def found(model: VAE, tiles: Tensor, noise: Tensor) -> Evaluation:
+    def found(model: VAE, tiles: Tensor, noise: Tensor, *_: object) -> Evaluation:
         steps = int(model.state_dict()["encoder.layers.0.1.num_batches_tracked"])
         return Evaluation(recon_losses.get(steps, 5.0), 1.0, 10.0, 3)
 

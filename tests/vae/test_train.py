@@ -123,8 +123,8 @@ def test_half_precision_losses_are_float32_and_near_those_of_float32(
 ) -> None:
     model, _ = made(small())
     batch, noise = make_tiles(8), torch.randn(8, 6)
-    full, _ = forward_loss(model, batch, noise, 0.3, "float32")
-    half, output = forward_loss(model, batch, noise, 0.3, "bfloat16")
+    full, _ = forward_loss(model, batch, noise, 0.3, precision="float32")
+    half, output = forward_loss(model, batch, noise, 0.3, precision="bfloat16")
     for a, b in zip(half, full, strict=True):
         assert a.dtype == torch.float32
         torch.testing.assert_close(a, b, rtol=0.05, atol=0.05)
