@@ -32,6 +32,7 @@ CHARTED = (
     "grad_norm_jump",
     "max_logvar",
     "update_ratio",
+    "adam_rms",
 )
 
 
@@ -83,10 +84,10 @@ class RecordingHooks(Hooks):
             "clip/norm": info.clip_norm,
             "clip/probe_grad_norm": info.probe_grad_norm,
         }
-        for key, value in facts.items():
-            if value is not None:
-                self.run.metric(key, float(value))
-                self.trial.set_user_attr(key, value)
+        known = {key: value for key, value in facts.items() if value is not None}
+        self.run.params(known)
+        for key, value in known.items():
+            self.trial.set_user_attr(key, value)
 
     def on_step(self, record: dict[str, float]) -> None:
         self.steps.append(record)

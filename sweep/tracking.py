@@ -36,7 +36,8 @@ Every trial is a run below the study's parent run, named by its trial number.
 `objective` is the best validation objective (smaller is better; a diverged run has none, but the tag
 `outcome` and the metric `diverged`). `train/`, `val/`, `latent/` are per epoch, `step/` per optimizer step
 (thinned: the whole series is the artifact `series/steps.parquet`), `stability/` what the monitor says.
-The image grids (originals, reconstructions, samples, from the top) are under Artifacts and Overview.
+The image grids (originals, reconstructions, samples, from the top) are a run's metric chart
+`sample/pictures` with a slider over steps, and lie under its Artifacts.
 """
 
 

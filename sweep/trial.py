@@ -91,6 +91,7 @@ def _start_run(context: Context, trial: optuna.Trial, config: TrialConfig) -> Ru
         "encoder_depth": str(config.model.encoder_depth),
         "decoder_depth": str(config.model.decoder_depth),
         "git_commit": context.provenance.commit,
+        "mlflow.source.name": "sweep run",
         "data_hash": context.tiles.content_hash,
     }
     name = f"trial {trial.number:03d}"
@@ -138,7 +139,7 @@ def _record(
         "reason": result.reason,
         "outcome_step": result.outcome_step,
         "last_finite_loss": result.last_finite_loss,
-        "best_epoch": result.best_epoch,
+        "best_epoch": None if result.best_epoch is None else result.best_epoch + 1,
         "steps": result.steps,
         "epochs": result.epochs,
         "train_seconds": result.seconds,
@@ -147,7 +148,7 @@ def _record(
     for key, value in facts.items():
         if value is not None:
             trial.set_user_attr(key, value)
-    run.tags({"outcome": result.outcome, "reason": result.reason})
+    run.tags({"outcome": result.outcome, "reason": result.reason, "mlflow.note.content": result.reason})
     run.end("FINISHED")
     # A divergence is a result: COMPLETE with inf, so that the sampler learns from it.
     context.study.tell(trial, result.objective)

@@ -178,8 +178,11 @@ class _Run:
         )
 
     def _picture(self) -> None:
-        tiles = self.validation[:PICTURED_TILES]
-        noise = self.noise[:PICTURED_TILES]
+        # Spread over the set, whose neighbours come from one scene.
+        count = len(self.validation)
+        chosen = torch.linspace(0, count - 1, min(PICTURED_TILES, count)).long()
+        tiles = self.validation[chosen.to(self.validation.device)]
+        noise = self.noise[: len(tiles)]
         self.hooks.on_pictures(self.state.step, take_pictures(self.state.model, tiles, noise))
 
     def _save_checkpoint(self) -> None:

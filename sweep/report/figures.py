@@ -34,7 +34,12 @@ def objective_by_depth(trials: Sequence[FrozenTrial]) -> go.Figure | None:
         marker={"symbol": "diamond", "size": 10},
     )
     figure.update_layout(
-        xaxis={"title": "encoder / decoder depth", "type": "category"},
+        xaxis={
+            "title": "encoder / decoder depth",
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": [_label(group.encoder_depth, group.decoder_depth) for group in groups],
+        },
         yaxis={"title": "objective (validation loss an image)", "type": "log"},
         template="plotly_white",
         height=420,
