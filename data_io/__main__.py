@@ -1,16 +1,19 @@
-"""`python -m data_io`: cut tiles into the cache, and say what a source holds."""
+"""`python -m data_io`: fetch scenes, cut tiles into the cache, and say what a source holds."""
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.fetch_command import OPTION_OF as FETCH_OPTION_OF
+from data_io.fetch_command import fetch
+from data_io.sources import SAMPLE
 
 if TYPE_CHECKING:
     from data_io.tileset import TileSet
@@ -54,6 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turn images into cached, seeded, leak-free tiles.",
 )
+app.command("fetch", help="Fetch Sentinel-2 scenes from S3 into a folder.")(fetch)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,10 +113,17 @@ def prepare_or_info(
 
     with Console(stderr=True).status(f"Preparing tiles of {source}"):
         tiles = prepare(config, cache_dir)
+    fetched = _fetched(source)
     if as_json:
-        print(json.dumps(tiles.summary() | {"cache": str(cache_dir)}))
+        print(
+            json.dumps(
+                tiles.summary() | {"cache": str(cache_dir)} | ({"fetched": fetched} if fetched else {})
+            )
+        )
     elif context.info_name == "info":
         _show(tiles)
+        if fetched:
+            _show_fetched(fetched)
     else:
         counts = f"{len(tiles.train)} train, {len(tiles.validation)} validation, {len(tiles.test)} test"
         print(f"{counts} tiles of {config.tile_size} px in {cache_dir}, hash {tiles.content_hash[:16]}")
@@ -139,13 +150,34 @@ def _show(tiles: "TileSet") -> None:
         print(credit)
 
 
+def _fetched(source: str) -> dict[str, Any] | None:
+    """What the manifest of a fetched folder says, when it has one."""
+    from data_io.manifest import Manifest, summary
+
+    try:
+        entries = Manifest(Path(source).expanduser()).entries() if source != SAMPLE else {}
+    except OSError:
+        return None  # a file, or a manifest that may not be read
+    return summary(entries) if entries else None
+
+
+def _show_fetched(fetched: dict[str, Any]) -> None:
+    decisions = ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
+    print(f"fetched: {fetched['scenes']} scenes met, of which {decisions}")
+    if fetched["first"]:
+        print(f"kept: {fetched['squares']} squares, sensed from {fetched['first']} to {fetched['last']}")
+    if fetched["credit"]:
+        print(fetched["credit"])
+
+
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     reason = first["msg"].removeprefix("Value error, ")
     if not field:
         return reason
-    return f"{OPTION_OF.get(field, field)} {first['input']!r} is not valid: {reason[0].lower()}{reason[1:]}"
+    option = (OPTION_OF | FETCH_OPTION_OF).get(field, field)
+    return f"{option} {first['input']!r} is not valid: {reason[0].lower()}{reason[1:]}"
 
 
 if __name__ == "__main__":

@@ -61,11 +61,13 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, display: D
     """
     gpus = visible_gpus(options.device)
     count = options.workers or (len(gpus) if gpus else available_cores())
-    count = max(1, min(count, options.trials))
+    # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
+    threads = max(1, available_cores() // count)
+    count = min(count, options.trials)
     home.create()
     events: queue.Queue[Event] = queue.Queue()
     display.say(f"preparing data and stores in {home.root}")
-    with _workers(home, count, gpus, events) as workers:
+    with _workers(home, count, threads, gpus, events) as workers:
         return _prepared(study, plan, options, home, display, workers, events)
 
 
@@ -117,25 +119,28 @@ def _prepared(
 class _Pool:
     """The live workers, and how to start one more in the place of one that died."""
 
-    def __init__(self, home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]") -> None:
-        self.home, self.count, self.gpus, self.events = home, count, gpus, events
+    def __init__(
+        self, home: Home, count: int, threads: int, gpus: list[str], events: "queue.Queue[Event]"
+    ) -> None:
+        self.home, self.count, self.threads, self.gpus, self.events = home, count, threads, gpus, events
         self.live: list[Worker] = []
         for number in range(count):
             self.start(number)
 
     def start(self, number: int) -> Worker:
-        threads = max(1, available_cores() // self.count)
         # An empty value hides every GPU: torch then finds none even if it is built for them.
         device = self.gpus[number % len(self.gpus)] if self.gpus else ""
         log = self.home.logs / f"worker-{os.getpid()}-{number}.log"
-        worker = Worker(number, threads, device, log, self.events)
+        worker = Worker(number, self.threads, device, log, self.events)
         self.live.append(worker)
         return worker
 
 
 @contextlib.contextmanager
-def _workers(home: Home, count: int, gpus: list[str], events: "queue.Queue[Event]") -> Iterator[_Pool]:
-    pool = _Pool(home, count, gpus, events)
+def _workers(
+    home: Home, count: int, threads: int, gpus: list[str], events: "queue.Queue[Event]"
+) -> Iterator[_Pool]:
+    pool = _Pool(home, count, threads, gpus, events)
     try:
         yield pool
     finally:
