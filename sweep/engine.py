@@ -250,13 +250,17 @@ class _Loop:
     def _crashed(self, worker: Worker, code: int) -> None:
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if worker.trial is not None:
-            reason = f"its worker ended with {cause}"
-            run_id = orphans.fail(self.registered.study, worker.trial, "crashed", reason)
-            if run_id:
-                self.registered.run.client.set_terminated(run_id, status="FAILED")
+            self._end_orphan(worker.trial, f"its worker ended with {cause}")
+        # The budget is of trials that end; the one that was lost is queued again.
+        self.handed_out -= 1
         self._failed(worker, f"worker {worker.number} ended with {cause}: {worker.last_words()}")
         if not self.stopped and self.failures_in_row < self.options.max_failures:
             self.pool.start(worker.number).send_spec(self.spec)
+
+    def _end_orphan(self, number: int, reason: str) -> None:
+        run_id = orphans.fail(self.registered.study, number, "crashed", reason)
+        if run_id:
+            self.registered.run.client.set_terminated(run_id, status="FAILED")
 
     def _save_seconds(self) -> None:
         seconds = self.seconds_before + time.monotonic() - self.started
@@ -265,6 +269,9 @@ class _Loop:
     def _close(self) -> None:
         from sweep.summary import summarise
 
+        # A worker that was killed between asking and saying so left a trial that nobody knows of.
+        for trial in orphans.running(self.registered.study):
+            self._end_orphan(trial.number, "its process ended without a word")
         self.notes.close()
         self._save_seconds()
         summary = summarise(self.registered.study)

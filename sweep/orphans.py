@@ -17,9 +17,14 @@ def requeue(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> None:
     study.enqueue_trial(trial.params, user_attrs=attrs)
 
 
+def running(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that are RUNNING; orphans where no worker is alive."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
 def requeue_all(study: optuna.Study) -> int:
     """How many. Under the study's lock no worker of this machine is alive: RUNNING means orphaned."""
-    orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    orphans = running(study)
     for orphan in orphans:
         fail(study, orphan.number, "lost", "its process ended without a word")
     return len(orphans)

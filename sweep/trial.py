@@ -61,6 +61,7 @@ def run_trial(context: Context, progress: Progress) -> None:
     TrialInterrupted puts the same parameters back into the queue first.
     """
     trial = context.study.ask(search_space(context.plan))
+    progress({"trial": trial.number})
     # A repeated trial keeps its seed; a study may search it; otherwise every trial has its own.
     seed = trial.user_attrs.get("seed", trial.params.get("seed", context.seed + trial.number))
     trial.set_user_attr("seed", seed)
@@ -68,7 +69,7 @@ def run_trial(context: Context, progress: Progress) -> None:
     run = _start_run(context, trial, config)
     trial.set_user_attr("mlflow_run_id", run.id)
     depths = (config.model.encoder_depth, config.model.decoder_depth)
-    progress({"trial": trial.number, "epochs": config.epochs, "depths": depths, "lr": config.optim.lr})
+    progress({"epochs": config.epochs, "depths": depths, "lr": config.optim.lr})
     hooks = RecordingHooks(run, trial, context.artifacts, progress)
     try:
         result = _train(context, config, hooks)

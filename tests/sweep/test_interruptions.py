@@ -93,6 +93,9 @@ def test_a_killed_worker_is_replaced_and_its_trial_run_again(
 ) -> None:
     workers = [p for p in psutil.Process(running.pid).children() if "sweep.worker" in p.cmdline()]
     assert len(workers) == 2
+    # In the middle of a trial, not between two.
+    while sum("mlflow_run_id" in t.user_attrs for t in _trials(home) if t.state is TrialState.RUNNING) < 2:
+        time.sleep(0.05)
     workers[0].send_signal(signal.SIGKILL)
     assert running.stdout
     for line in running.stdout:
