@@ -1,0 +1,147 @@
+"""Killed processes, two at once, and a network that fails: the end state is that of an undisturbed fetch."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from bucket import SIDE, FakeScene
+from conftest import Fetch, entries, files
+from proxy import Proxy, random_faults
+from test_real_server import ALL
+
+from data_io.images import decode
+
+DRIVER = """
+import sys
+from data_io.__main__ import main
+print("ready", flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(url: str, out: Path, *more: str) -> "subprocess.Popen[str]":
+    """The command line in a process of its own."""
+    arguments = [
+        "fetch", "--squares", ALL["squares"], "--from", ALL["first"], "--to", ALL["last"], "--out", str(out),
+        "--side", str(SIDE), "--endpoint-url", url, "--threads", "4", "--processes", "1", *more,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(weed: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
+    """What an undisturbed fetch leaves, and how many seconds it takes after it was ready."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    process = start(weed, out)
+    assert process.stdout
+    process.stdout.readline()
+    begun = time.monotonic()
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert len(files(out)) == 31
+    return files(out), time.monotonic() - begun
+
+
+def killed(url: str, out: Path, moments: list[float], expected: dict[str, bytes]) -> None:
+    """Start, kill after each of these seconds, look, and at last let it end."""
+    for moment in moments:
+        process = start(url, out)
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(moment)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        for path in out.glob("*.png"):
+            assert path.read_bytes() == expected[path.name]  # nothing half-written under its final name
+    process = start(url, out)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert files(out) == expected
+    assert len(entries(out)) == 42
+    assert not list((out / ".fetch").glob("*.partial"))
+    assert not list((out / ".fetch").glob("*.tmp"))
+
+
+def test_killed_in_mid_download_and_started_again(
+    weed: str, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    expected, seconds = undisturbed
+    killed(weed, tmp_path / "out", [seconds * share for share in (0.5, 0.6, 0.5)], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_25_random_moments_of_a_fetch(
+    weed: str, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    expected, seconds = undisturbed
+    rng = random.Random(4)
+    for turn in range(25):
+        killed(weed, tmp_path / str(turn), [rng.uniform(0, seconds)], expected)
+
+
+def test_two_processes_fetching_into_one_folder(
+    counted: Proxy, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    pair = [start(counted.url, out) for _ in range(2)]
+    for process in pair:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+    assert files(out) == undisturbed[0]
+    assert len(entries(out)) == 42
+    once = [path.stat().st_size for path in out.glob("*.png")]
+    assert len(once) == 30
+    assert sum(1 for _, path, _ in counted.log if path.endswith("TCI.jp2")) == 30  # each by one of them
+
+
+def test_5_percent_of_requests_failing_at_random(
+    counted: Proxy, run: Fetch, tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
+) -> None:
+    hits = [0]
+    faults = random_faults(0.05, seed=11)
+
+    def count(exchange: object) -> None:
+        before = vars(exchange).copy()
+        faults(exchange)  # type: ignore[arg-type]
+        hits[0] += vars(exchange) != before
+
+    counted.faults.append(count)
+    report = run(counted, **ALL, attempts=6)
+    assert hits[0] >= 3
+    assert report.failures == []
+    assert files(tmp_path / "out") == undisturbed[0]
+
+
+def test_never_more_than_16_kib_of_a_metadata_xml(
+    counted: Proxy, run: Fetch, scenes: list[FakeScene]
+) -> None:
+    run(counted, **ALL)
+    received = counted.received("metadata.xml")
+    assert len(received) == len(scenes)
+    assert max(received.values()) <= 16384
+    for scene in scenes[:1]:
+        whole = next(content for key, content in scene.objects() if key.endswith("metadata.xml"))
+        assert len(whole) > 2 * 16384
+
+
+def test_the_images_are_those_of_the_bucket(
+    undisturbed: tuple[dict[str, bytes], float], scenes: list[FakeScene], tmp_path: Path
+) -> None:
+    for name in ("32ULA_20220501_0", "33UUP_20220201_1"):
+        scene = next(scene for scene in scenes if scene.name == name)
+        (tmp_path / "a.jp2").write_bytes(dict(scene.objects())[f"{scene.root}R60m/TCI.jp2"])
+        (tmp_path / "a.png").write_bytes(undisturbed[0][f"{name}.png"])
+        assert (decode(tmp_path / "a.jp2") == decode(tmp_path / "a.png")).all()
