@@ -44,7 +44,7 @@ def bare_loop(config: TrialConfig, tiles: TileSet) -> None:
     def loss_of(batch: torch.Tensor, eps: torch.Tensor, autocast: bool) -> torch.Tensor:
         x = normalise(batch, config.model.output_range, model.memory_format)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            recon, mu, logvar = model(x, eps)
+            recon, mu, logvar, _ = model(x, eps)
         kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
         return ((recon - x).square().sum() + kl) / len(batch)
 
