@@ -1,0 +1,54 @@
+"""Disjoint halves of the bundled scenes' tiles, and the damage that metrics claim to see."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from data_io import DataConfig, prepare
+
+COUNT = 150
+
+
+class Scenes(NamedTuple):
+    real: Tensor
+    other: Tensor
+    """The tiles to damage: damage of the real half's own tiles would fall below the floor."""
+    train: Tensor
+    """What neither half holds."""
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    """150, 150 and 164 tiles of 64 px."""
+    config = DataConfig(tile_size=64, validation_fraction=0.2, test_fraction=0.2)
+    tiles = prepare(config, tmp_path_factory.mktemp("tiles")).train
+    tiles = tiles[torch.randperm(len(tiles), generator=torch.Generator().manual_seed(1))]
+    return Scenes(tiles[:COUNT], tiles[COUNT : 2 * COUNT], tiles[2 * COUNT :])
+
+
+def _to_tiles(x: Tensor) -> Tensor:
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def _blur(tiles: Tensor, factor: int) -> Tensor:
+    small = F.avg_pool2d(tiles.float(), factor)
+    return _to_tiles(F.interpolate(small, scale_factor=factor, mode="bilinear"))
+
+
+def _noise(tiles: Tensor, std: int) -> Tensor:
+    return _to_tiles(tiles + std * torch.randn(tiles.shape, generator=torch.Generator().manual_seed(2)))
+
+
+def _shift(tiles: Tensor, levels: int) -> Tensor:
+    return _to_tiles(tiles.float() + levels)
+
+
+@pytest.fixture(scope="session")
+def damage() -> Callable[[Tensor, str, int], Tensor]:
+    """damage(tiles, kind, amount): blur by a factor, noise of a standard deviation, shift by grey levels."""
+    kinds = {"blur": _blur, "noise": _noise, "shift": _shift}
+    return lambda tiles, kind, amount: kinds[kind](tiles, amount)

@@ -1,0 +1,58 @@
+"""Do samples copy training tiles?"""
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vae.quality.metric import SMALLEST, Metric
+
+QUANTILE = 0.05
+BATCH = 64
+
+
+def memorisation(train: Tensor, quantile: float = QUANTILE) -> Metric:
+    """Share of samples that are nearer to a training tile than all but 5 % of held-out tiles are.
+
+    train (T, 3, H, H) uint8; the metric's real set is held out of it. 0.05 by chance; a share p of pasted
+    training tiles adds 0.95 p. After van den Burg and Williams 2021, who compare the same two distances.
+
+        measure(held_out, samples, metrics=METRICS | {"memorisation": memorisation(train)})
+
+    What it does not see: a few copies among many samples (look at the smallest `nearest_distance`), copies
+    of a part of a tile, and copies that are shifted. Samples with less contrast than real tiles are nearer
+    to everything, copied or not.
+    """
+    return Metric(partial(_distances, train=train), partial(_share, quantile=quantile))
+
+
+def nearest_distance(images: Tensor, train: Tensor) -> Tensor:
+    """(N, 3, H, H) and (T, 3, H, H) uint8 -> (N,): root mean square to the nearest tile, in grey levels.
+
+    At 16 px, where a blurred copy is still a copy, and over the eight turns and mirrorings of a training
+    tile, which augmentation may have shown to the model.
+    """
+    rows: Tensor = _shrink(images).flatten(1)
+    small = _shrink(train)
+    nearest = torch.full((len(rows),), float("inf"), device=rows.device)
+    for turns in range(4):
+        turned = torch.rot90(small, turns, (2, 3))
+        for tiles in (turned, turned.flip(3)):
+            distance = torch.cdist(rows, tiles.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+            nearest = torch.minimum(nearest, distance.min(1).values)
+    return nearest / math.sqrt(rows.shape[1])
+
+
+def _shrink(images: Tensor) -> Tensor:
+    small = [F.adaptive_avg_pool2d(batch.to(torch.float32), SMALLEST) for batch in torch.split(images, BATCH)]
+    return torch.cat(small)
+
+
+def _distances(images: Tensor, real: Tensor, seed: int, *, train: Tensor) -> Tensor:
+    return nearest_distance(images, train)
+
+
+def _share(real: Tensor, fake: Tensor, seed: int, *, quantile: float) -> float:
+    return float((fake < real.quantile(quantile)).double().mean())

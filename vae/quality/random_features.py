@@ -1,0 +1,55 @@
+"""Features of a fixed network of random convolutions: the same on every machine, nothing to download."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+WIDTHS = (32, 64, 128)
+BATCH = 64
+LEAST = 0.01
+"""Added to an activation before its logarithm: about what one grey level makes."""
+
+
+@torch.no_grad()
+def random_features(images: Tensor, real: Tensor, seed: int) -> Tensor:
+    """(N, 3, H, W) uint8 -> (N, 448), in standard deviations of the real set.
+
+    Logarithm of the mean and of the standard deviation over the pixels of every channel of three 3 x 3
+    layers with ReLU, of stride 1, 2 and 2. The logarithm keeps a few tiles of high contrast from deciding
+    the cubic kernel of KID. A random network serves for images far from ImageNet (Naeem et al. 2020).
+    The weights are fixed: `seed` does not change them.
+    """
+    reference = raw_features(real)
+    std, mean = torch.std_mean(reference, 0)
+    rows = reference if images is real else raw_features(images)
+    return (rows - mean) / std.clamp_min(1e-6)
+
+
+def raw_features(images: Tensor) -> Tensor:
+    """(N, 3, H, W) uint8 -> (N, 448), before it is set against the real set."""
+    return torch.cat([_pooled(batch) for batch in torch.split(images, BATCH)])
+
+
+def _pooled(batch: Tensor) -> Tensor:
+    x = batch.to(torch.float32) / 127.5 - 1
+    pooled = []
+    for i, weight in enumerate(_weights()):
+        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        x = F.relu(F.conv2d(padded, weight.to(x.device), stride=1 if i == 0 else 2))
+        pooled += list(torch.std_mean(x, (2, 3)))
+    return (torch.cat(pooled, 1) + LEAST).log()
+
+
+@cache
+def _weights() -> list[Tensor]:
+    """He et al. 2015. Half of the first layer's kernels sum to zero, or colour would drown the detail."""
+    generator = torch.Generator().manual_seed(0)
+    weights, channels = [], 3
+    for width in WIDTHS:
+        weight = torch.randn(width, channels, 3, 3, generator=generator)
+        weights.append(weight * (2 / (9 * channels)) ** 0.5)
+        channels = width
+    weights[0][::2] -= weights[0][::2].mean((1, 2, 3), keepdim=True)
+    return weights

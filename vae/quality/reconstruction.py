@@ -1,0 +1,49 @@
+"""How near a reconstruction is to its tile; one value an image, so that the mean can have an interval."""
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+BATCH = 64
+LEAST_MSE = 1e-10
+
+
+def psnr(recon: Tensor, real: Tensor) -> Tensor:
+    """Two (N, 3, H, W) uint8 -> (N,): 10 log10(1 / mse) over an image in [0, 1], in dB; higher is better.
+
+    An image that is met exactly has 100 dB rather than infinity, which no mean would survive.
+
+    What it does not see: which error it is. A blur that loses all detail of a smooth tile costs little,
+    a shift by one pixel of a sharp one much.
+    """
+    unit, target = _units(recon, real)
+    values = peak_signal_noise_ratio(unit, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return values.clamp_max(-10 * torch.tensor(LEAST_MSE).log10().item())
+
+
+def ssim(recon: Tensor, real: Tensor) -> Tensor:
+    """Two (N, 3, H, W) uint8 -> (N,): structural similarity in [-1, 1]; higher is better.
+
+    Wang et al. 2004: Gaussian window of 1.5 px over 11 px, each channel alone, mean over pixels and channels,
+    in [0, 1] space.
+
+    What it does not see: a constant shift of brightness or colour counts little, and so does any error
+    where a tile is already busy.
+    """
+    pairs = zip(torch.split(recon, BATCH), torch.split(real, BATCH), strict=True)
+    values = []
+    for one, other in pairs:
+        unit, target = _units(one, other)
+        similarity = structural_similarity_index_measure(unit, target, data_range=1.0, reduction="none")
+        assert isinstance(similarity, Tensor)
+        values.append(similarity)
+    return torch.cat(values)
+
+
+def _units(recon: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    if recon.shape != real.shape or recon.dtype != torch.uint8 or real.dtype != torch.uint8:
+        raise ValueError(
+            f"reconstructions and tiles must be uint8 of one shape, not {recon.dtype} {tuple(recon.shape)} "
+            f"and {real.dtype} {tuple(real.shape)}"
+        )
+    return recon.to(torch.float32) / 255, real.to(torch.float32) / 255

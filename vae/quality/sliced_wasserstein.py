@@ -1,0 +1,88 @@
+"""Sliced Wasserstein distance between the patches of one pyramid level (Karras et al. 2018, section 5)."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vae.quality.metric import SMALLEST, Metric
+
+PATCH = 7
+PATCHES_PER_IMAGE = 16
+DIRECTIONS = 64
+
+
+def sliced_wasserstein(size: int) -> Metric:
+    """SWD at the Laplacian level that is size to 2 * size - 1 px wide; size is 16 times a power of two.
+
+    Patches of 7 x 7 px and 3 channels at random places, less the real set's mean and divided by its
+    standard deviation at the level, each channel alone; Wasserstein-1 along random unit directions,
+    averaged over them. In standard deviations of the real level; 0 is best.
+
+    The level of 16 px is the low-pass image that is left: it sees colour and brightness. The others hold
+    the detail between that size and the next.
+
+    What it does not see: how patches fit together (tiles cut into 7 px pieces and shuffled score well),
+    and detail that belongs to another level, so that a mean over levels hides each. Of the other levels
+    none sees a shift of colour. Its floor falls with the number of tiles: compare equal numbers only.
+    """
+    return Metric(partial(project, size=size), distance, min_size=size)
+
+
+def project(images: Tensor, real: Tensor, seed: int, *, size: int) -> Tensor:
+    """(N, 3, H, H) uint8 -> (N, DIRECTIONS, PATCHES_PER_IMAGE): the normalised patches' projections."""
+    reference = laplacian_level(real, size)
+    level = reference if images is real else laplacian_level(images, size)
+    std, mean = torch.std_mean(reference, (0, 2, 3), keepdim=True)
+    generator = torch.Generator().manual_seed(seed)
+    directions = F.normalize(torch.randn(3 * PATCH**2, DIRECTIONS, generator=generator), dim=0)
+    patches = random_patches((level - mean) / std.clamp_min(1e-3), generator)
+    return (patches @ directions.to(images.device)).transpose(1, 2).contiguous()
+
+
+def distance(real: Tensor, fake: Tensor, seed: int) -> float:
+    """Wasserstein-1 of equally many values is the mean gap between the sorted ones."""
+    # numpy sorts six times as fast as torch on a CPU, and sorting is all that this costs.
+    one, other = (np.sort(x.transpose(0, 1).flatten(1).cpu().numpy(), axis=1) for x in (real, fake))
+    return float(np.abs(one - other).mean())
+
+
+def random_patches(level: Tensor, generator: torch.Generator) -> Tensor:
+    """(N, 3, h, h) -> (N, PATCHES_PER_IMAGE, 3 * PATCH**2), places drawn evenly."""
+    count, width = len(level), level.shape[-1]
+    places = torch.randint(width - PATCH + 1, (2, count, PATCHES_PER_IMAGE, 1, 1), generator=generator)
+    offset = torch.arange(PATCH)
+    rows, columns = places[0] + offset.view(PATCH, 1), places[1] + offset
+    image = torch.arange(count).view(-1, 1, 1, 1)
+    return level.permute(0, 2, 3, 1)[image, rows, columns].flatten(2)
+
+
+def laplacian_level(images: Tensor, size: int) -> Tensor:
+    """(N, 3, H, H) uint8 -> float32, the level of size to 2 * size - 1 px (Burt and Adelson 1983).
+
+    A level is the image less what the next smaller one says about it; the last, under 32 px, is whole.
+    """
+    level = images.to(torch.float32)
+    while True:
+        if level.shape[-1] < 2 * SMALLEST:
+            return level
+        smaller = _blur(level)[..., ::2, ::2]
+        if level.shape[-1] < 2 * size:
+            return level - _expand(smaller, level)
+        level = smaller
+
+
+def _expand(small: Tensor, like: Tensor) -> Tensor:
+    spread = torch.zeros_like(like)
+    spread[..., ::2, ::2] = small
+    return 4 * _blur(spread)
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Binomial 5 x 5; reflected at the edges, which keeps the even places of `_expand` even."""
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
+    across, down = taps.expand(3, 1, 1, 5), taps.view(5, 1).expand(3, 1, 5, 1)
+    padded = F.pad(x, (2, 2, 2, 2), mode="reflect")
+    return F.conv2d(F.conv2d(padded, across, groups=3), down, groups=3)
