@@ -70,7 +70,7 @@ class Hooks:
         """Before the first step, every few epochs, and with the selected weights at the end."""
 
     def wants_checkpoint(self) -> bool:
-        """Asked after every step and epoch: True writes a checkpoint at once, where there is a path for it."""
+        """Asked after every step and epoch: True writes a checkpoint at once, where it has a path."""
         return False
 
     def before_checkpoint(self, step: int) -> None:
