@@ -84,7 +84,7 @@ def best_of(trials: Sequence[FrozenTrial]) -> Best | None:
         return None
     best = min(finite, key=lambda trial: trial.values[0])
     attrs = best.user_attrs
-    return Best(best.number, best.values[0], dict(best.params), attrs["mlflow_run_id"], attrs["seed"])
+    return Best(best.number, best.values[0], dict(best.params), attrs.get("mlflow_run_id", ""), attrs["seed"])
 
 
 def by_depth(trials: Sequence[FrozenTrial]) -> list[Group]:
