@@ -97,7 +97,6 @@ def _prepared(
         stored = registered.study
         ask_to_stop(stored, stop=False)
         stored.set_user_attr("seed", options.seed)
-        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
         spec = Spec(
             home=home.root,
             storage=home.storage,
@@ -111,6 +110,8 @@ def _prepared(
             provenance=provenance,
         )
         _reconcile(stored, home, tracker, linker(storage), options, display)
+        # Only now: a trial that the last run left RUNNING is one that is asked for already.
+        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
         try:
             return supervise(stored, home, spec, pool, options, display, tracker)
         finally:
