@@ -77,9 +77,7 @@ def run(
     tracking_uri: TrackingUri = None,
     checkpoint_uri: CheckpointUri = None,
     executor: Annotated[Executor, typer.Option(help="Where the workers run.")] = Executor.LOCAL,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster; default: the one here.")
-    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; default: the one here.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be run, and stop.")] = False,
     as_json: Json = False,
 ) -> None:

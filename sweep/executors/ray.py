@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
 
@@ -44,7 +44,7 @@ def run_on_ray(
     workers_per_gpu: int,
     options: Sequence[str],
 ) -> None:
-    """Keep `workers` tasks at work (default: one a GPU of the cluster, or one a core) until the study is whole.
+    """Keep `workers` tasks at work (default: one a GPU of the cluster, or a core) until the study is whole.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at `address`.
@@ -57,14 +57,18 @@ def run_on_ray(
         ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0]}): `ray start --head` "
-            "makes one"
+            f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0]}): "
+            "`ray start --head` makes one"
         ) from error
     try:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         count = workers or gpus * workers_per_gpu or int(ray.cluster_resources()["CPU"])
-        needs = {"num_cpus": 1, "num_gpus": 1 / workers_per_gpu if gpus else 0, "max_retries": 0}
-        task = ray.remote(**needs)(_member)
+        needs: dict[str, Any] = {
+            "num_cpus": 1,
+            "num_gpus": 1 / workers_per_gpu if gpus else 0,
+            "max_retries": 0,
+        }
+        task = cast(Any, ray).remote(**needs)(_member)
         order = Order(("worker", study.study_name, "--workers", "1", *options), _environment(home))
         _watch(ray, study, limits, say, task, order, count)
     finally:
@@ -129,7 +133,7 @@ def _member(order: Order) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - libc only
     )
     out, _ = process.communicate()
     return process.returncode, " | ".join(out.splitlines()[-LAST_LINES:])
