@@ -34,9 +34,8 @@ def reconcile(view: View, fix: bool) -> list[Finding]:
     found: list[Finding] = []
     for stage in STAGES:
         for finding in list(stage(view)):
-            if finding in found:
-                continue
-            found.append(finding)
+            if finding not in found:
+                found.append(finding)
             if fix:
                 finding.mend()
     if fix:
