@@ -18,15 +18,17 @@ import optuna
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.storage import engine_of
 from tests.conftest import ROOT, run_module
 
 STUDY = str(Path(__file__).parent / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 90, poll_s: float = 0.05) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = 200, poll_s: float = 0.05) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -42,6 +44,7 @@ class Lab:
     tracking: str
     settings: dict[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    study: optuna.Study | None = None
 
     def start(self, *words: str, home: Path | None = None, **env: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -62,6 +65,8 @@ class Lab:
             if process.poll() is None:
                 kill_tree(process.pid)
             process.communicate()
+        if self.study is not None:
+            engine_of(self.study).dispose()
 
     def sweep(self, *words: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*words, **env)
@@ -79,16 +84,26 @@ class Lab:
         return done.stdout
 
     def trials(self) -> list[FrozenTrial]:
-        study = optuna.load_study(study_name="tiny", storage=self.storage)
-        return study.get_trials(deepcopy=False)
+        """None while the program is still making the store: opening it would interfere."""
+        if self.study is None:
+            if not self._has_study():
+                return []
+            self.study = optuna.load_study(study_name="tiny", storage=self.storage)
+        return self.study.get_trials(deepcopy=False)
+
+    def _has_study(self) -> bool:
+        if self.storage.startswith("sqlite") and not (self.home / "optuna.db").exists():
+            return False
+        engine = sqlalchemy.create_engine(self.storage, poolclass=sqlalchemy.NullPool)
+        try:
+            with engine.connect() as connection:
+                found = connection.execute(sqlalchemy.text("select 1 from trials")).first()
+        except sqlalchemy.exc.SQLAlchemyError:
+            return False
+        return found is not None
 
     def running(self) -> list[FrozenTrial]:
-        if self.storage.startswith("sqlite") and not (self.home / "optuna.db").exists():
-            return []
-        try:
-            return [trial for trial in self.trials() if trial.state is TrialState.RUNNING]
-        except Exception:  # the store is just being made
-            return []
+        return [trial for trial in self.trials() if trial.state is TrialState.RUNNING]
 
     def finished(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
