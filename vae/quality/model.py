@@ -57,7 +57,8 @@ def model_quality(model: VAE, test: Tensor, train: Tensor, *, draws: int, seed: 
     test, train = _some(test, MOST_TILES, seed), _some(train, MOST_TRAIN_TILES, seed)
     samples = decode_samples(model, fixed_noise(len(test), model.config.latent_dim, device))
     metrics = METRICS | {"memorisation": memorisation(train)}
-    figures, intervals = {}, {}
+    figures: dict[str, float] = {}
+    intervals: dict[str, float] = {}
     for name, m in measure(test, samples, metrics=metrics, bootstrap=draws, seed=seed).items():
         figures |= {f"quality/{name}": m.value, f"quality/{name}_floor": m.floor}
         intervals |= {
