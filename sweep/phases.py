@@ -103,7 +103,10 @@ class Explore:
 
 def phases(plan: Plan, explore_total: int) -> list[Phase]:
     """In the order in which they are run."""
-    return [Explore(plan, explore_total)]
+    from sweep.confirm import Repeat  # it is a phase itself, and so imports what is defined here
+
+    explore = Explore(plan, explore_total)
+    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm)]
 
 
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:

@@ -104,12 +104,12 @@ def confirmed(trials: Sequence[Record]) -> dict[str, list[Record]]:
 
     A study that is run on may find a better setting of an arm; runs of the two must not be mixed.
     """
-    arms: dict[str, dict[int, list[Record]]] = {}
+    arms: dict[str, dict[str, list[Record]]] = {}
     for trial in trials:
         if trial.phase == "confirm" and trial.finished and trial.seed is not None:
-            source = int(trial.attrs.get("confirms", -1))
-            arms.setdefault(trial.arm, {}).setdefault(source, []).append(trial)
+            setting = str(trial.attrs.get("setting", ""))
+            arms.setdefault(trial.arm, {}).setdefault(setting, []).append(trial)
     return {
-        arm: sources[max(sources, key=lambda source: (len(sources[source]), source))]
-        for arm, sources in arms.items()
+        arm: max(settings.values(), key=lambda runs: (len(runs), runs[-1].number))
+        for arm, settings in arms.items()
     }

@@ -28,7 +28,7 @@ def depth_records(
             objective=300 * math.exp((effects or {}).get(depth, 0.0) + spread * noise.standard_normal()),
             outcome="budget",
             params={"model.encoder_depth": depth, "model.decoder_depth": depth, "optim.lr": 1e-3},
-            attrs={"confirms": j, "best_epoch": 12, "model/head_fan_in": 2048},
+            attrs={"confirms": j, "setting": f"{j}", "best_epoch": 12, "model/head_fan_in": 2048},
         )
         for k in range(seeds)
         for j, depth in enumerate(DEPTHS)
@@ -69,6 +69,7 @@ def clip_records(
                     params={"optim.clip": policy, "optim.lr_schedule": schedule, "optim.lr": 1e-3},
                     attrs={
                         "confirms": j,
+                        "setting": f"{j}",
                         "stability/grad_norm_volatility": 0.3
                         * math.exp(common - calming * level + spread * noise.standard_normal()),
                     },

@@ -219,7 +219,7 @@ def test_the_control_study_is_judged_by_the_best_of_every_depth_and_seed() -> No
 
 def test_a_setting_confirmed_anew_is_not_mixed_with_the_old_one() -> None:
     old = depth_records(0, both_sides(0.3), seeds=2)
-    new = [replace(t, attrs={**t.attrs, "confirms": 99}) for t in depth_records(1, seeds=8)]
+    new = [replace(t, attrs={**t.attrs, "setting": "new"}) for t in depth_records(1, seeds=8)]
     assert depth(old + new).as_dict() == depth(new).as_dict()
 
 

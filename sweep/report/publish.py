@@ -1,0 +1,49 @@
+"""Where else a report is seen: the study's MLflow run and the Optuna dashboard."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from mlflow.exceptions import MlflowException
+
+from sweep.report.evidence import Claim
+from sweep.report.figures import Figure
+from sweep.tracking import Run, Tracker
+
+DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
+"""Figures that the dashboard does not make itself."""
+
+
+def to_mlflow(
+    tracker: Tracker, run_id: str, folder: Path, figures: Sequence[Figure], claims: Sequence[Claim]
+) -> None:
+    """The page, the pictures and the figures as `report/`, the verdicts as tags `claim.<key>`."""
+    if not run_id:
+        return
+    run = Run(tracker.client, run_id)
+    try:
+        tracker.client.log_artifacts(run_id, str(folder), artifact_path="report")
+        run.files(
+            {
+                f"report/figures/{f.key}.json": f.figure.to_json().encode()
+                for f in figures
+                if f.figure is not None
+            }
+        )
+        run.tags({f"claim.{claim.key}": claim.verdict for claim in claims})
+    except MlflowException:  # a run that was deleted: the page is there all the same
+        return
+
+
+def to_dashboard(study: optuna.Study, figures: Sequence[Figure]) -> None:
+    """The main figures, each under a fixed id, so that a new report replaces the old one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from optuna_dashboard import save_plotly_graph_object
+
+        for figure in figures:
+            if figure.key in DASHBOARD and figure.figure is not None:
+                drawn = figure.figure
+                drawn = type(drawn)(drawn).update_layout(title={"text": figure.title}, margin={"t": 60})
+                save_plotly_graph_object(study, drawn, graph_object_id=f"report-{figure.key}")
