@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
@@ -47,7 +48,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "setting": setting}
+    environment.filters |= {"number": number, "percent": percent, "setting": setting, "code": code}
     drawn = {f.key: f.figure.to_plotly_json() for f in figures if f.figure is not None}
     return environment.get_template("page.html").render(
         m=material,
@@ -105,6 +106,12 @@ def percent(ratio: float) -> str:
     if ratio >= 3 or ratio <= 1 / 3:
         return f"× {ratio:.3g}"
     return f"{100 * (ratio - 1):+.1f} %"
+
+
+def code(text: str) -> Markup:
+    """`so` as code, all else as text."""
+    parts = [Markup.escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if k % 2 else p for k, p in enumerate(parts))
 
 
 def setting(value: Any) -> str:

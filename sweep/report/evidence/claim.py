@@ -11,10 +11,11 @@ from sweep.report.evidence.estimate import holm
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 MAX_CONTRASTS = 3
 
+_SMALLEST = f"{100 * math.expm1(SMALLEST):.0f} %"
 RULE = (
     "A claim is supported where every difference that it predicts is there (two-sided p at most .05 after "
     "Holm's correction, in the predicted direction); contradicted where for one of them a difference of "
-    f"{math.expm1(SMALLEST):.0%} or more, the smallest that is of interest, is excluded at the same level (a "
+    f"{_SMALLEST} or more, the smallest that is of interest, is excluded at the same level (a "
     "smaller one may be there, or none, or the opposite); inconclusive otherwise. What is tested "
     "was fixed in code before the data."
 )
@@ -124,7 +125,7 @@ def _settle(findings: Sequence[Finding], more_runs: str) -> str:
     unsettled = [f for f in findings if f.verdict == "inconclusive"]
     if any(f.ratio is None for f in unsettled):
         return f"Three seeds a side at least{more_runs}."
-    smallest = f"{math.expm1(unsettled[0].contrast.smallest):.0%}"
+    smallest = f"{100 * math.expm1(unsettled[0].contrast.smallest):.0f} %"
     gaps = [f for f in unsettled if f.contrast.higher.lost or f.contrast.lower.lost]
     needs = [f.seeds_needed for f in unsettled]
     if any(need is None for need in needs):

@@ -122,7 +122,7 @@ def untested(contrast: Contrast) -> Finding:
 def _verdict(contrast: Contrast, estimate: Estimate, p: float, p_excluded: float) -> tuple[str, str]:
     """A run that diverged has no objective, so leaving it out flatters its side: such a gap never decides
     in that side's favour."""
-    smallest = f"{math.expm1(contrast.smallest):.0%}"
+    smallest = f"{100 * math.expm1(contrast.smallest):.0f} %"
     found = p <= ALPHA and estimate.difference > 0
     verdict, flattered = "inconclusive", None
     why = f"neither no difference nor one of {smallest} is excluded"

@@ -20,6 +20,7 @@ from sweep.report.figures.style import (
     Figure,
     by_outcome,
     layout,
+    log_axes,
     outcome_style,
     plain,
     points,
@@ -65,9 +66,7 @@ def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure
             **points(members),
         )
     layout(figure, name, "learning rate")
-    figure.update_yaxes(type="log")
-    if log:
-        figure.update_xaxes(type="log")
+    log_axes(figure, x=log, y=True)
     caption = (
         f"{len(shown):,} finished trials; stable ones coloured by the volatility of their gradient norm. "
     )
@@ -189,7 +188,7 @@ def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> 
         )
     figure.add_vline(x=0, line={"color": RED, "dash": "dash"}, annotation_text=f"{borders.label} border")
     layout(figure, f"decades of the learning rate below the {borders.label} border", OBJECTIVE)
-    figure.update_yaxes(type="log")
+    log_axes(figure, y=True)
     median = statistics.median(
         borders.distance(min(m, key=lambda t: t.objective or 0)) or 0 for m in columns.values()
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from plotly.subplots import make_subplots
 
-from sweep.report.figures.style import SERIES, Figure, layout, plain, thin
+from sweep.report.figures.style import SERIES, Figure, layout, log_axes, plain, thin
 from sweep.report.records import Record
 
 Series = Mapping[str, Sequence[float]]
@@ -40,7 +40,7 @@ def learning_curves(chosen: Sequence[tuple[str, Record, Series]]) -> Figure:
                 col=1,
             )
     layout(figure, "", "", height=560)
-    figure.update_yaxes(type="log")
+    log_axes(figure, y=True)
     figure.update_yaxes(title="training loss", row=1)
     figure.update_yaxes(title="gradient norm", row=2)
     figure.update_xaxes(title="step", row=2)

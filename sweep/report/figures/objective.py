@@ -15,6 +15,7 @@ from sweep.report.figures.style import (
     Figure,
     by_outcome,
     layout,
+    log_axes,
     outcome_style,
     plain,
     points,
@@ -42,7 +43,7 @@ def objective_by_arm(trials: Sequence[Record]) -> Figure:
             x=[_place(t) for t in members],
             y=[t.objective for t in members],
             name=f"trial ({plain(phase)})",
-            marker={"color": color, "symbol": symbol, "size": 8, "opacity": 0.65},
+            marker={"color": color, "symbol": symbol, "size": 8, "opacity": 0.8},
             **points(members),
         )
     seeds = _add_means(figure, trials, names)
@@ -57,7 +58,7 @@ def objective_by_arm(trials: Sequence[Record]) -> Figure:
     )
     layout(figure, "encoder / decoder depth" if with_depth else "arm", OBJECTIVE)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
-    figure.update_yaxes(type="log")
+    log_axes(figure, y=True)
     return Figure("objective", title, caption, figure)
 
 
@@ -122,12 +123,11 @@ def quality_by_volatility(trials: Sequence[Record]) -> Figure:
             x=[t.number_of(VOLATILITY) for t in members],
             y=[t.objective for t in members],
             name=plain(outcome),
-            marker={**outcome_style(outcome), "size": 8, "opacity": 0.7},
+            marker={**outcome_style(outcome), "size": 8, "opacity": 0.85},
             **points(members),
         )
     layout(figure, "gradient-norm volatility over the last 128 steps", OBJECTIVE)
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log")
+    log_axes(figure, x=True, y=True)
     caption = f"{len(found):,} trials; both axes are logarithmic." + thinned(len(drawn), len(found))
     return Figure("volatility", title, caption, figure)
 

@@ -12,7 +12,7 @@ from sweep.report.records import Record
 # Okabe and Ito (2008), some a little lighter or darker, so that each is seen on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2f86c8", "#d08700", "#1b9e77", "#d55e00", "#b9679f", "#858585"
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
-VOLATILITY_SCALE = "Cividis"
+VOLATILITY_SCALE = [[0.0, "#2f86c8"], [0.5, "#8aa98a"], [1.0, "#eebc1f"]]
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {
     "budget": (BLUE, "circle"),
@@ -32,13 +32,15 @@ LABEL_LENGTH = 60
 
 @dataclass(frozen=True)
 class Figure:
-    """figure is None where there is none, and `missing` says why. height: pixels on the page."""
+    """figure is None where there is none, and `missing` says why. wide: scrolled sideways where the
+    page is too narrow for it."""
 
     key: str
     title: str
     caption: str
     figure: go.Figure | None = None
     missing: str = ""
+    wide: bool = False
 
 
 T = TypeVar("T")
@@ -113,4 +115,12 @@ def layout(figure: go.Figure, x: str, y: str, height: int = 440, **more: Any) ->
     )
     figure.update_xaxes(title=x, automargin=True)
     figure.update_yaxes(title=y, automargin=True)
+    return figure
+
+
+def log_axes(figure: go.Figure, x: bool = False, y: bool = False) -> go.Figure:
+    """Ticks at 1, 2 and 5, written out: plotly's own are bare digits between the decades, and 100µ."""
+    for wanted, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
+        if wanted:
+            update(type="log", dtick="D2", tickformat="~g", exponentformat="none")
     return figure

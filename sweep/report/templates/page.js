@@ -13,6 +13,10 @@
         for (const part of ["gridcolor", "linecolor", "zerolinecolor"]) changes[`${key}.${part}`] = color("--line");
       }
     }
+    (layout.annotations || []).forEach((_, k) => {
+      changes[`annotations[${k}].font.color`] = color("--quiet");
+      changes[`annotations[${k}].bgcolor`] = color("--paper");
+    });
     changes["hoverlabel.bgcolor"] = color("--paper");
     changes["hoverlabel.font.color"] = color("--ink");
     return changes;
@@ -22,7 +26,7 @@
   async function draw(element) {
     const { data, layout } = figures[element.dataset.key];
     layout.dragmode = narrow() || layout.dragmode === false ? false : "zoom";
-    if (narrow()) {
+    if (narrow() && !element.closest(".wide")) {
       layout.margin = { ...layout.margin, l: 40, r: 8 };
       layout.font = { ...layout.font, size: 11 };
     }
@@ -48,7 +52,6 @@
 
   // The table: sorted by a click or Enter on a heading, filtered by words, outcome and phase.
   const PER_PAGE = 100, OUTCOME = 3, PHASE = 1, RUN = 12;
-  const LONG = new Set([2, 10, 11]);
   const rows = read("row-data");
   const texts = rows.map((row) => row.map((cell) => (cell === null ? "" : String(cell))).join("\n").toLowerCase());
   const headings = [...document.querySelectorAll("#table th")];
@@ -90,12 +93,13 @@
       link.textContent = String(value).slice(0, 12);
       link.title = `MLflow run ${value}`;
       element.append(link);
-    } else if (LONG.has(column) && String(value).length > 24) {
+    } else if (String(value).length > 32) {
       element.className = "long";
       const box = document.createElement("div");
       box.textContent = value;
       element.append(box);
     } else {
+      element.className = numeric[column] ? "numeric" : "short";
       element.textContent = value;
     }
     return element;
