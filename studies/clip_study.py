@@ -34,7 +34,7 @@ STUDY = Study(
     name="clip_study",
     summary="Does stability cost quality? Clipping policies and learning-rate schedules at several rates.",
     plans={
-        "smoke": _plan(SMOKE, trials=14, epochs=1),
+        "smoke": _plan(SMOKE, trials=14, epochs=SMOKE.epochs),
         "laptop": _plan(LAPTOP, trials=28, epochs=12),
         "paper": _plan(PAPER, trials=210, epochs=PAPER.epochs),
     },

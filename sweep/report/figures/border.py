@@ -126,33 +126,42 @@ def _add_border(figure: go.Figure, label: str, line: Sequence[Column], x: list[f
 
 
 def _add_calm(figure: go.Figure, calm: Sequence[Record], path: str) -> None:
-    if not calm:
-        return
-    volatility = [t.number_of(VOLATILITY) for t in calm]
-    known = [math.log10(v) for v in volatility if v]
-    marker: dict[str, Any] = {"size": 8, "symbol": "circle", "color": GREY}
-    if known:
-        ends = [math.floor(min(known) * 4) / 4, math.ceil(max(known) * 4) / 4]
-        marker |= {
-            "color": [math.log10(v) if v else None for v in volatility],
-            "colorscale": VOLATILITY_SCALE,
-            "cmin": ends[0],
-            "cmax": max(ends[1], ends[0] + 0.25),
-            "line": {"width": 1, "color": GREY},
-            "colorbar": {
-                "title": {"text": "volatility", "side": "right"},
-                "tickvals": ends,
-                "ticktext": [f"{10**end:.2g}" for end in ends],
-                "thickness": 12,
-            },
-        }
-    figure.add_scatter(
-        x=[t.number_of(path) for t in calm],
-        y=[t.number_of(RATE) for t in calm],
-        name="stable",
-        marker=marker,
-        **points(calm),
-    )
+    """Those whose volatility is not known (under 16 steps) are grey."""
+    known = [t for t in calm if t.number_of(VOLATILITY)]
+    unknown = [t for t in calm if not t.number_of(VOLATILITY)]
+    for members, name, marker in (
+        (known, "stable", _volatility_marker([t.number_of(VOLATILITY) or 1.0 for t in known])),
+        (unknown, "stable, volatility unknown", {"size": 8, "symbol": "circle-open", "color": GREY}),
+    ):
+        if members:
+            figure.add_scatter(
+                x=[t.number_of(path) for t in members],
+                y=[t.number_of(RATE) for t in members],
+                name=name,
+                marker=marker,
+                **points(members),
+            )
+
+
+def _volatility_marker(volatility: Sequence[float]) -> dict[str, Any]:
+    logs = [math.log10(v) for v in volatility]
+    low = math.floor(min(logs, default=0.0) * 4) / 4
+    high = max(math.ceil(max(logs, default=0.0) * 4) / 4, low + 0.25)
+    return {
+        "size": 8,
+        "symbol": "circle",
+        "color": logs,
+        "colorscale": VOLATILITY_SCALE,
+        "cmin": low,
+        "cmax": high,
+        "line": {"width": 1, "color": GREY},
+        "colorbar": {
+            "title": {"text": "volatility", "side": "right"},
+            "tickvals": [low, high],
+            "ticktext": [f"{10**low:.2g}", f"{10**high:.2g}"],
+            "thickness": 12,
+        },
+    }
 
 
 def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
