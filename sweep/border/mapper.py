@@ -2,7 +2,8 @@
 
 1. The ladder. The first column and seed start at the top of the searched range and step down until a run
    is stable: runs above the border end within a few steps, stable ones cost the whole horizon. Every other
-   column and seed starts 2.5 steps above the border that is expected there, and goes up if that is stable.
+   column and seed starts 2.5 steps above the border that is expected there, and goes up if that is stable
+   (less where runs above the border are no cheaper than those below).
    A cell (a column and a seed) is done when a stable and a crossing run lie one step apart.
 2. Refinement where the band is widest, at the run that tells most about its cell's border (BALD: Houlsby
    et al. 2011). Never per unit of cost: that hugs the cheap diverging side and does not find the border.
@@ -18,8 +19,6 @@ import numpy as np
 
 from sweep.border.process import Floats, Posterior, Runs, infer, prior_sample
 
-START_ABOVE = 2.5
-"""Steps above the expected border at which a ladder starts."""
 FIRST_STRIDE = 4
 """Steps at a time of a ladder that nothing is known for."""
 PATIENCE = 5
@@ -35,6 +34,7 @@ class Task:
     z: (columns, axes). low, high: the searched range of x. step: of the ladder, in decades.
     precision: half-width of a column's 90 % band that is aimed at; column_budget: a column with so many runs
     is not refined further (the spread over a few seeds is a floor that no number of runs gets below).
+    start_above: steps above the expected border at which a ladder starts. More where runs above end at once.
     """
 
     z: Floats
@@ -44,6 +44,7 @@ class Task:
     step: float = 0.125
     precision: float = 0.1
     column_budget: int = 30
+    start_above: float = 2.5
 
     @property
     def middle(self) -> float:
@@ -115,6 +116,7 @@ class _Ladders:
 
     def __init__(self, task: Task, points: Sequence[Point], model: Posterior | None) -> None:
         self.task, self.points = task, points
+        self.anything_stable = any(not point.crossed for point in points)
         self.expected = None if model is None else _expected_border(model, task)[0] + task.middle
 
     def next_rung(self, column: int, seed: int) -> float | None:
@@ -122,14 +124,18 @@ class _Ladders:
         task = self.task
         mine = [p for p in self.points if (p.column, p.seed) == (column, seed)]
         if not mine:
-            return self._start()[column] if self.expected is not None else task.high
+            return self._start()[column] if self.anything_stable and self.expected is not None else task.high
         stable = max((p.x for p in mine if not p.crossed), default=None)
         crossed = min((p.x for p in mine if p.crossed and (stable is None or p.x > stable)), default=None)
         if crossed is None:
             assert stable is not None
-            return self._within(stable + self._stride(mine), below=False) if stable < task.high else None
+            above = stable + self._stride(mine)
+            return min(above, task.high) if stable < task.high - TOLERANCE else None
         if stable is None:
-            return self._within(crossed - self._stride(mine), below=True) if crossed > task.low else None
+            below = crossed - self._stride(mine)
+            if self.anything_stable and self.expected is not None:
+                below = min(below, self._start()[column])
+            return max(below, task.low) if crossed > task.low + TOLERANCE else None
         steps = round((crossed - stable) / task.step)
         return None if steps <= 1 else stable + (steps + 1) // 2 * task.step
 
@@ -137,17 +143,12 @@ class _Ladders:
         """On the lattice of rungs, 2.5 steps above what is expected of each column."""
         task = self.task
         assert self.expected is not None
-        down = np.floor((task.high - self.expected) / task.step - START_ABOVE)
+        down = np.floor((task.high - self.expected) / task.step - task.start_above)
         return [float(x) for x in np.clip(task.high - down * task.step, task.low, task.high)]
 
     def _stride(self, mine: Sequence[Point]) -> float:
-        alone = len({(p.column, p.seed) for p in self.points}) == 1
-        steps = FIRST_STRIDE if alone else 2 ** (len(mine) // PATIENCE)
+        steps = 2 ** (len(mine) // PATIENCE) if self.anything_stable else FIRST_STRIDE
         return float(steps * self.task.step)
-
-    def _within(self, x: float, *, below: bool) -> float:
-        """The end of the range is tried before a ladder gives up."""
-        return max(x, self.task.low) if below else min(x, self.task.high)
 
 
 def _refinement(task: Task, points: Sequence[Point], model: Posterior) -> Point | None:
