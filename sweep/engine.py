@@ -13,9 +13,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
+from optuna.trial import TrialState
 
 from data_io.errors import DataError
-from sweep import orphans
+from sweep import orphans, phases
 from sweep.errors import UserError
 from sweep.home import Home
 from sweep.notes import NoteWriter
@@ -36,7 +37,8 @@ class Options:
     """Of one `sweep run`; None means the default."""
 
     scale: str
-    trials: int
+    trials: int | None = None
+    """Explore trials to add; None finishes what an interrupted run left open, or adds the plan's number."""
     workers: int | None = None
     device: str | None = None
     seed: int = 0
@@ -54,7 +56,7 @@ class Finished:
 
 
 def run_study(study: Study, plan: Plan, options: Options, home: Home, display: Display) -> Finished:
-    """Run `options.trials` more trials of a study; each ends in both stores whatever becomes of it.
+    """Run a study's phases to their end; each trial ends in both stores whatever becomes of it.
 
     Raises:
         UserError: for everything that the user can mend, before anything is trained.
@@ -63,7 +65,8 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, display: D
     count = options.workers or (len(gpus) if gpus else available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
     threads = max(1, available_cores() // count)
-    count = min(count, options.trials)
+    if len(phases.phases(plan, 0)) == 1:
+        count = min(count, options.trials or plan.trials)
     home.create()
     events: queue.Queue[Event] = queue.Queue()
     display.say(f"preparing data and stores in {home.root}")
@@ -165,7 +168,14 @@ class _Loop:
         self.registered, self.options, self.display = registered, options, display
         self.pool, self.events, self.spec = pool, events, spec
         self.notes = NoteWriter(registered.study)
-        self.handed_out = 0
+        study = registered.study
+        total = phases.explore_total(study, options.trials, spec.plan.trials)
+        study.set_user_attr("explore_total", total)
+        self.phases = phases.phases(spec.plan, total)
+        self.promised: set[int] = set()
+        """Workers that were told to take a trial from the queue and have not said yet which."""
+        self.idle: list[Worker] = []
+        """Workers that wait for a running trial to end before anything can be decided."""
         self.failures = 0
         self.failures_in_row = 0
         self.stopped: str | None = None
@@ -176,7 +186,7 @@ class _Loop:
     def go(self) -> Finished:
         handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self.display.start(self.registered.study, self.options.trials, self.pool.count)
+            self.display.start(self.registered.study, self.pool.count, self._left)
             for worker in self.pool.live:
                 worker.send_spec(self.spec)
             while self.pool.live:
@@ -215,7 +225,9 @@ class _Loop:
         if event.name == "ready":
             self._next(worker)
         elif event.name == "progress":
-            worker.trial = event.facts.get("trial", worker.trial)
+            if "trial" in event.facts:
+                worker.trial = event.facts["trial"]
+                self.promised.discard(worker.number)
             self.display.progress(worker.number, event.facts)
         elif event.name == "done":
             self.failures_in_row = 0
@@ -224,15 +236,43 @@ class _Loop:
             self._failed(worker, event.facts["message"])
         elif event.name == "exit":
             self.pool.live.remove(worker)
+            self.promised.discard(worker.number)
             if worker.trial is not None or event.facts["code"] != 0:
                 self._crashed(worker, event.facts["code"])
 
     def _next(self, worker: Worker) -> None:
-        if self.stopped or self.handed_out >= self.options.trials:
+        """Give a free worker the next trial, have it wait for one, or end it."""
+        study = self.registered.study
+        self.promised.discard(worker.number)
+        trials = study.get_trials(deepcopy=False)
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        if self.stopped:
             worker.command("end")
-            return
-        self.handed_out += 1
+        elif waiting > len(self.promised):
+            self._take(worker)
+        elif request := phases.next_request(self.phases, trials):
+            request.enqueue(study)
+            self._take(worker)
+        elif self.promised or any(other.trial is not None for other in self.pool.live):
+            self.idle.append(worker)
+        else:
+            worker.command("end")
+
+    def _take(self, worker: Worker) -> None:
+        self.promised.add(worker.number)
         worker.command("trial")
+
+    def _wake(self) -> None:
+        """What was unknown to the idle workers may be known now."""
+        idle, self.idle = self.idle, []
+        for worker in idle:
+            self._next(worker)
+
+    def _left(self) -> int:
+        """Trials that wait or are still to be asked for."""
+        trials = self.registered.study.get_trials(deepcopy=False)
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        return waiting + phases.remaining(self.phases, trials)
 
     def _trial_over(self, worker: Worker) -> None:
         number, worker.trial = worker.trial, None
@@ -240,6 +280,7 @@ class _Loop:
             self.display.trial_over(worker.number, number)
             self.notes.write(number)
         self._save_seconds()
+        self._wake()
 
     def _failed(self, worker: Worker, message: str) -> None:
         self.failures += 1
@@ -251,8 +292,6 @@ class _Loop:
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if worker.trial is not None:
             self._end_orphan(worker.trial, f"its worker ended with {cause}")
-        # The budget is of trials that end; the one that was lost is queued again.
-        self.handed_out -= 1
         self._failed(worker, f"worker {worker.number} ended with {cause}: {worker.last_words()}")
         if not self.stopped and self.failures_in_row < self.options.max_failures:
             self.pool.start(worker.number).send_spec(self.spec)

@@ -46,7 +46,7 @@ def run_command(
     check_arms(plan)
     options = Options(
         scale=scale,
-        trials=trials or plan.trials,
+        trials=trials,
         workers=workers,
         device=device,
         seed=seed,
@@ -87,9 +87,10 @@ def parse_duration(text: str | None) -> float | None:
 
 def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
     if as_json:
-        print_json({"scale": options.scale, "trials": options.trials} | plan.model_dump(mode="json"))
+        trials = options.trials or plan.trials
+        print_json(plan.model_dump(mode="json") | {"scale": options.scale, "trials": trials})
         return
-    print(f"scale {options.scale}, {options.trials} trials, nothing is run")
+    print(f"scale {options.scale}, {options.trials or plan.trials} trials, nothing is run")
     for axis in plan.axes:
         if axis.kind == "choice":
             span = " | ".join(str(choice) for choice in axis.choices)

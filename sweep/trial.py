@@ -16,9 +16,10 @@ from sweep.config import TrialConfig, flatten, with_settings
 from sweep.home import Home
 from sweep.orphans import requeue
 from sweep.output import to_json
+from sweep.phases import phase_of, settings_of
 from sweep.provenance import Provenance
 from sweep.recording import RecordingHooks, TrialInterrupted
-from sweep.sampling import search_space
+from sweep.sampling import claim, search_space
 from sweep.study import Plan
 from sweep.tracking import Run, Tracker
 from vae import checkpoint
@@ -46,26 +47,30 @@ class Context:
     artifacts: FileSystemArtifactStore
 
 
-def resolve_config(plan: Plan, params: dict[str, Any], seed: int) -> TrialConfig:
-    """The base with a trial's parameters and seed, everything `auto` made explicit."""
-    config = with_settings(plan.base, {**params, "seed": seed})
+def resolve_config(
+    plan: Plan, params: dict[str, Any], seed: int, settings: dict[str, Any] | None = None
+) -> TrialConfig:
+    """The base with a trial's parameters, its further settings and seed, everything `auto` made explicit."""
+    config = with_settings(plan.base, {**params, **(settings or {}), "seed": seed})
     resolved = resolve(config)
     assert isinstance(resolved, TrialConfig)
     return resolved
 
 
 def run_trial(context: Context, progress: Progress) -> None:
-    """Ask for a trial and see it through.
+    """Take a trial from the queue and see it through; nothing where the queue is empty.
 
     An exception of the training fails the trial, with its text in both stores, and is raised on;
     TrialInterrupted puts the same parameters back into the queue first.
     """
-    trial = context.study.ask(search_space(context.plan))
+    trial = claim(context.study, search_space(context.plan))
+    if trial is None:  # a worker of another machine was faster
+        return
     progress({"trial": trial.number})
     # A repeated trial keeps its seed; a study may search it; otherwise every trial has its own.
     seed = trial.user_attrs.get("seed", trial.params.get("seed", context.seed + trial.number))
     trial.set_user_attr("seed", seed)
-    config = resolve_config(context.plan, trial.params, seed)
+    config = resolve_config(context.plan, trial.params, seed, settings_of(trial))
     run = _start_run(context, trial, config)
     trial.set_user_attr("mlflow_run_id", run.id)
     depths = (config.model.encoder_depth, config.model.decoder_depth)
@@ -88,6 +93,7 @@ def _start_run(context: Context, trial: optuna.Trial, config: TrialConfig) -> Ru
     tags = {
         "study": context.study_name,
         "trial": str(trial.number),
+        "phase": phase_of(trial),
         "seed": str(config.seed),
         "encoder_depth": str(config.model.encoder_depth),
         "decoder_depth": str(config.model.decoder_depth),

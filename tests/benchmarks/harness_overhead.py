@@ -18,6 +18,7 @@ from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
 from sweep.config import TrialConfig, with_settings
 from sweep.home import Home
+from sweep.phases import Request
 from sweep.provenance import collect
 from sweep.registration import register
 from sweep.sampling import ArmSampler
@@ -97,9 +98,12 @@ def main() -> None:
     assert isinstance(config, TrialConfig)
     with tempfile.TemporaryDirectory() as folder:
         context, tiles = harness(config, Path(folder))
-        ratio = interleave(
-            lambda: bare_loop(config, tiles), lambda: run_trial(context, lambda facts: None), options.rounds
-        )
+
+        def trial() -> None:
+            Request(phase="explore").enqueue(context.study)
+            run_trial(context, lambda facts: None)
+
+        ratio = interleave(lambda: bare_loop(config, tiles), trial, options.rounds)
     images = config.epochs * (len(tiles.train) // config.batch_size) * config.batch_size
     print(
         f"64 px, base 32, batch 32, depth 4, {config.epochs} epochs, "
