@@ -103,6 +103,10 @@ class Explore:
 
 def phases(plan: Plan, explore_total: int) -> list[Phase]:
     """In the order in which they are run."""
+    if plan.border:
+        from sweep.border.phase import Distance, Map, Verify
+
+        return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
     return [Explore(plan, explore_total)]
 
 

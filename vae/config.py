@@ -109,8 +109,8 @@ class ProbeConfig(Config):
 
     label: Literal["none", "blowup", "nonfinite", "useless"] = "none"
     """none: not a probe but a normal run."""
-    horizon: PositiveInt | None = None
-    """Steps after which a run that has not crossed counts as stable; None: at its end."""
+    horizon: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """How far a run is followed that does not cross: steps, a share of its length, or (None) all of it."""
 
 
 class TrainConfig(Config):

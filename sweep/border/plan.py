@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from vae.labels import EARLY_STEPS, LABELS, LATE_FAN_IN, LATE_STEPS, Label
+from vae.labels import LABELS, Label
 
 Strategy = Literal["mapper", "grid", "random", "sobol", "tpe"]
 Column = tuple[int | float, ...]
@@ -93,7 +93,7 @@ class BorderPlan(_Frozen):
     90 % band that is aimed at, in decades. column_budget: most probes of a label in one column.
     verify: full-length probes a column that check what short ones called stable.
     distances: decades below the border of `distance_label` at which full runs are trained, one a seed of
-    `distance_seeds`.
+    `distance_seeds`, in the `distance_columns` (none named: in all).
     strategy, grid_step, trials_a_column: other ways to choose the runs, all of them full-length probes: a
     grid, or so many random, Sobol' or TPE trials a column and seed.
     """
@@ -108,9 +108,23 @@ class BorderPlan(_Frozen):
     distances: tuple[Annotated[float, Field(ge=0)], ...] = ()
     distance_label: Label = "nonfinite"
     distance_seeds: tuple[int, ...] = (0,)
+    distance_columns: tuple[Column, ...] = ()
     strategy: Strategy = "mapper"
     grid_step: Annotated[float, Field(gt=0)] = 0.25
     trials_a_column: Annotated[int, Field(ge=1)] = 17
+
+    @model_validator(mode="after")
+    def _distances_are_possible(self) -> "BorderPlan":
+        if self.distances and self.distance_label not in self.labels:
+            raise ValueError(f"distances below the {self.distance_label} border need it among the labels")
+        strange = [column for column in self.distance_columns if column not in self.plane.columns]
+        if strange:
+            raise ValueError(f"distance_columns {strange} are not columns of the plane")
+        return self
+
+    def trains_at(self, column: int) -> bool:
+        """Whether runs at a distance are wanted in the column of that index."""
+        return not self.distance_columns or self.plane.columns[column] in self.distance_columns
 
     @property
     def low(self) -> float:
@@ -120,14 +134,3 @@ class BorderPlan(_Frozen):
     @property
     def high(self) -> float:
         return math.log10(self.plane.high)
-
-
-def horizon(label: Label, head_fan_in: int) -> int | None:
-    """Steps after which a run that has not crossed is called stable; None: its whole length.
-
-    Measured on the laptop base: 10-16 steps find the border of the whole run within 0.1 decades, but for
-    nonfinite where the latent head is wide, whose runs go late.
-    """
-    if label == "useless":
-        return None
-    return LATE_STEPS if label == "nonfinite" and head_fan_in >= LATE_FAN_IN else EARLY_STEPS

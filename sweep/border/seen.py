@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.border.mapper import Point
 from sweep.border.model import BorderRun
 from sweep.border.plan import BorderPlan
-from vae.labels import Label, Observation, verdict
+from vae.labels import Horizon, Label, Observation, verdict
 
 PREFIX = "border/"
 UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
@@ -23,7 +23,10 @@ OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class Seen:
-    """A trial in the plane. observation: None while it is under way; label: None for a normal run."""
+    """A trial in the plane. label, horizon: what was asked of a probe; label None: a normal run.
+
+    observation: None while it is under way.
+    """
 
     trial: int
     phase: str
@@ -31,9 +34,20 @@ class Seen:
     seed: int
     x: float
     label: Label | None
+    horizon: Horizon
     observation: Observation | None
 
-    def crossed(self, label: Label, horizon: int | None) -> bool | None:
+    @property
+    def is_check(self) -> bool:
+        """A probe of full length."""
+        return self.label is not None and self.horizon is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Followed to its end."""
+        return self.observation is not None and self.observation.steps >= self.observation.total_steps
+
+    def crossed(self, label: Label, horizon: Horizon) -> bool | None:
         """None while it is under way, or where it was followed for too few steps to tell."""
         return None if self.observation is None else verdict(label, self.observation, horizon)
 
@@ -59,28 +73,12 @@ def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
         seed=attrs["seed"],
         x=facts["x"],
         label=facts.get("label"),
+        horizon=facts.get("horizon"),
         observation=Observation.from_dict(facts) if trial.state in OVER else None,
     )
 
 
-def horizon_of(label: Label, base: int | None, runs: Sequence[Seen], column: int) -> int | None:
-    """A column's horizon, raised where runs of it crossed later than that: then short ones prove nothing.
-
-    A fifth longer than the latest crossing that was seen.
-    """
-    if base is None:
-        return None
-    steps = [_crossing_step(label, run) for run in runs if run.column == column]
-    return max(base, *(step + 1 + step // 5 for step in steps), 0)
-
-
-def _crossing_step(label: Label, run: Seen) -> int:
-    seen = run.observation
-    step = None if seen is None else seen.blowup_step if label == "blowup" else seen.nonfinite_step
-    return step or 0
-
-
-def points_of(label: Label, runs: Sequence[Seen], horizons: Sequence[int | None]) -> list[Point]:
+def points_of(label: Label, runs: Sequence[Seen], horizons: Sequence[Horizon]) -> list[Point]:
     """For the mapper: runs that tell about the label, and probes of it that are under way."""
     points = []
     for run in runs:
@@ -91,11 +89,10 @@ def points_of(label: Label, runs: Sequence[Seen], horizons: Sequence[int | None]
     return points
 
 
-def border_runs(label: Label, runs: Sequence[Seen], horizons: Sequence[int | None]) -> list[BorderRun]:
+def border_runs(label: Label, runs: Sequence[Seen], horizons: Sequence[Horizon]) -> list[BorderRun]:
     """For the model: finished runs that tell about the label."""
     return [
         BorderRun(run.column, run.seed, run.x, crossed, run.observation.steps, run.trial)
         for run in runs
-        if run.observation is not None
-        and (crossed := run.crossed(label, horizons[run.column])) is not None
+        if run.observation is not None and (crossed := run.crossed(label, horizons[run.column])) is not None
     ]
