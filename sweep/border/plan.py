@@ -89,8 +89,8 @@ class Plane(_Frozen):
 class BorderPlan(_Frozen):
     """Map the borders of `labels` over a plane, verify, then train at distances below the border.
 
-    step: of the ladder and between the rates of no other strategy, in decades. precision: half-width of the
-    90 % band that is aimed at, in decades. column_budget: most probes of a label in one column.
+    step: of the ladder, in decades. precision: half-width of the 90 % band that is aimed at, in decades.
+    cell_budget: a column is not refined beyond so many runs a seed and label.
     verify: full-length probes a column that check what short ones called stable.
     distances: decades below the border of `distance_label` at which full runs are trained, one a seed of
     `distance_seeds`, in the `distance_columns` (none named: in all).
@@ -103,7 +103,7 @@ class BorderPlan(_Frozen):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     step: Annotated[float, Field(gt=0)] = 0.125
     precision: Annotated[float, Field(gt=0)] = 0.15
-    column_budget: Annotated[int, Field(ge=1)] = 30
+    cell_budget: Annotated[int, Field(ge=1)] = 8
     verify: Annotated[int, Field(ge=0)] = 1
     distances: tuple[Annotated[float, Field(ge=0)], ...] = ()
     distance_label: Label = "nonfinite"

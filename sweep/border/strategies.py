@@ -59,7 +59,7 @@ class Chooser:
             high=plan.high,
             step=plan.step,
             precision=plan.precision,
-            column_budget=plan.column_budget,
+            column_budget=plan.cell_budget * len(plan.seeds),
             start_above=FROM_ABOVE[label],
         )
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from data_io import BatchLoader
+from vae.clip_unit import UNIT_LR, UNIT_STEPS, clip_unit
 from vae.config import TrainConfig
 from vae.hardware import resolve
-from vae.clip_unit import UNIT_LR, UNIT_STEPS, clip_unit
 
 Small = Callable[..., TrainConfig]
 RELATIVE = {"clip": "norm", "clip_norm_relative": 0.5}

@@ -72,7 +72,7 @@ def test_predicting_the_mean_image_costs_its_variance(
 
 
 def test_what_a_probe_cannot_do_is_refused(small: Small) -> None:
-    with pytest.raises(ValidationError, match="needs objective.likelihood=mse_sum"):
+    with pytest.raises(ValidationError, match=r"needs objective\.likelihood=mse_sum"):
         small(probe={"label": "useless"}, objective={"likelihood": "gaussian"})
     with pytest.raises(ValidationError, match="waits on validation"):
         small(probe={"label": "blowup"}, optim={"lr_schedule": "plateau"})
