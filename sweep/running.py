@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 
+from sweep.config import with_settings
 from sweep.engine import EXIT_INTERRUPTED, Finished, Options, run_study, visible_gpus
 from sweep.errors import UserError
 from sweep.home import Home
@@ -69,7 +70,11 @@ def run_command(
 
 
 def check_arms(plan: Plan) -> None:
-    """Raises UserError, before anything runs, where the depths of an arm do not fit the tiles."""
+    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles."""
+    if plan.border:
+        for column in plan.border.plane.columns:
+            with_settings(plan.base, plan.border.plane.settings(column))
+        return
     for arm in plan.arms:
         deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
         plan.with_settings(deepest | dict(arm.fixed))

@@ -140,7 +140,10 @@ def _record(
     hooks.finish(result)
     tree = config.model_dump(mode="json")
     folder = context.home.trial_folder(context.study_name, trial.number)
-    checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+    probing = config.probe.label != "none"
+    if not probing:
+        checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+    observed = {f"border/{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
         "outcome": str(result.outcome),
         "reason": result.reason,
@@ -151,12 +154,18 @@ def _record(
         "epochs": result.epochs,
         "train_seconds": result.seconds,
         **{k: v for k, v in result.summary.items() if math.isfinite(v)},
+        **observed,
     }
     for key, value in facts.items():
         if value is not None:
             trial.set_user_attr(key, value)
     run.tags({"outcome": result.outcome, "reason": result.reason, "mlflow.note.content": result.reason})
+    for key, value in observed.items():
+        run.metric(key, value)
     run.end("FINISHED")
+    if probing:  # ended before its length, on purpose: it has no objective
+        context.study.tell(trial, state=TrialState.PRUNED)
+        return
     # A divergence is a result: COMPLETE with inf, so that the sampler learns from it.
     context.study.tell(trial, result.objective)
 

@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
     def never(*_: object) -> float:
         raise AssertionError("a resumed run probes again")
 
-    monkeypatch.setattr("vae.fit.probe_grad_norm", never)
+    monkeypatch.setattr("vae.fit.clip_unit", never)
     _, watcher = run_fit(config, tmp_path / "run.pt")
     assert watcher.infos == [before]
     assert [step for step, _ in watcher.pictures] == [15]
