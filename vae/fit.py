@@ -38,8 +38,8 @@ def fit(
         train: seeded batches of (B, 3, H, W) uint8 tiles, H = W = config.model.image_size.
         validation: (N, 3, H, W) uint8; selection and early stopping use its objective at the final KL
             weight and do not count epochs that end before the KL warm-up does.
-        checkpoint_path: resumed from where the file exists, written after an epoch when
-            `checkpoint_seconds` have passed since the last, removed by nobody.
+        checkpoint_path: resumed from where the file exists, written when `checkpoint_seconds` have passed
+            since the last (0: after every epoch) or the hooks want it, removed by nobody.
 
     A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
     another size or a checkpoint of another config.
@@ -72,6 +72,8 @@ class _Run:
             else None
         )
         self.probed: float | None = resumed["probed"] if resumed else None
+        self.records: list[dict[str, float]] = resumed["records"] if resumed else []
+        """Of the steps of the epoch under way."""
         clip_norm = config.optim.clip_norm
         if config.optim.clip == "norm" and config.optim.clip_norm_relative is not None:
             if self.probed is None:
@@ -81,6 +83,7 @@ class _Run:
         self.state = TrainState(config, train, clip_norm)
         if resumed:
             self.state.load_state_dict(resumed["state"])
+            self.hooks.on_resume(self.state.step)
         self.validation = validation.to(self.state.device)
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.probing = config.probe.label != "none"
@@ -112,7 +115,7 @@ class _Run:
     def _epoch(self) -> None:
         """Train and validate for one epoch, less where the run becomes not finite or a probe knows enough."""
         state, objective = self.state, self.config.objective
-        records: list[dict[str, float]] = []
+        records = self.records
         images = 0
         began = time.monotonic()
         for batch in state.source.epoch():
@@ -122,8 +125,10 @@ class _Run:
             self.hooks.on_step(records[-1])
             if state.monitor.nonfinite_step is not None or self._verdict() is not None:
                 return
+            self._save_checkpoint(in_epoch=True)
         if self.probing:
             state.epoch += 1
+            self.records = []
             self._save_checkpoint()
             return
         trained = time.monotonic()
@@ -146,6 +151,7 @@ class _Run:
             }
         )
         state.epoch += 1
+        self.records = []
         if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
             self._picture()
         optimizers.set_mode(state.optimizer, training=True)
@@ -198,13 +204,22 @@ class _Run:
         noise = self.noise[: len(tiles)]
         self.hooks.on_pictures(self.state.step, take_pictures(self.state.model, tiles, noise))
 
-    def _save_checkpoint(self) -> None:
-        if not self.checkpoint_path or time.monotonic() - self.last_saved < self.config.checkpoint_seconds:
+    def _save_checkpoint(self, in_epoch: bool = False) -> None:
+        seconds = self.config.checkpoint_seconds
+        due = time.monotonic() - self.last_saved >= seconds and not (in_epoch and seconds == 0)
+        if not self.checkpoint_path or not (due or self.hooks.wants_checkpoint()):
             return
-        config = self.config.model_dump(mode="json")
-        state = {"config": config, "probed": self.probed, "state": self.state.state_dict()}
+        step = self.state.step
+        self.hooks.before_checkpoint(step)
+        state = {
+            "config": self.config.model_dump(mode="json"),
+            "probed": self.probed,
+            "records": self.records,
+            "state": self.state.state_dict(),
+        }
         checkpoint.save(self.checkpoint_path, state)
         self.last_saved = time.monotonic()
+        self.hooks.after_checkpoint(step)
 
     def _finish(self, seconds: float) -> RunResult:
         return self._end_of_probe(seconds) if self.probing else self._end_of_run(seconds)

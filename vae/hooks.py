@@ -58,6 +58,9 @@ class Hooks:
     absent or nan.
     """
 
+    def on_resume(self, step: int) -> None:
+        """Before `on_start`, where a checkpoint was found: `step` is the next to be made."""
+
     def on_start(self, info: RunInfo) -> None:
         """Before the first step (again after a resume)."""
 
@@ -69,3 +72,13 @@ class Hooks:
 
     def on_pictures(self, step: int, pictures: Pictures) -> None:
         """Before the first step, every few epochs, and with the selected weights at the end."""
+
+    def wants_checkpoint(self) -> bool:
+        """Asked after every step and epoch: True writes a checkpoint at once, where it has a path."""
+        return False
+
+    def before_checkpoint(self, step: int) -> None:
+        """What must be on disk before a checkpoint that goes on at `step` can be written now."""
+
+    def after_checkpoint(self, step: int) -> None:
+        """The checkpoint is on disk: raise here to end a run that can be resumed."""
