@@ -114,7 +114,7 @@ class RecordingHooks(Hooks):
 
     def finish(self, result: RunResult) -> None:
         """The final metrics, the step series and the last pictures; the run is still open."""
-        for key, value in result.summary.items():
+        for key, value in (result.summary | result.intervals).items():
             self.run.metric(key, value, result.epochs)
         self.run.metric("objective", result.objective)
         self.run.metric("diverged", float(result.outcome.objective_is_infinite))
@@ -126,6 +126,9 @@ class RecordingHooks(Hooks):
         files = {"series/steps.parquet": parquet(self.steps)}
         if self.epochs:
             files["series/epochs.parquet"] = parquet(self.epochs)
+        if result.kl_per_dim:
+            dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
+            files["latent/kl_per_dim.parquet"] = parquet(dims)
         self.run.files(files)
         self.run.flush()
         if self.last_pictures is not None:

@@ -118,7 +118,8 @@ def _train(context: Context, config: TrialConfig, hooks: RecordingHooks) -> RunR
     folder = context.home.trial_folder(context.study_name, hooks.trial.number)
     state = folder / "state.pt"
     try:
-        return fit(config, loader, context.tiles.validation, hooks, checkpoint_path=state)
+        tiles = context.tiles
+        return fit(config, loader, tiles.validation, hooks, checkpoint_path=state, test=tiles.test)
     finally:
         state.unlink(missing_ok=True)
 
