@@ -21,7 +21,7 @@ def _axes(lr_low: float, lr_high: float) -> tuple[Axis, ...]:
         IntAxis(path=DECODER, low=2, high=8),
         FloatAxis(path="optim.lr", low=lr_low, high=lr_high, log=True),
         ChoiceAxis(path="optim.clip", choices=("none", "norm")),
-        # In units of the median gradient norm of a short probe; without effect where clip is none.
+        # In units of the median gradient norm of a short run; without effect where clip is none.
         FloatAxis(path="optim.clip_norm_relative", low=0.1, high=10.0, log=True),
         ChoiceAxis(path="objective.kl_schedule", choices=("constant", "linear", "cosine", "cyclical")),
         FloatAxis(path="objective.kl_warmup_fraction", low=0.05, high=0.5),

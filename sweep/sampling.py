@@ -31,19 +31,10 @@ def search_space(plan: Plan) -> dict[str, BaseDistribution]:
     return {axis.path: distribution(axis) for axis in plan.axes}
 
 
-def claim(study: optuna.Study, space: dict[str, BaseDistribution]) -> optuna.Trial | None:
-    """Take the next trial from the queue, with all its parameters; None where the queue is empty.
-
-    `study.ask` would make up a trial beyond the budget then. Safe for many processes: the store gives a
-    waiting trial to one of them.
-    """
-    trial_id = study._pop_waiting_trial_id()
-    if trial_id is None:
-        return None
-    trial = optuna.Trial(study, trial_id)
+def suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
+    """Fill the axes that the trial's request leaves open."""
     for path, distribution in space.items():
         trial._suggest(path, distribution)
-    return trial
 
 
 class ArmSampler(BaseSampler):

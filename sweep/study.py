@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sweep.border.plan import BorderPlan
 from sweep.config import TrialConfig, check_path, explain, flatten, with_settings
 from sweep.errors import UserError
 from vae.registry import nearest
@@ -96,6 +97,7 @@ class Plan(_Frozen):
     """A study at one scale: `trials` is the default number of explore trials of a `run`.
 
     confirm: what claims rest on; None: the study only explores.
+    border: its phases decide every trial, and arms, `trials` and `confirm` have no meaning then.
     """
 
     base: TrialConfig
@@ -103,6 +105,21 @@ class Plan(_Frozen):
     arms: tuple[Arm, ...] = (Arm(name="all"),)
     trials: Annotated[int, Field(ge=1)]
     confirm: Confirm | None = None
+    border: BorderPlan | None = None
+
+    @classmethod
+    def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":
+        """The plan of a border study: its axes are those of the plane."""
+        plane = border.plane
+        axes: list[Axis] = [FloatAxis(path=plane.searched, low=plane.low, high=plane.high, log=True)]
+        for across in plane.across:
+            low, high = min(across.values), max(across.values)
+            for path in across.paths:
+                if all(isinstance(value, int) for value in across.values):
+                    axes.append(IntAxis(path=path, low=int(low), high=int(high)))
+                else:
+                    axes.append(FloatAxis(path=path, low=low, high=high, log=across.log and low > 0))
+        return cls(base=base, axes=tuple(axes), trials=1, border=border)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -135,6 +152,8 @@ class Plan(_Frozen):
             UserError: no arm is left, or a value does not fit.
         """
         pinned = {axis.path: settings[axis.path] for axis in self.axes if axis.path in settings}
+        if pinned and self.border:
+            raise UserError(f"{next(iter(pinned))} is what this study maps: it cannot be set")
         arms = [arm for arm in self.arms if all(pinned.get(k, v) == v for k, v in arm.fixed.items())]
         if not any(arm.from_trial == 0 for arm in arms):
             arms = [arm.model_copy(update={"from_trial": 0}) for arm in arms]
@@ -166,7 +185,8 @@ class Plan(_Frozen):
             base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}
         arms = {f"arm {a.name}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.arms}
-        return base | space | arms
+        border = {} if self.border is None else {"border": self.border.model_dump_json()}
+        return base | space | arms | border
 
 
 class Study(_Frozen):

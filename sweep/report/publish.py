@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from sweep.report.evidence import Claim
 from sweep.report.figures import Figure
-from sweep.tracking import Run, Tracker
+from sweep.tracking import Tracker
 
 DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
 """Figures that the dashboard does not make itself."""
@@ -21,17 +21,14 @@ def to_mlflow(
     """The page, the pictures and the figures as `report/`, the verdicts as tags `claim.<key>`."""
     if not run_id:
         return
-    run = Run(tracker.client, run_id)
     try:
         tracker.client.log_artifacts(run_id, str(folder), artifact_path="report")
-        run.files(
-            {
-                f"report/figures/{f.key}.json": f.figure.to_json().encode()
-                for f in figures
-                if f.figure is not None
-            }
-        )
-        run.tags({f"claim.{claim.key}": claim.verdict for claim in claims})
+        for figure in figures:
+            if figure.figure is not None:
+                path = f"report/figures/{figure.key}.json"
+                tracker.client.log_text(run_id, figure.figure.to_json(), path)
+        for claim in claims:
+            tracker.client.set_tag(run_id, f"claim.{claim.key}", claim.verdict)
     except MlflowException:  # a run that was deleted: the page is there all the same
         return
 
