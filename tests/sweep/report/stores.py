@@ -131,9 +131,9 @@ def store(
     study = optuna.create_study(study_name=name, storage=open_optuna(home), direction="minimize")
     tracker = Tracker(home)
     experiment = tracker.experiment("made up", text)
-    run = tracker.start_run(experiment, "made up", {"study": "made up"})
-    run.files({"provenance.json": json.dumps(PROVENANCE).encode()})
-    run.end()
+    run_id = tracker.client.create_run(experiment, run_name="made up").info.run_id
+    tracker.client.log_text(run_id, json.dumps(PROVENANCE), "provenance.json")
+    tracker.client.set_terminated(run_id)
     plan = plan or depth_plan()
     attrs = {
         "study": "depth_study",
@@ -142,7 +142,7 @@ def store(
         "plan": plan.model_dump_json(),
         "data_hash": "none",
         "mlflow_experiment_id": experiment,
-        "mlflow_run_id": run.id,
+        "mlflow_run_id": run_id,
         "seconds": 3600.0,
     }
     for key, value in attrs.items():
