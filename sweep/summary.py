@@ -19,7 +19,7 @@ class Best:
     value: float
     params: dict[str, Any]
     run_id: str
-    seed: int
+    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,20 @@ def best_of(trials: Sequence[FrozenTrial]) -> Best | None:
         return None
     best = min(finite, key=lambda trial: trial.values[0])
     attrs = best.user_attrs
-    return Best(best.number, best.values[0], dict(best.params), attrs["mlflow_run_id"], attrs["seed"])
+    return Best(
+        best.number, best.values[0], dict(best.params), attrs.get("mlflow_run_id", ""), attrs.get("seed")
+    )
 
 
 def by_depth(trials: Sequence[FrozenTrial]) -> list[Group]:
-    """Finished trials by their pair of depths, shallowest first; empty where depth is not searched."""
+    """Finished explored trials by their pair of depths, shallowest first; empty where depth is not searched.
+
+    Those of other phases run for other numbers of epochs: their objectives do not compare.
+    """
     groups: dict[tuple[int, int], list[FrozenTrial]] = {}
     for trial in trials:
-        if trial.state is TrialState.COMPLETE and all(path in trial.params for path in DEPTHS):
+        explored = trial.user_attrs.get("phase", "explore") == "explore"
+        if explored and trial.state is TrialState.COMPLETE and all(path in trial.params for path in DEPTHS):
             encoder, decoder = (int(trial.params[path]) for path in DEPTHS)
             groups.setdefault((encoder, decoder), []).append(trial)
     return [_group(depths, members) for depths, members in sorted(groups.items())]

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
+from sweep.config import flatten
 from sweep.home import Home
 from sweep.report import bordermap
 from sweep.report.evidence.depth import CONTROL
@@ -28,8 +29,8 @@ from sweep.tracking import Tracker
 log = logging.getLogger(__name__)
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+MOVES_THE_BORDER = ("model.", "objective.", "optim.optimizer", "optim.momentum", "batch_size")
 CURVE_COLUMNS = ("step", "loss", "grad_norm")
-MAP = "map.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
         stored=trials,
         records=rows,
         control=_control(study),
-        border=bordermap.load(home.root / "maps" / study.study_name / MAP),
+        border=_border(study, plan, trials),
         data_hash=str(attrs.get("data_hash", "")),
         data=_document(tracker, summary.mlflow_run_id, "data.json"),
         provenance=_document(tracker, summary.mlflow_run_id, "provenance.json"),
@@ -100,6 +101,46 @@ def _control(study: optuna.Study) -> list[Record]:
         return []
     control = optuna.load_study(study_name=CONTROL, storage=storage)
     return records(control.get_trials(deepcopy=False), _plan(control.user_attrs.get("plan")))
+
+
+def _border(
+    study: optuna.Study, plan: Plan | None, trials: Sequence[FrozenTrial]
+) -> bordermap.BorderMap | None:
+    """The study's own map, or that of a border study in the store on the same data, scale and model."""
+    if plan is None:
+        return None
+    if plan.border is not None:
+        return _map(study.study_name, plan, trials, plan)
+    for other in optuna.get_all_study_names(study._storage):
+        mapped = optuna.load_study(study_name=other, storage=study._storage)
+        its_plan = _plan(mapped.user_attrs.get("plan"))
+        if its_plan is None or its_plan.border is None:
+            continue
+        alike = all(mapped.user_attrs.get(k) == study.user_attrs.get(k) for k in ("data_hash", "scale"))
+        if alike and _same_base(plan, its_plan):
+            found = _map(other, its_plan, mapped.get_trials(deepcopy=False), plan)
+            if found is not None:
+                return found
+    return None
+
+
+def _map(name: str, mapped: Plan, trials: Sequence[FrozenTrial], shown: Plan) -> bordermap.BorderMap | None:
+    """shown: the plan of the study whose trials are placed on the map."""
+    from sweep.border.report import BorderMap
+
+    assert mapped.border is not None
+    if not any(t.user_attrs.get("phase") == "map" and t.state.is_finished() for t in trials):
+        return None
+    document = BorderMap.of(name, mapped, trials).as_dict()
+    return bordermap.read(document, mapped.border.distance_label, flatten(shown.base.model_dump()))
+
+
+def _same_base(plan: Plan, mapped: Plan) -> bool:
+    """Equal in all that moves the border, but for what one of the two searches."""
+    first, second = (flatten(p.base.model_dump(mode="json")) for p in (plan, mapped))
+    searched = {axis.path for p in (plan, mapped) for axis in p.axes}
+    told = [path for path in first if path.startswith(MOVES_THE_BORDER) and path not in searched]
+    return all(first[path] == second[path] for path in told)
 
 
 def _document(tracker: Tracker, run_id: str, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,7 +59,7 @@ def overview(material: Material) -> Overview:
     )
 
 
-def best_setting(trials: list[Record] | Any) -> BestSetting | None:
+def best_setting(trials: Sequence[Record]) -> BestSetting | None:
     """Of the arm with the lowest confirmed mean; without confirming runs the best explored trial."""
     by_number = {record.number: record for record in trials}
     arms = []
@@ -76,7 +77,9 @@ def best_setting(trials: list[Record] | Any) -> BestSetting | None:
             arm,
             source.objective or math.exp(mean),
             {**runs[0].params, **runs[0].settings},
-            *(math.exp(value) for value in (mean, low, high)),
+            mean=math.exp(mean),
+            low=math.exp(low),
+            high=math.exp(high),
             seeds=len(runs),
             arms=len(arms),
         )

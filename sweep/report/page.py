@@ -56,7 +56,10 @@ def render(
         claims=claims,
         rule=RULE,
         effect=effect,
-        figures=[vars(f) | {"caption": html.unescape(f.caption), "png": pngs.get(f.key)} for f in figures],
+        figures=[
+            vars(f) | {"height": f.height, "caption": html.unescape(f.caption), "png": pngs.get(f.key)}
+            for f in figures
+        ],
         pictures=pictures,
         sheet=sheet,
         png_note=png_note,

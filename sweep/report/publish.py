@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from sweep.report.evidence import Claim
 from sweep.report.figures import Figure
+from sweep.secrets import redact
 from sweep.tracking import Tracker
 
 DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
@@ -17,20 +19,23 @@ DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
 
 def to_mlflow(
     tracker: Tracker, run_id: str, folder: Path, figures: Sequence[Figure], claims: Sequence[Claim]
-) -> None:
-    """The page, the pictures and the figures as `report/`, the verdicts as tags `claim.<key>`."""
+) -> str:
+    """The page, its pictures and the figures as `report/`, the verdicts as tags `claim.<key>`.
+
+    Returns one line that says why not, where the tracking store does not take them; empty otherwise.
+    """
     if not run_id:
-        return
+        return "The study has no MLflow run to log the report to."
     try:
         tracker.client.log_artifacts(run_id, str(folder), artifact_path="report")
         for figure in figures:
             if figure.figure is not None:
                 path = f"report/figures/{figure.key}.json"
                 tracker.client.log_text(run_id, figure.figure.to_json(), path)
-        for claim in claims:
-            tracker.client.set_tag(run_id, f"claim.{claim.key}", claim.verdict)
-    except MlflowException:  # a run that was deleted: the page is there all the same
-        return
+        tracker.client.log_batch(run_id, tags=[RunTag(f"claim.{c.key}", c.verdict) for c in claims])
+    except (MlflowException, OSError) as error:  # the run was deleted, or a server is away
+        return f"The report is not in MLflow: {redact(str(error)).splitlines()[0][:200]}"
+    return ""
 
 
 def to_dashboard(study: optuna.Study, figures: Sequence[Figure]) -> None:

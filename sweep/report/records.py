@@ -38,6 +38,11 @@ class Record:
         return self.state == "complete"
 
     @property
+    def ended(self) -> bool:
+        """Finished, or stopped as soon as it had told what it was run for."""
+        return self.state in ("complete", "pruned")
+
+    @property
     def diverged(self) -> bool:
         """Finished without a finite objective."""
         return self.finished and self.objective is None

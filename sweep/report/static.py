@@ -37,7 +37,7 @@ def write_pngs(figures: Sequence[Figure], folder: Path) -> tuple[dict[str, str],
         {
             "fig": _on_white(figure),
             "path": str(folder / names[figure.key]),
-            "opts": {"format": "png", "width": WIDTH, "height": figure.figure.layout.height, "scale": 2},
+            "opts": {"format": "png", "width": WIDTH, "height": figure.height, "scale": 2},
         }
         for figure in drawn
     ]

@@ -1,6 +1,7 @@
 """Write a study's report, and put it where it is seen."""
 
 import hashlib
+import logging
 import re
 import warnings
 from pathlib import Path
@@ -19,6 +20,8 @@ from sweep.report.pictures import contact_sheet, picked, side_by_side
 from sweep.report.static import write_pngs
 from sweep.summary import by_depth
 from sweep.tracking import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]:
@@ -51,7 +54,9 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     path = folder / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
+    said = publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
+    if said:
+        log.warning(said)
     publish.to_dashboard(study, drawn)
     return path, document(material, head, judged, drawn, png_note)
 

@@ -70,7 +70,7 @@ def _optimum(runs: Sequence[Record], borders: BorderMap) -> list[str]:
             mean = statistics.fmean(value for _, value in mine) if mine else 0.0
             points += [(distance, value - mean) for distance, value in mine]
         if len({distance for distance, _ in points}) >= 3:
-            square, slope, _ = np.polyfit(*zip(*points, strict=True), 2)
+            square, slope, _ = np.polyfit([d for d, _ in points], [value for _, value in points], 2)
             lowest, highest = min(d for d, _ in points), max(d for d, _ in points)
             if square > 0:
                 places.append(float(np.clip(-slope / (2 * square), lowest, highest)))
@@ -100,5 +100,5 @@ def _table(bands: Sequence[Sequence[Sequence[Record]]]) -> Table:
                 f"{statistics.median(epochs):g}" if epochs else "-",
             )
         )
-    columns = ("decades below", "runs", "diverged", "objective", "stopped early", "best epoch (median)")
-    return Table("Runs by distance below the border", columns, tuple(rows))
+    names = ("decades below", "runs", "diverged", "objective", "stopped early", "best epoch (median)")
+    return Table("Runs by distance below the border", names, tuple(rows))

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from sweep.report.bordermap import BorderMap, Column
 from sweep.report.evidence.tradeoff import VOLATILITY
+from sweep.report.figures.curves import DASHES
 from sweep.report.figures.objective import OBJECTIVE
 from sweep.report.figures.style import (
     GREY,
@@ -44,7 +45,7 @@ NO_MAP = "There is no map of the border for this study: `python -m sweep run bor
 def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
     """Learning rate by depth or clip norm: stable runs coloured by volatility, the others by outcome."""
     title = "Map of the border"
-    runs = [t for t in trials if t.finished and t.number_of(RATE)]
+    runs = [t for t in trials if t.ended and t.number_of(RATE)]
     plane = _plane(runs, borders)
     if not runs or plane is None:
         return Figure(
@@ -67,17 +68,13 @@ def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure
         )
     layout(figure, name, "learning rate")
     log_axes(figure, x=log, y=True)
-    caption = (
-        f"{len(shown):,} finished trials; stable ones coloured by the volatility of their gradient norm. "
-    )
+    caption = f"{len(shown):,} trials; stable ones coloured by the volatility of their gradient norm. "
     caption += NO_MAP if borders is None else _about(borders)
     return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
 
 
 def _plane(runs: Sequence[Record], borders: BorderMap | None) -> tuple[str, str, bool] | None:
-    mapped = (
-        {path for column in borders.labels[borders.label] for path in column.settings} if borders else set()
-    )
+    mapped = {path for column in borders.columns for path in column.settings} if borders else set()
     for plane in PLANES:
         if plane[0] in mapped:
             return plane
@@ -94,12 +91,18 @@ def _about(borders: BorderMap) -> str:
 
 def _add_borders(figure: go.Figure, borders: BorderMap | None, path: str) -> None:
     for label, columns in (borders.labels if borders else {}).items():
-        line = sorted((c for c in columns if path in c.settings), key=lambda c: float(c.settings[path]))
-        if line:
-            _add_border(figure, label, line, [float(c.settings[path]) for c in line])
+        groups = sorted({c.group for c in columns if path in c.settings})
+        for index, group in enumerate(groups):
+            members = [c for c in columns if path in c.settings and c.group == group]
+            line = sorted(members, key=lambda c: float(c.settings[path]))
+            name = f"{label} border" + (f", {group}" if len(groups) > 1 else "")
+            _add_border(figure, label, name, DASHES[index % len(DASHES)], line, path)
 
 
-def _add_border(figure: go.Figure, label: str, line: Sequence[Column], x: list[float]) -> None:
+def _add_border(
+    figure: go.Figure, label: str, name: str, dash: str, line: Sequence[Column], path: str
+) -> None:
+    x = [float(c.settings[path]) for c in line]
     color = BORDERS.get(label, GREY)
     figure.add_scatter(
         x=x + x[::-1],
@@ -111,17 +114,17 @@ def _add_border(figure: go.Figure, label: str, line: Sequence[Column], x: list[f
         mode="lines",
         hoverinfo="skip",
         showlegend=False,
-        legendgroup=label,
+        legendgroup=name,
     )
     figure.add_scatter(
         x=x,
         y=[10**c.border for c in line],
         mode="lines+markers",
-        line={"color": color, "width": 2},
+        line={"color": color, "width": 2, "dash": dash},
         marker={"size": 4},
-        name=f"{label} border",
-        legendgroup=label,
-        hovertemplate=label + " border at %{x}: learning rate %{y:.3g}<extra></extra>",
+        name=plain(name),
+        legendgroup=name,
+        hovertemplate=plain(name) + " at %{x}: learning rate %{y:.3g}<extra></extra>",
     )
 
 
@@ -182,11 +185,10 @@ def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> 
     for index, (column, members) in enumerate(sorted(columns.items())):
         drawn = thin(sorted(members, key=lambda t: t.objective or 0), limit)
         count, drawn_count = count + len(members), drawn_count + len(drawn)
-        settings = borders.labels[borders.label][column].settings
         figure.add_scatter(
             x=[borders.distance(t) for t in drawn],
             y=[t.objective for t in drawn],
-            name=plain(", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in settings.items())),
+            name=plain(borders.columns[column].name),
             marker={
                 "color": SERIES[index % len(SERIES)],
                 "symbol": ["circle", "diamond", "square", "triangle-up", "x", "star"][index % 6],

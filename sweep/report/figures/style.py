@@ -42,6 +42,11 @@ class Figure:
     missing: str = ""
     wide: bool = False
 
+    @property
+    def height(self) -> int:
+        """In pixels; 0 where there is no figure."""
+        return 0 if self.figure is None else int(self.figure.layout.height)
+
 
 T = TypeVar("T")
 

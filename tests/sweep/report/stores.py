@@ -3,12 +3,20 @@
 import json
 import math
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import (
+    TrialModel,
+    TrialParamModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+)
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.home import Home
@@ -123,9 +131,9 @@ def store(
     study = optuna.create_study(study_name=name, storage=open_optuna(home), direction="minimize")
     tracker = Tracker(home)
     experiment = tracker.experiment("made up", text)
-    run = tracker.start_run(experiment, "made up", {"study": "made up"})
-    run.files({"provenance.json": json.dumps(PROVENANCE).encode()})
-    run.end()
+    run_id = tracker.client.create_run(experiment, run_name="made up").info.run_id
+    tracker.client.log_text(run_id, json.dumps(PROVENANCE), "provenance.json")
+    tracker.client.set_terminated(run_id)
     plan = plan or depth_plan()
     attrs = {
         "study": "depth_study",
@@ -134,13 +142,58 @@ def store(
         "plan": plan.model_dump_json(),
         "data_hash": "none",
         "mlflow_experiment_id": experiment,
-        "mlflow_run_id": run.id,
+        "mlflow_run_id": run_id,
         "seconds": 3600.0,
     }
     for key, value in attrs.items():
         study.set_user_attr(key, value)
-    study.add_trials(trials)
+    _insert(study, trials)
     return home
+
+
+def _insert(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    """As `study.add_trials`, which takes 27 ms a trial."""
+    storage = RDBStorage(study._storage._backend.url)  # type: ignore[attr-defined]
+    first = 1
+    now = datetime.now()
+    rows: dict[Any, list[dict[str, Any]]] = {
+        m: [] for m in (TrialModel, TrialValueModel, TrialParamModel, TrialUserAttributeModel)
+    }
+    for number, trial in enumerate(trials):
+        key = first + number
+        rows[TrialModel].append(
+            {
+                "trial_id": key,
+                "number": number,
+                "study_id": study._study_id,
+                "state": trial.state,
+                "datetime_start": now,
+                "datetime_complete": now + timedelta(seconds=5),
+            }
+        )
+        if trial.values:
+            stored, kind = TrialValueModel.value_to_stored_repr(trial.values[0])
+            rows[TrialValueModel].append(
+                {"trial_id": key, "objective": 0, "value": stored, "value_type": kind}
+            )
+        for name, value in trial.params.items():
+            space = trial.distributions[name]
+            rows[TrialParamModel].append(
+                {
+                    "trial_id": key,
+                    "param_name": name,
+                    "param_value": space.to_internal_repr(value),
+                    "distribution_json": distribution_to_json(space),
+                }
+            )
+        for name, value in trial.user_attrs.items():
+            rows[TrialUserAttributeModel].append(
+                {"trial_id": key, "key": name, "value_json": json.dumps(value)}
+            )
+    with storage.engine.begin() as connection:
+        for model, values in rows.items():
+            if values:
+                connection.execute(model.__table__.insert(), values)
 
 
 PROVENANCE = {

@@ -82,11 +82,16 @@ CLIP_FACTORS = frozenset({"optim.clip", "optim.lr_schedule"})
 
 
 def border_map() -> BorderMap:
+    borders = (-2.7, -2.1, -2.2)
+    plane = {
+        "searched": "optim.lr",
+        "across": [{"name": "depth", "paths": ["model.encoder_depth"], "values": [2, 4, 8]}],
+        "cells": [],
+    }
     columns = [
-        {"column": {"model.encoder_depth": d}, "border": x, "band": [x - 0.1, x + 0.1], "runs": 40}
-        for d, x in ((2, -2.7), (4, -2.1), (8, -2.2))
+        {"column": k, "border": x, "low": x - 0.1, "high": x + 0.1, "runs": 40} for k, x in enumerate(borders)
     ]
-    found = read({"study": "border_study", "labels": {"useless": columns}})
+    found = read({"study": "border_study", "labels": {"useless": {"plane": plane, "columns": columns}}})
     assert found
     return found
 
