@@ -101,11 +101,32 @@ def run(
 
 
 @app.command()
-def status(study: StudyName, as_json: Json = False) -> None:
+def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """Counts by state and outcome, and the best trial."""
     from sweep import commands
 
-    commands.status(study, as_json)
+    commands.status(study, storage, as_json)
+
+
+@app.command()
+def stop(study: StudyName, storage: Storage = None) -> None:
+    """Have all who run a study finish their running trials and start no more."""
+    from sweep import commands
+
+    commands.stop(study, storage)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Check the set-up, and that trials, runs and files agree."""
+    from sweep import commands
+
+    raise typer.Exit(commands.doctor(fix, storage, tracking_uri, as_json))
 
 
 @app.command()

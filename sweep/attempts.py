@@ -104,10 +104,10 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
 
 def queue_missing(study: optuna.Study) -> int:
     """Queue the next attempts that whoever failed a trial was killed before queueing; returns how many."""
-    if not _without_successor(study):
+    if not without_successor(study):
         return 0
     with alone(study):
-        missing = _without_successor(study)
+        missing = without_successor(study)
         for trial in missing:
             _queue(study, trial)
     return len(missing)
@@ -140,7 +140,8 @@ def root_of(trial: optuna.Trial | FrozenTrial) -> int:
     return int(trial.user_attrs.get("root", trial.number))
 
 
-def _without_successor(study: optuna.Study) -> list[FrozenTrial]:
+def without_successor(study: optuna.Study) -> list[FrozenTrial]:
+    """FAIL trials whose next attempt was promised and never queued."""
     trials = study.get_trials(deepcopy=False)
     followed = {trial.user_attrs.get("retry_of") for trial in trials}
     return [

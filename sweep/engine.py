@@ -15,7 +15,9 @@ from sweep.errors import UserError
 from sweep.home import Home
 from sweep.limits import Limits, ask_to_stop
 from sweep.patience import is_away, is_disk_full
+from sweep.presence import this_process
 from sweep.progress import Display
+from sweep.secrets import redact
 from sweep.storage import shown
 from sweep.study import Plan, Study
 from sweep.supervisor import Supervisor, no_space
@@ -25,6 +27,7 @@ from sweep.workers import Pool
 if TYPE_CHECKING:
     from data_io.tileset import TileSet
     from sweep.registration import Registered
+    from sweep.sending import Linked
     from sweep.tracking import Tracker
 
 
@@ -106,6 +109,7 @@ def _prepared(
             seed=options.seed,
             provenance=provenance,
         )
+        _reconcile(stored, home, tracker, linker(storage), options, display)
         try:
             return supervise(stored, home, spec, pool, options, display, tracker)
         finally:
@@ -134,6 +138,23 @@ def supervise(
         postman.deliver()
     code = limits.exit_code(supervisor.failures)
     return Finished(study, code, supervisor.failures, limits.stopped)
+
+
+def _reconcile(
+    study: optuna.Study, home: Home, tracker: "Tracker", linked: "Linked", options: Options, display: Display
+) -> None:
+    """What the last run left behind is put right before anything new is begun."""
+    from sweep.doctor import View, reconcile
+
+    try:
+        view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
+        for finding in reconcile(view, fix=True):
+            display.say(f"mended: {finding.text}")
+    except Exception as error:
+        if is_away(error) or is_disk_full(error):
+            raise
+        what = redact(str(error)).splitlines()[0][:200]
+        display.say(f"the tracking store does not answer; training goes on without: {what}")
 
 
 def load_tiles(plan: Plan, home: Home) -> "TileSet":

@@ -32,6 +32,7 @@ class Journal:
         spool.mkdir(parents=True, exist_ok=True)
         self._file: IO[bytes] = self._locked(timeout_s)
         self._cut_torn_line()
+        self._synced = self.size()
 
     def append(self, write: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> None:
         """One write; its artifacts by their path in the run. Survives the death of this process."""
@@ -46,7 +47,9 @@ class Journal:
 
     def sync(self) -> None:
         """What was appended survives the death of the machine, too."""
-        os.fsync(self._file.fileno())
+        if self.size() > self._synced:
+            self._synced = self.size()
+            os.fsync(self._file.fileno())
 
     def read(self, offset: int) -> Iterator[tuple[dict[str, Any], int]]:
         """The writes from an offset in the file, each with the offset behind it."""

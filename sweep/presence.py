@@ -43,10 +43,6 @@ class Identity:
     started: int
 
     @classmethod
-    def of_this_process(cls) -> "Identity":
-        return cls(_place(), os.getpid(), _started(os.getpid()) or 0)
-
-    @classmethod
     def parse(cls, text: str) -> "Identity":
         place, pid, started = text.rsplit(" ", 2)
         return cls(place, int(pid), int(started))
@@ -57,6 +53,11 @@ class Identity:
     def lives_here(self) -> bool | None:
         """None: it is of another machine (or container), so this one cannot tell."""
         return _started(self.pid) == self.started if self.place == _place() else None
+
+
+def this_process() -> str:
+    """The id of this process as a supervisor."""
+    return str(Identity(_place(), os.getpid(), _started(os.getpid()) or 0))
 
 
 def _place() -> str:
@@ -85,7 +86,7 @@ class Presence:
     """This process as a supervisor of a study, from `with` to its end."""
 
     def __init__(self, study: optuna.Study, workers: int) -> None:
-        self.id = str(Identity.of_this_process())
+        self.id = this_process()
         self._study_id, self._workers = study._study_id, workers
         self._engine = engine_of(study)
         self._over = threading.Event()

@@ -192,7 +192,8 @@ def _train(
         flip=config.data.flip,
         rotate=config.data.rotate,
     )
-    return fit(config, loader, context.tiles.validation, hooks, checkpoint_path=checkpoints.state)
+    tiles = context.tiles
+    return fit(config, loader, tiles.validation, hooks, checkpoint_path=checkpoints.state, test=tiles.test)
 
 
 def _record(

@@ -18,6 +18,7 @@ from vae.labels import verdict
 from vae.layout import head_fan_in
 from vae.pictures import take_pictures
 from vae.pixels import unreachable_pixel_fraction
+from vae.quality.model import ModelQuality, measurable, model_quality
 from vae.schedules import kl_warmup_end, kl_weight
 from vae.stability import Outcome
 from vae.train import BatchSource, TrainState
@@ -31,6 +32,8 @@ def fit(
     validation: Tensor,
     hooks: Hooks | None = None,
     checkpoint_path: Path | None = None,
+    *,
+    test: Tensor | None = None,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
 
@@ -40,17 +43,20 @@ def fit(
             weight and do not count epochs that end before the KL warm-up does.
         checkpoint_path: resumed from where the file exists, written when `checkpoint_seconds` have passed
             since the last (0: after every epoch) or the hooks want it, removed by nobody.
+        test: (N, 3, H, W) uint8, which selection never sees; the image quality of the selected weights is
+            measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
+            no finite objective.
 
     A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
     another size or a checkpoint of another config.
     """
     config = resolve(config)
     size = config.model.image_size
-    for tiles in (train.images, validation):
-        if tiles.shape[1:] != (3, size, size):
+    for tiles in (train.images, validation, test):
+        if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, hooks or Hooks(), checkpoint_path)
+    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path)
     return run.go()
 
 
@@ -62,6 +68,7 @@ class _Run:
         config: TrainConfig,
         train: BatchSource,
         validation: Tensor,
+        test: Tensor | None,
         hooks: Hooks,
         checkpoint_path: Path | None,
     ) -> None:
@@ -84,7 +91,7 @@ class _Run:
         if resumed:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
-        self.validation = validation.to(self.state.device)
+        self.validation, self.test = validation.to(self.state.device), test
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
@@ -254,6 +261,7 @@ class _Run:
         )
         objective = math.inf if outcome.objective_is_infinite else state.best_objective
         self._picture()
+        quality = self._quality() if math.isfinite(objective) else None
         return RunResult(
             outcome=outcome,
             reason=reason,
@@ -271,9 +279,18 @@ class _Run:
                 "val/best_kl": evaluation.kl,
                 "val/best_psnr": evaluation.psnr,
                 "latent/active_units": evaluation.active_units,
-            },
+            }
+            | (quality.figures if quality else {}),
             weights=weights,
+            intervals=quality.intervals if quality else {},
+            kl_per_dim=quality.kl_per_dim if quality else (),
         )
+
+    def _quality(self) -> ModelQuality | None:
+        draws, model = self.config.quality_draws, self.state.model
+        if not draws or self.test is None or not measurable(self.test):
+            return None
+        return model_quality(model, self.test, self.state.source.images, draws=draws)
 
 
 def _epoch_record(

@@ -31,10 +31,13 @@ class RunResult:
 
     objective: best validation objective at the final KL weight over the epochs after the KL warm-up;
         inf for `nonfinite` and `diverged` runs. objective = recon_loss + kl_weight * kl of that epoch.
-    summary: the monitor's figures over the whole run and the evaluation of the selected epoch.
+    summary: the monitor's figures over the whole run, the evaluation of the selected epoch, and its image
+        quality on the test tiles where that was measured: values and their floors.
     weights: state dict of the selected epoch (of the last step where none was selected), on the CPU;
         empty for a probe.
     observation: what the run told about the borders of stability.
+    intervals: of the quality figures; kl_per_dim: (latent_dim,) on the test tiles, in nats
+        (`vae.quality.model`).
     """
 
     outcome: Outcome
@@ -49,6 +52,8 @@ class RunResult:
     observation: Observation
     summary: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    intervals: dict[str, float] = field(default_factory=dict)
+    kl_per_dim: tuple[float, ...] = ()
 
 
 class Hooks:

@@ -76,10 +76,10 @@ class BorderSampler(BaseSampler):
         }
 
     def is_done(self, study: optuna.Study) -> bool:
-        """Whether the border is known as well as was asked. False while that hangs on running trials."""
-        trials = study.get_trials(deepcopy=False)
-        running = any(trial.state is TrialState.RUNNING for trial in trials)
-        return not running and next_point(self.task, self._points(trials)) is None
+        """Whether there is nothing to start: the border is known as well as was asked, or will be as soon as
+        the running trials end as expected. Where one does not, whoever runs it goes on.
+        """
+        return next_point(self.task, self._points(study.get_trials(deepcopy=False))) is None
 
     def model(self, study: optuna.Study) -> BorderModel:
         """What the finished trials told."""

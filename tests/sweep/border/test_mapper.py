@@ -76,7 +76,8 @@ def test_refinement_goes_to_the_widest_band_and_stops_at_the_precision(make_task
 
 def test_no_run_is_proposed_twice(make_task: MakeTask) -> None:
     for workers in (1, 3):
-        points = run_map(make_task(precision=0.05, column_budget=40), synthetic("flat", 1), workers)
+        task = make_task(columns=2, precision=0.05, column_budget=24)
+        points = run_map(task, synthetic("flat", 1, columns=2), workers)
         places = [(p.column, p.seed, round(p.x, 6)) for p in points]
         assert len(set(places)) == len(places)
 
@@ -104,8 +105,9 @@ def test_running_probes_make_room_for_others_elsewhere(make_task: MakeTask) -> N
 
 @pytest.mark.parametrize("kind", ["flat", "sloped", "stepped", "ragged"])
 def test_workers_side_by_side_find_the_same_border_within_its_band(make_task: MakeTask, kind: str) -> None:
-    task = make_task()
-    alone, together = run_map(task, synthetic(kind, 2)), run_map(task, synthetic(kind, 2), workers=4)
+    task = make_task(columns=3, seeds=2, column_budget=16)
+    truth = synthetic(kind, 2, columns=3, seeds=2)
+    alone, together = run_map(task, truth), run_map(task, truth, workers=4)
     assert len(together) <= 1.5 * len(alone)
     one, other = (posterior(task, points).draw(task.z, 2000)[0] for points in (alone, together))
     low, high = np.quantile(one, [0.05, 0.95], axis=0)
