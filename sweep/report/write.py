@@ -57,7 +57,7 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     said = publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
     if said:
         log.warning(said)
-    publish.to_dashboard(study, drawn)
+    publish.to_dashboard(study, drawn, judged)
     return path, document(material, head, judged, drawn, png_note)
 
 
