@@ -114,6 +114,9 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
     names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
     print("  arms: " + ", ".join(names))
+    if plan.confirm is not None:
+        sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
+        print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
     print("  base: " + plan.base.model_dump_json())
 
 
