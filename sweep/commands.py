@@ -14,9 +14,9 @@ from sweep.study import load_study, shipped
 from sweep.summary import summarise
 
 
-def stored_study(name: str) -> tuple[Home, optuna.Study]:
+def stored_study(name: str, storage_url: str | None = None) -> tuple[Home, optuna.Study]:
     """Raises UserError where this home has no such study."""
-    home = Home.find()
+    home = Home.find(storage_url)
     if not home.has_stores():
         raise UserError(f"there is no store in {home.root}: `python -m sweep run {name}` makes one")
     return home, storage.load(storage.open_optuna(home), name)
@@ -52,15 +52,29 @@ def list_studies(as_json: bool) -> None:
         print("  none yet")
 
 
-def status(name: str, as_json: bool) -> None:
+def status(name: str, storage_url: str | None, as_json: bool) -> None:
     from sweep.output import show_status
 
-    _, study = stored_study(name)
+    _, study = stored_study(name, storage_url)
     summary = summarise(study)
     if as_json:
         print_json(summary.as_dict())
     else:
         show_status(summary)
+
+
+def stop(name: str, storage_url: str | None) -> None:
+    from sweep.limits import ask_to_stop
+
+    _, study = stored_study(name, storage_url)
+    ask_to_stop(study, stop=True)
+    print(f"{name}: running trials finish, no more are started; `python -m sweep run {name}` goes on")
+
+
+def doctor(fix: bool, storage_url: str | None, tracking_uri: str | None, as_json: bool) -> int:
+    from sweep.doctor.command import doctor as examine
+
+    return examine(Home.find(storage_url, tracking_uri), fix, as_json)
 
 
 def report(name: str, as_json: bool) -> None:
@@ -72,6 +86,19 @@ def report(name: str, as_json: bool) -> None:
         print_json(figures | {"path": str(path)})
     else:
         print(f"report: {path}")
+
+
+def border_map(name: str, as_json: bool) -> None:
+    from sweep.border.report import show_map, stored_map, write_map
+
+    home, study = stored_study(name)
+    found = stored_map(study)
+    paths = write_map(home, found)
+    if as_json:
+        print_json(found.as_dict() | {"paths": [str(path) for path in paths]})
+        return
+    show_map(found)
+    print("\n".join(f"map: {path}" for path in paths))
 
 
 def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -28,6 +29,7 @@ class Display:
         self.outcomes: dict[str, int] = {}
         self.durations: list[float] = []
         self.began = 0.0
+        self.left: Callable[[], int] = lambda: 0
         self.total, self.workers = 0, 1
         self.best = "none yet"
         self.bar = Progress(
@@ -38,10 +40,12 @@ class Display:
         if not self.quiet:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def start(self, study: optuna.Study, trials: int, workers: int) -> None:
+    def start(self, study: optuna.Study, workers: int, left: Callable[[], int]) -> None:
+        """`left`: how many trials are still to be started, as far as that is known at the time."""
         self.study, self.began = study, time.monotonic()
-        self.total, self.workers = trials, workers
-        self.task = self.bar.add_task("trials", total=trials)
+        self.left, self.workers = left, workers
+        self.total = left()
+        self.task = self.bar.add_task("trials", total=self.total)
         if self.console.is_terminal and not self.quiet:
             self.live = Live(self._picture(), console=self.console, refresh_per_second=4)
             self.live.start()
@@ -70,10 +74,11 @@ class Display:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         if facts:
             self.durations.append(time.monotonic() - facts["began"])
-        self.bar.advance(self.task)
+        done = sum(self.outcomes.values())
+        self.total = done + len(self.running) + self.left()
+        self.bar.update(self.task, completed=done, total=self.total)
         best = best_of(trials)
         self.best = "none yet" if best is None else f"{best.value:.2f} (trial {best.trial})"
-        done = sum(self.outcomes.values())
         value = trial.values[0] if trial.values else math.nan
         self.say(
             f"[{done}/{self.total}] trial {number}: {_settings(facts or {})}{outcome}"

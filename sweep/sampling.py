@@ -12,7 +12,8 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study import Axis, Plan
+from sweep.phases import phase_of
+from sweep.study import Arm, Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
 STARTUP_TRIALS = 4
@@ -28,6 +29,12 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 def search_space(plan: Plan) -> dict[str, BaseDistribution]:
     return {axis.path: distribution(axis) for axis in plan.axes}
+
+
+def suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
+    """Fill the axes that the trial's request leaves open."""
+    for path, distribution in space.items():
+        trial._suggest(path, distribution)
 
 
 class ArmSampler(BaseSampler):
@@ -49,7 +56,7 @@ class ArmSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        fixed = dict(self.plan.arm_of(trial.number).fixed)
+        fixed = dict(self._arm(trial).fixed)
         free = {path: dist for path, dist in search_space.items() if path not in fixed}
         sampler = TPESampler(
             seed=(self.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
@@ -66,12 +73,19 @@ class ArmSampler(BaseSampler):
     ) -> Any:
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
+    def _arm(self, trial: FrozenTrial) -> Arm:
+        """The one its request names; by number in a loop that asks without requests."""
+        named = {arm.name: arm for arm in self.plan.arms}
+        return named.get(trial.user_attrs.get("arm", ""), self.plan.arm_of(trial.number))
+
     @staticmethod
     def _copy(
         other: FrozenTrial, asked: FrozenTrial, fixed: dict[str, Any], free: dict[str, BaseDistribution]
     ) -> FrozenTrial | None:
         """`other` over the free parameters, where it is of the arm and has something to tell."""
         if other.number == asked.number or other.state not in (TrialState.COMPLETE, TrialState.RUNNING):
+            return None
+        if phase_of(other) != phase_of(asked):  # of another budget or schedule: its objective is another
             return None
         if any(other.params.get(path) != value for path, value in fixed.items()):
             return None

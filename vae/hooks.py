@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from vae.config import TrainConfig
+from vae.labels import Observation
 from vae.pictures import Pictures
 from vae.stability import Outcome
 
@@ -19,7 +20,7 @@ class RunInfo:
     clip_norm: float | None
     """Absolute, after a relative one was resolved; None where the policy has none."""
     probe_grad_norm: float | None
-    """Median gradient norm of the probe; None where none was needed."""
+    """The unit of a relative clip norm (`vae.clip_unit`); None where none was needed."""
     unreachable_pixel_fraction: float
     steps_per_epoch: int
 
@@ -32,7 +33,9 @@ class RunResult:
         inf for `nonfinite` and `diverged` runs. objective = recon_loss + kl_weight * kl of that epoch.
     summary: the monitor's figures over the whole run, the evaluation of the selected epoch, and its image
         quality on the test tiles where that was measured: values and their floors.
-    weights: state dict of the selected epoch (of the last step where none was selected), on the CPU.
+    weights: state dict of the selected epoch (of the last step where none was selected), on the CPU;
+        empty for a probe.
+    observation: what the run told about the borders of stability.
     intervals: of the quality figures; kl_per_dim: (latent_dim,) on the test tiles, in nats
         (`vae.quality.model`).
     """
@@ -46,6 +49,7 @@ class RunResult:
     steps: int
     epochs: int
     seconds: float
+    observation: Observation
     summary: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
     intervals: dict[str, float] = field(default_factory=dict)
@@ -59,6 +63,9 @@ class Hooks:
     absent or nan.
     """
 
+    def on_resume(self, step: int) -> None:
+        """Before `on_start`, where a checkpoint was found: `step` is the next to be made."""
+
     def on_start(self, info: RunInfo) -> None:
         """Before the first step (again after a resume)."""
 
@@ -70,3 +77,13 @@ class Hooks:
 
     def on_pictures(self, step: int, pictures: Pictures) -> None:
         """Before the first step, every few epochs, and with the selected weights at the end."""
+
+    def wants_checkpoint(self) -> bool:
+        """Asked after every step and epoch: True writes a checkpoint at once, where it has a path."""
+        return False
+
+    def before_checkpoint(self, step: int) -> None:
+        """What must be on disk before a checkpoint that goes on at `step` can be written now."""
+
+    def after_checkpoint(self, step: int) -> None:
+        """The checkpoint is on disk: raise here to end a run that can be resumed."""

@@ -62,6 +62,8 @@ class Outcome(StrEnum):
     """Early stopping fired."""
     BUDGET = "budget"
     """The epochs ran out."""
+    PROBED = "probed"
+    """A probe that stayed finite: it ended when its border label was known (`vae.labels`)."""
 
     @property
     def unstable(self) -> bool:

@@ -13,11 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from data_io.loader import BatchLoader
 from tests.conftest import ROOT
 from tests.vae.conftest import Run, Watcher
 from vae import checkpoint, clipping, optimizers, schedules
 from vae.config import TrainConfig
 from vae.evaluate import Evaluation
+from vae.fit import fit
+from vae.hooks import Hooks
 from vae.kl_rules import RULES
 from vae.likelihoods import LIKELIHOODS
 from vae.model import VAE
@@ -168,7 +171,7 @@ def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
     def never(*_: object) -> float:
         raise AssertionError("a resumed run probes again")
 
-    monkeypatch.setattr("vae.fit.probe_grad_norm", never)
+    monkeypatch.setattr("vae.fit.clip_unit", never)
     _, watcher = run_fit(config, tmp_path / "run.pt")
     assert watcher.infos == [before]
     assert [step for step, _ in watcher.pictures] == [15]
@@ -261,3 +264,55 @@ def test_a_checkpoint_is_loaded_without_running_code(small: Small, run_fit: RunF
     run_fit(small(epochs=1), path)
     assert torch.load(path, weights_only=True)["state"]["step"] == 5
     assert checkpoint.load(path)["config"]["epochs"] == 1
+
+
+class Leaving(Hooks):
+    """Asks for a checkpoint after a step and leaves once it is written."""
+
+    def __init__(self, step: int | None) -> None:
+        self.step, self.steps, self.resumed_at = step, [], 0
+        self.epochs: list[dict[str, float]] = []
+
+    def on_resume(self, step: int) -> None:
+        self.resumed_at = step
+
+    def on_step(self, record: dict[str, float]) -> None:
+        self.steps.append(record)
+
+    def on_epoch(self, record: dict[str, float]) -> None:
+        self.epochs.append({k: v for k, v in record.items() if not k.startswith("time/")})
+
+    def wants_checkpoint(self) -> bool:
+        return self.step is not None and self.steps[-1]["step"] == self.step
+
+    def after_checkpoint(self, step: int) -> None:
+        if self.wants_checkpoint():
+            raise KilledError
+
+
+# In mid-epoch, after the last batch of an epoch, and before its first.
+@pytest.mark.parametrize("step", [0, 7, 9])
+@pytest.mark.parametrize("name", ["float32", "optimizer-schedulefree", "clip-zscore", "kl-cyclical"])
+def test_a_run_that_leaves_in_mid_epoch_goes_on_with_the_next_step(
+    small: Small,
+    make_tiles: Callable[..., Tensor],
+    tmp_path: Path,
+    name: str,
+    step: int,
+) -> None:
+    config = small(epochs=3, **SETTINGS[name])
+
+    def run(hooks: Leaving, path: Path | None = None) -> Any:
+        loader = BatchLoader(make_tiles(40), config.batch_size, config.seed, flip=True, rotate=True)
+        return fit(config, loader, make_tiles(12, seed=1), hooks, path)
+
+    whole, before, after = Leaving(None), Leaving(step), Leaving(None)
+    undisturbed = run(whole)
+    with pytest.raises(KilledError):
+        run(before, tmp_path / "run.pt")
+    resumed = run(after, tmp_path / "run.pt")
+    assert after.resumed_at == step + 1
+    assert repr(before.steps + after.steps) == repr(whole.steps)
+    assert repr(before.epochs + after.epochs) == repr(whole.epochs)
+    assert all(torch.equal(v, resumed.weights[k]) for k, v in undisturbed.weights.items())
+    assert repr(undisturbed.summary) == repr(resumed.summary)
