@@ -20,11 +20,12 @@ def score(scenes: Any, damage: Damage) -> Callable[..., Measured]:
     kept: dict[tuple[Metric, str | None, int], Measured] = {}
 
     def look_up(metric: Metric, kind: str | None = None, amount: int = 0) -> Measured:
-        key = (metric, kind, amount)
-        if key not in kept:
+        if (metric, kind, amount) not in kept:
             tiles = damage(scenes.other, kind, amount) if kind else scenes.other
-            kept[key] = measure(scenes.real, tiles, metrics={"metric": metric}, bootstrap=40)["metric"]
-        return kept[key]
+            alike = {name: m for name, m in METRICS.items() if m.features is metric.features}
+            for name, m in measure(scenes.real, tiles, metrics=alike, bootstrap=40).items():
+                kept[alike[name], kind, amount] = m
+        return kept[metric, kind, amount]
 
     return look_up
 
