@@ -44,13 +44,13 @@ def stop(*_):
     print("now", flush=True)
     time.sleep(600)
 
-decode, scenes = data_io.build.decode, []
+open_raster, scenes = data_io.build.open_raster, []
 def second_scene(path):
     scenes.append(path)
-    return decode(path) if len(scenes) == 1 else stop()
+    return open_raster(path) if len(scenes) == 1 else stop()
 
 if sys.argv[3] == "cutting":
-    data_io.build.decode = second_scene
+    data_io.build.open_raster = second_scene
 elif sys.argv[3] == "splitting":
     data_io.build._write_synced = stop
 else:

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from data_io.fetch import FetchConfig, Report, fetch
+from data_io.fetch import fetch
+from data_io.fetch_config import FetchConfig
+from data_io.fetch_report import Report
 from data_io.manifest import Entry
 from data_io.squares import parse_squares
 
