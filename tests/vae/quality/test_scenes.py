@@ -66,14 +66,24 @@ def test_swd_at_32_px_ranks_blur_and_noise_and_sees_them_from_noise_15_on(
     score: Any, kind: str, lowest: int
 ) -> None:
     assert ranks(score, METRICS["swd_32"], kind, lowest)
+    assert at_floor(score(METRICS["swd_32"], "noise", 5))
 
 
 @pytest.mark.parametrize("name", ["swd_16", "colour"])
 def test_swd_at_16_px_and_colour_see_a_shift_of_20_and_not_of_5(score: Any, name: str) -> None:
     seen, unseen = score(METRICS[name], "shift", 20), score(METRICS[name], "shift", 5)
-    # As in `ranks`: above what real tiles score against real ones. At 150 tiles the two intervals touch.
+    # At 150 tiles the two intervals touch in some halvings.
     assert seen.value > seen.floor_high
     assert at_floor(unseen)
+
+
+@pytest.mark.parametrize("name", ["swd_16", "colour"])
+def test_at_387_tiles_the_interval_of_a_shift_of_20_lies_above_that_of_the_floor(
+    all_tiles: Tensor, damage: Damage, name: str
+) -> None:
+    one, other = all_tiles[:774].split(387)
+    m = measure(one, damage(other, "shift", 20), metrics={name: METRICS[name]}, bootstrap=40)[name]
+    assert m.low > m.floor_high
 
 
 @pytest.mark.parametrize("name", ["swd_64", "swd_32", "spectrum"])
