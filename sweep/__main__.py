@@ -109,6 +109,56 @@ def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> 
 
 
 @app.command()
+def worker(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Default: one a GPU, or one a core.")] = None,
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0,1.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Start no more trials after this long, as 90s, 30m, 2h.")
+    ] = None,
+    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
+    max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    checkpoint_uri: CheckpointUri = None,
+) -> None:
+    """Join a study that others run, from any machine."""
+    from sweep import commands
+
+    code = commands.worker(
+        study,
+        workers=workers,
+        workers_per_gpu=workers_per_gpu,
+        device=device,
+        data=data,
+        timeout=timeout,
+        max_failures=max_failures,
+        max_retries=max_retries,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        checkpoint_uri=checkpoint_uri,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Run a finished trial again from its stored config, and compare every metric."""
+    from sweep import commands
+
+    raise typer.Exit(commands.replay(study, trial, data, storage, tracking_uri, as_json))
+
+
+@app.command()
 def stop(study: StudyName, storage: Storage = None) -> None:
     """Have all who run a study finish their running trials and start no more."""
     from sweep import commands

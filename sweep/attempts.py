@@ -46,7 +46,10 @@ class FencedError(Exception):
 
 
 def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
-    """Take the next trial from the queue; None where it is empty. The store gives each to one process."""
+    """Take the next trial from the queue; None where it is empty.
+
+    To be called under `alone(study)`: Optuna's own check-and-set is none on sqlite.
+    """
     storage = study._storage
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         try:
@@ -67,12 +70,13 @@ def finish(study: optuna.Study, trial_id: int, state: TrialState, values: Sequen
         FencedError: another process has ended it in another way.
     """
     storage = study._storage
-    try:
-        storage.set_trial_state_values(trial_id, state, values)
-    except UpdateFinishedTrialError as error:
-        stored = storage.get_trial(trial_id)
-        if stored.state is not state or (values is not None and stored.values != list(values)):
-            raise FencedError(f"trial {stored.number} was ended by another process") from error
+    with alone(study):
+        try:
+            storage.set_trial_state_values(trial_id, state, values)
+        except UpdateFinishedTrialError as error:
+            stored = storage.get_trial(trial_id)
+            if stored.state is not state or (values is not None and stored.values != list(values)):
+                raise FencedError(f"trial {stored.number} was ended by another process") from error
 
 
 def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> bool:

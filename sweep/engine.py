@@ -69,7 +69,7 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, display: D
         placing = placing[: options.trials or plan.trials]
     home.create()
     display.say(f"preparing data and stores in {home.root}")
-    with _no_traceback(home), Pool(home, placing, threads) as pool:
+    with no_traceback(home), Pool(home, placing, threads) as pool:
         return _prepared(study, plan, options, home, display, pool)
 
 
@@ -96,7 +96,7 @@ def _prepared(
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
         ask_to_stop(stored, stop=False)
-        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
+        stored.set_user_attr("seed", options.seed)
         spec = Spec(
             home=home.root,
             storage=home.storage,
@@ -110,6 +110,8 @@ def _prepared(
             provenance=provenance,
         )
         _reconcile(stored, home, tracker, linker(storage), options, display)
+        # Only now: a trial that the last run left RUNNING is one that is asked for already.
+        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
         try:
             return supervise(stored, home, spec, pool, options, display, tracker)
         finally:
@@ -184,7 +186,7 @@ def _summarise(registered: "Registered") -> None:
 
 
 @contextlib.contextmanager
-def _no_traceback(home: Home) -> Iterator[None]:
+def no_traceback(home: Home) -> Iterator[None]:
     """A full disk and a store that stays away are for the user to mend."""
     try:
         yield

@@ -143,11 +143,11 @@ class Supervisor:
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
-        trial = attempts.claim(self.study, self.me)
-        if trial is not None or not self._request(self._trials()):
-            return trial
+        trials = self._trials()
+        if not any(t.state is TrialState.WAITING for t in trials) and self._request(trials) is None:
+            return None
         with alone(self.study):
-            # Another process may have decided meanwhile.
+            # Another process may have taken it, or decided, meanwhile.
             trial = attempts.claim(self.study, self.me)
             if trial is None and (request := self._request(self._trials())):
                 request.enqueue(self.study)

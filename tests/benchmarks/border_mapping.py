@@ -9,8 +9,8 @@ depth's true border is the maximum-likelihood probit over its three seeds.
 
 Every run is real, and the same run has the same end, so each is trained once and kept with its losses: a
 strategy that asks for a probe of it gets what that probe would have seen, and pays its steps. What a
-strategy asks for and is not there is trained then. Rates are rounded to 0.1 decades, those of the truth. A rate
-below all of the truth's whole runs counts as finite and useful, and costs a whole run.
+strategy asks for and is not there is trained then. Rates are rounded to 0.1 decades, those of the truth. A
+rate below all of the truth's whole runs counts as finite and useful, and costs a whole run.
 """
 
 import argparse

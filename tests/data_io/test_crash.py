@@ -16,7 +16,8 @@ from data_io.splits import SPLITS
 RACER = """
 import hashlib, logging, sys, time
 from pathlib import Path
-from data_io import DataConfig, prepare
+from data_io import DataConfig
+from data_io.cache import find_or_cut
 
 class Count(logging.Handler):
     cuts = 0
@@ -29,9 +30,9 @@ log.addHandler(Count())
 config = DataConfig.model_validate_json(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-tiles = prepare(config, Path(sys.argv[2]))
-pixels = hashlib.sha256(b"".join(t.numpy().tobytes() for t in (tiles.train, tiles.validation, tiles.test)))
-print(Count.cuts, tiles.content_hash, pixels.hexdigest())
+entry = find_or_cut(config, Path(sys.argv[2]))
+pixels = hashlib.sha256(b"".join(tiles.tobytes() for tiles in entry.tiles.values()))
+print(Count.cuts, entry.record.content_hash, pixels.hexdigest())
 """
 
 VICTIM = """
@@ -56,7 +57,7 @@ elif sys.argv[3] == "splitting":
 else:
     rename = Path.replace
     Path.replace = lambda path, target: stop() if path.suffix == ".partial" else rename(path, target)
-data_io.cache.prepare(DataConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+data_io.cache.find_or_cut(DataConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """
 
 

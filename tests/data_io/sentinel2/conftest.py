@@ -46,6 +46,18 @@ def no_credentials() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """boto3 reads its description of S3 once, and not anew for each of 150 clients: most of a test's time."""
+    from botocore import loaders
+
+    loader = loaders.create_loader()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(loaders, "create_loader", lambda *_: loader)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def scenes() -> list[bucket.FakeScene]:
     return bucket.archive()

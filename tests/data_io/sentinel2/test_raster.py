@@ -1,24 +1,15 @@
 """A fetched image is checked and converted to the same pixels whole and by strips."""
 
 import errno
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bucket import jp2
-from PIL import Image
+from bucket import jp2, tiff
 
 from data_io import images
 from data_io.images import decode
 from data_io.raster import Converted, RasterError, convert
-
-
-def tiff(seed: int, side: int) -> bytes:
-    """As the anonymous bucket has them."""
-    file = io.BytesIO()
-    Image.open(io.BytesIO(jp2(seed, side=side))).save(file, "TIFF", compression="tiff_adobe_deflate")
-    return file.getvalue()
 
 
 def converted(folder: Path, content: bytes, suffix: str, side: int, reduce: int, keep: bool) -> Converted:
