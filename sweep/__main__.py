@@ -23,6 +23,11 @@ class ExportFormat(StrEnum):
     JSON = "json"
 
 
+class Executor(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a path to a module.")]
 Storage = Annotated[
     str | None,
@@ -71,6 +76,8 @@ def run(
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     checkpoint_uri: CheckpointUri = None,
+    executor: Annotated[Executor, typer.Option(help="Where the workers run.")] = Executor.LOCAL,
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; default: the one here.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be run, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -94,6 +101,8 @@ def run(
         storage=storage,
         tracking_uri=tracking_uri,
         checkpoint_uri=checkpoint_uri,
+        executor=executor,
+        ray_address=ray_address,
         dry_run=dry_run,
         as_json=as_json,
     )
