@@ -111,9 +111,17 @@ def prepare_or_info(
 
     from data_io.cache import find_or_cut
 
-    with Console(stderr=True).status(f"Preparing tiles of {source}"):
-        entry = find_or_cut(config, cache_dir)
     fetched = _fetched(source)
+    try:
+        with Console(stderr=True).status(f"Preparing tiles of {source}"):
+            entry = find_or_cut(config, cache_dir)
+    except DataError as error:
+        if fetched and "kept" not in fetched["decisions"]:
+            raise DataError(
+                f"a fetch kept no scene in {source} ({_decisions(fetched)}): fetch with other dates, or with "
+                "larger --max-cloud and --max-nodata"
+            ) from error
+        raise
     if as_json:
         print(
             json.dumps(
@@ -165,12 +173,15 @@ def _fetched(source: str) -> dict[str, Any] | None:
 
 
 def _show_fetched(fetched: dict[str, Any]) -> None:
-    decisions = ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
-    print(f"fetched: {fetched['scenes']} scenes met, of which {decisions}")
+    print(f"fetched: {fetched['scenes']} scenes met, of which {_decisions(fetched)}")
     if fetched["first"]:
         print(f"kept: {fetched['squares']} squares, sensed from {fetched['first']} to {fetched['last']}")
     if fetched["credit"]:
         print(fetched["credit"])
+
+
+def _decisions(fetched: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
 
 
 def _sentence(error: ValidationError) -> str:

@@ -31,7 +31,12 @@ SHOWN_FAILURES = 50
 
 def fetch(
     squares: Annotated[
-        str, typer.Option("--squares", help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper.")
+        str,
+        typer.Option(
+            "--squares",
+            help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper (the 43 squares that the paper "
+            "names of the 47 that it counts).",
+        ),
     ],
     first: Annotated[str, typer.Option("--from", help="First day of sensing, such as 2022-05-01.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the images and their manifest.jsonl.")],
@@ -125,8 +130,10 @@ def _show(report: "Report") -> None:
         return
     if report.downloaded or report.failures:
         print(f"downloaded {report.downloaded} scenes into {report.out}, {report.already_there} were there")
-    else:
+    elif report.already_there:
         print(f"nothing to download: all {report.already_there} wanted scenes are in {report.out}")
+    else:
+        print("nothing to download: no scene passes")
     print(f"{sent:,} requests, {_size(report.received_bytes)} received")
 
 

@@ -59,7 +59,9 @@ class FetchConfig(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.first > self.last:
-            raise ValueError(f"--from {self.first} is after --to {self.last}: exchange them")
+            raise ValueError(
+                f"--from {self.first} is after --to {self.last}: give an earlier --from or a later --to"
+            )
         if self.requester_pays and self.unsigned:
             raise ValueError("--requester-pays and --unsigned exclude each other: give one of them")
         if self.source == "cogs" and self.keep_jp2 and self.resolution != 10:

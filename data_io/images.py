@@ -78,7 +78,7 @@ def decode(path: Path) -> NDArray[np.uint8]:
 def open_raster(path: Path) -> Raster:
     """The pixels of `decode`, to be read by rows.
 
-    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG never is in memory whole; any other is
+    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG is never whole in memory; any other is
     decoded at once. Raises DataError like `decode`, here or at `rows`.
     """
     with _opened(path) as image:

@@ -47,7 +47,7 @@ def convert(
 ) -> Converted:
     """Decode every pixel of `source` and check it: square, `side` * `reduce` pixels a side, 8-bit RGB.
 
-    An image of 20 or 10 m is decoded, and written as PNG, by strips: it never is in memory whole.
+    An image of 20 or 10 m is decoded, and written as PNG, by strips: it is never whole in memory.
 
     Written to a new file of `folder` whose name begins with `name`: as PNG of `side` pixels, or the same
     bytes where `keep`. Raises RasterError with the reason, and OSError when it cannot be written.

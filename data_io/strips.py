@@ -1,4 +1,4 @@
-"""Read a large image by strips of rows through GDAL, so that it never is in memory whole."""
+"""Read a large image by strips of rows through GDAL, so that it is never whole in memory."""
 
 import warnings
 from contextlib import ExitStack

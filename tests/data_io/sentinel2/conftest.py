@@ -91,7 +91,7 @@ def serve_weed(folder: Path, scenes: list[bucket.FakeScene]) -> Iterator[str]:
         program, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
         "-filer", "-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false",
-        "-s3.port.iceberg=0",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-master.volumeSizeLimitMB=64", "-volume.max=8", "-master.electionTimeout=1s",
         f"-filer.localSocket={folder / 'filer.sock'}",
     ]  # fmt: skip
