@@ -5,6 +5,7 @@ The nodes must reach the stores, the data and the home (or have a SWEEP_HOME of 
 """
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -54,15 +55,16 @@ def run_on_ray(
     except ImportError:
         raise UserError("--executor ray needs Ray: pip install 'vae-stability-sweep[ray]'") from None
     try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
             f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0]}): "
             "`ray start --head` makes one"
         ) from error
     try:
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        count = workers or gpus * workers_per_gpu or int(ray.cluster_resources()["CPU"])
+        there = cast(Any, ray).cluster_resources()
+        gpus = int(there.get("GPU", 0))
+        count = workers or gpus * workers_per_gpu or int(there["CPU"])
         needs: dict[str, Any] = {
             "num_cpus": 1,
             "num_gpus": 1 / workers_per_gpu if gpus else 0,

@@ -51,6 +51,28 @@ def test_failures_in_a_row_end_the_study(lab: Lab) -> None:
     assert len(lab.trials()) == 2
 
 
+def test_what_does_not_fit_into_memory_is_an_outcome_of_its_own(lab: Lab) -> None:
+    words = ("--set", "model.base_channels=300000", "--set", "model.max_channels=300000", "--trials", "1")
+    done = lab.sweep(*RUN, *words, "--workers", "1")
+    assert done.returncode == 1, done.stdout
+    (trial,) = lab.trials()
+    assert (trial.state, trial.user_attrs["outcome"]) == (TrialState.FAIL, "oom")
+    assert trial.user_attrs["oom_batch_size"] == 64
+    assert "batch of 64" in trial.user_attrs["reason"]
+    run = lab.client().get_run(trial.user_attrs["mlflow_run_id"])
+    assert (run.info.status, run.data.tags["outcome"]) == ("FAILED", "oom")
+
+
+@pytest.mark.gpu
+def test_a_worker_sees_the_gpu_it_was_given(lab: Lab) -> None:
+    if not visible_gpus(None):
+        pytest.skip("no GPU")
+    done = lab.sweep("run", STUDY, "--scale", "smoke", "--device", "cuda:0", "--trials", "2")
+    assert done.returncode == 0, done.stdout
+    for trial in lab.finished():
+        assert lab.client().get_run(trial.user_attrs["mlflow_run_id"]).data.params["device"] == "cuda"
+
+
 def test_a_trial_that_is_worse_than_its_peers_is_pruned(lab: Lab) -> None:
     """Without arms all are peers; the seeds' objectives differ, so that some are below the median."""
     module = lab.home / "pruned_study.py"
