@@ -11,7 +11,7 @@ from data_io.errors import DataError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from data_io.fetch import Report, Reporter
+    from data_io.fetch_report import Report, Reporter
 
 OPTION_OF = {
     "first": "--from",
@@ -70,10 +70,11 @@ def fetch(
 
     wanted = parse_squares(squares)
     _require("boto3", "defusedxml", "filelock", "PIL")
-    from data_io import fetch as fetching
+    from data_io.fetch import fetch as bring
+    from data_io.fetch_config import FetchConfig
 
     settings = {"processes": processes} if processes is not None else {}
-    config = fetching.FetchConfig.model_validate(
+    config = FetchConfig.model_validate(
         {
             "squares": wanted,
             "first": first,
@@ -97,7 +98,7 @@ def fetch(
         | settings
     )
     with _Bars() as bars:
-        report = fetching.fetch(config, bars.reporter)
+        report = bring(config, bars.reporter)
     if as_json:
         print(report.model_dump_json())
     else:

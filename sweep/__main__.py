@@ -24,6 +24,18 @@ class ExportFormat(StrEnum):
 
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a path to a module.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Of the trials: postgresql+psycopg://...; default SWEEP_STORAGE, or a sqlite file."),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(help="Of the runs: http://...; default SWEEP_TRACKING_URI, or a sqlite file."),
+]
+CheckpointUri = Annotated[
+    str | None,
+    typer.Option(help="Copies of checkpoints for other machines, as s3://...; default SWEEP_CHECKPOINT_URI."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -53,7 +65,12 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the trials.")] = 0,
     name: Annotated[str | None, typer.Option(help="Record under this name in the store.")] = None,
-    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many failures in a row.")] = 3,
+    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
+    max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    checkpoint_uri: CheckpointUri = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be run, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +89,11 @@ def run(
         seed=seed,
         name_in_store=name,
         max_failures=max_failures,
+        max_retries=max_retries,
+        workers_per_gpu=workers_per_gpu,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        checkpoint_uri=checkpoint_uri,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -79,11 +101,82 @@ def run(
 
 
 @app.command()
-def status(study: StudyName, as_json: Json = False) -> None:
+def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """Counts by state and outcome, and the best trial."""
     from sweep import commands
 
-    commands.status(study, as_json)
+    commands.status(study, storage, as_json)
+
+
+@app.command()
+def worker(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Default: one a GPU, or one a core.")] = None,
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0,1.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Start no more trials after this long, as 90s, 30m, 2h.")
+    ] = None,
+    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
+    max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    checkpoint_uri: CheckpointUri = None,
+) -> None:
+    """Join a study that others run, from any machine."""
+    from sweep import commands
+
+    code = commands.worker(
+        study,
+        workers=workers,
+        workers_per_gpu=workers_per_gpu,
+        device=device,
+        data=data,
+        timeout=timeout,
+        max_failures=max_failures,
+        max_retries=max_retries,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        checkpoint_uri=checkpoint_uri,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Run a finished trial again from its stored config, and compare every metric."""
+    from sweep import commands
+
+    raise typer.Exit(commands.replay(study, trial, data, storage, tracking_uri, as_json))
+
+
+@app.command()
+def stop(study: StudyName, storage: Storage = None) -> None:
+    """Have all who run a study finish their running trials and start no more."""
+    from sweep import commands
+
+    commands.stop(study, storage)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Check the set-up, and that trials, runs and files agree."""
+    from sweep import commands
+
+    raise typer.Exit(commands.doctor(fix, storage, tracking_uri, as_json))
 
 
 @app.command()
@@ -140,7 +233,9 @@ def ui(
 
 
 def _refuse(message: str) -> NoReturn:
-    print(f"sweep: {message}", file=sys.stderr)
+    from sweep.secrets import redact
+
+    print(f"sweep: {redact(message)}", file=sys.stderr)
     raise SystemExit(2)
 
 

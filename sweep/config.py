@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
@@ -16,6 +16,8 @@ class TrialConfig(TrainConfig):
     """All that a trial's result depends on, but for the pixels: those are known by their content hash."""
 
     data: DataConfig = DataConfig()
+    pruner: Literal["none", "median", "percentile"] = "none"
+    """Ends trials of the explore phase early that are worse than half, or three quarters, of their arm."""
 
     @model_validator(mode="after")
     def _tiles_fit_the_model(self) -> "TrialConfig":

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sweep.output import to_json
+
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "mlflow", "pydantic", "pillow")
 GIT_TIMEOUT_S = 10
 
@@ -23,6 +25,13 @@ class Provenance:
     def as_dict(self) -> dict[str, Any]:
         """Without the diff, which is a file of its own."""
         return {k: v for k, v in asdict(self).items() if k != "diff"} | {"diff_lines": self.diff.count("\n")}
+
+    def files(self) -> dict[str, bytes]:
+        """Artifacts of a run."""
+        files = {"provenance.json": to_json(self.as_dict())}
+        if self.diff:
+            files["uncommitted.diff"] = self.diff.encode()
+        return files
 
 
 def collect() -> Provenance:

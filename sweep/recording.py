@@ -1,6 +1,5 @@
 """From what `vae.fit` tells its hooks to MLflow, to Optuna and to the parent's progress display."""
 
-import io
 import math
 import tempfile
 from collections.abc import Callable
@@ -8,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 from torchvision.utils import make_grid
 
-from sweep.tracking import Run
+from sweep.patience import impatient, is_away
+from sweep.runs import Run
+from sweep.series import Series, parquet
 from vae.hooks import Hooks, RunInfo, RunResult
 from vae.pictures import Pictures
 
@@ -37,7 +36,7 @@ CHARTED = (
 
 
 class TrialInterrupted(Exception):
-    """The worker was told to stop now."""
+    """The worker was told to stop now; the state of the run is on disk."""
 
 
 def picture_grid(pictures: Pictures) -> Image.Image:
@@ -47,17 +46,11 @@ def picture_grid(pictures: Pictures) -> Image.Image:
     return Image.fromarray(grid.permute(1, 2, 0).numpy())
 
 
-def parquet(records: list[dict[str, float]]) -> bytes:
-    """One row a record, one column a quantity."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records), buffer)
-    return buffer.getvalue()
-
-
 class RecordingHooks(Hooks):
     """Buffers metrics and writes one batch an epoch; pictures go to both UIs.
 
-    `progress` is called with what the parent shows; it raises TrialInterrupted to end the run.
+    `progress` is called with what the parent shows and tells whether to leave: then the run ends with
+    TrialInterrupted as soon as its state is on disk. `pruned` is asked after every epoch.
     """
 
     def __init__(
@@ -65,17 +58,24 @@ class RecordingHooks(Hooks):
         run: Run,
         trial: optuna.Trial,
         artifacts: FileSystemArtifactStore,
-        progress: Callable[[dict[str, Any]], None],
+        series: Series,
+        progress: Callable[[dict[str, Any]], bool],
+        pruned: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.run, self.trial, self.artifacts, self.progress = run, trial, artifacts, progress
-        self.steps: list[dict[str, float]] = []
-        self.epochs: list[dict[str, float]] = []
-        self.info: RunInfo | None = None
+        self.run, self.trial, self.artifacts, self.series = run, trial, artifacts, series
+        self.progress, self.pruned = progress, pruned
+        self.leaving = False
         self.every = 1
+        self.steps_per_epoch = 1
         self.last_pictures: Pictures | None = None
+        self.unreported: dict[int, float] = {}
+        """Objectives by epoch that the trial store has not taken yet."""
+
+    def on_resume(self, step: int) -> None:
+        self.series.restore(step)
 
     def on_start(self, info: RunInfo) -> None:
-        self.info = info
+        self.steps_per_epoch = info.steps_per_epoch
         self.every = max(1, math.ceil(info.steps_per_epoch * info.config.epochs / CHART_POINTS))
         facts = {
             "model/parameters": info.parameter_count,
@@ -90,23 +90,49 @@ class RecordingHooks(Hooks):
             self.trial.set_user_attr(key, value)
 
     def on_step(self, record: dict[str, float]) -> None:
-        self.steps.append(record)
+        self.series.steps.append(record)
         step = int(record["step"])
         if step % self.every == 0:
             for name in CHARTED:
                 self.run.metric(f"step/{name}", record[name], step)
-        self.progress({})
+        self.leaving = self.progress({})
 
     def on_epoch(self, record: dict[str, float]) -> None:
-        self.epochs.append(record)
+        self.series.add_epoch(record)
         epoch = int(record["epoch"]) + 1
         for key, value in record.items():
             self.run.metric(key, value, epoch)
         self.run.flush()
         objective = record["val/objective"]
         if math.isfinite(objective):
-            self.trial.report(objective, epoch)
-        self.progress({"epoch": epoch, "objective": objective})
+            self.unreported[epoch] = objective
+        self._report()
+        self.leaving = self.progress({"epoch": epoch, "objective": objective})
+        if not self.unreported and self.pruned():
+            raise optuna.TrialPruned(f"pruned after epoch {epoch}: its objective is {objective:.2f}")
+
+    def wants_checkpoint(self) -> bool:
+        return self.leaving
+
+    def before_checkpoint(self, step: int) -> None:
+        self.series.save()
+        self.run.flush()
+
+    def after_checkpoint(self, step: int) -> None:
+        self.series.publish()
+        if self.leaving:
+            raise TrialInterrupted
+
+    def _report(self) -> None:
+        """Training does not wait for a store that is away: the next epoch or the end reports again."""
+        try:
+            with impatient():
+                for epoch, objective in list(self.unreported.items()):
+                    self.trial.report(objective, epoch)
+                    del self.unreported[epoch]
+        except Exception as error:
+            if not is_away(error):
+                raise
 
     def on_pictures(self, step: int, pictures: Pictures) -> None:
         self.last_pictures = pictures
@@ -114,8 +140,19 @@ class RecordingHooks(Hooks):
 
     def finish(self, result: RunResult) -> None:
         """The final metrics, the step series and the last pictures; the run is still open."""
-        for key, value in result.summary.items():
-            self.run.metric(key, value, result.epochs)
+        self.final_metrics(result)
+        if result.kl_per_dim:
+            dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
+            self.run.files({"latent/kl_per_dim.parquet": parquet(dims)})
+        self.finish_early()
+        for epoch, objective in self.unreported.items():
+            self.trial.report(objective, epoch)
+
+    def final_metrics(self, result: RunResult) -> None:
+        # A run that ended in mid-epoch has no record of that epoch: its last figures belong there.
+        last = math.ceil(result.steps / self.steps_per_epoch)
+        for key, value in (result.summary | result.intervals).items():
+            self.run.metric(key, value, last)
         self.run.metric("objective", result.objective)
         self.run.metric("diverged", float(result.outcome.objective_is_infinite))
         self.run.metric("steps", result.steps)
@@ -123,10 +160,10 @@ class RecordingHooks(Hooks):
         self.run.metric("time/seconds", result.seconds)
         if result.last_finite_loss is not None:
             self.run.metric("train/last_finite_loss", result.last_finite_loss)
-        files = {"series/steps.parquet": parquet(self.steps)}
-        if self.epochs:
-            files["series/epochs.parquet"] = parquet(self.epochs)
-        self.run.files(files)
+
+    def finish_early(self) -> None:
+        """Of a run that ends before its length: the series so far and the last pictures."""
+        self.run.files(self.series.files())
         self.run.flush()
         if self.last_pictures is not None:
             self._upload_picture(picture_grid(self.last_pictures))

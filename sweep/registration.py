@@ -10,15 +10,21 @@ import optuna
 from optuna.storages import RDBStorage
 
 from sweep.config import flatten
-from sweep.orphans import requeue_all
+from sweep.errors import UserError
 from sweep.output import to_json
 from sweep.provenance import Provenance
-from sweep.storage import check_same_space, stored_names
+from sweep.runs import Run, new_key
+from sweep.secrets import redact
+from sweep.sending import Sender
+from sweep.storage import alone, check_same_space, shown, stored_names
 from sweep.study import Plan, Study, space_hash
-from sweep.tracking import Run, Tracker
+from sweep.tracking import Tracker
 
 if TYPE_CHECKING:
     from data_io.tileset import TileSet
+
+
+CREATION_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Registered:
     study: optuna.Study
     experiment: str
     run: Run
-    requeued: int
+    run_id: str
 
 
 def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None) -> str:
@@ -42,6 +48,7 @@ def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None)
 def register(
     storage: RDBStorage,
     tracker: Tracker,
+    sender: Sender,
     name: str,
     study: Study,
     scale: str,
@@ -51,40 +58,60 @@ def register(
 ) -> Registered:
     """Find or make the study's Optuna study, MLflow experiment and parent run.
 
-    Trials that a killed run left behind are failed, their MLflow runs killed, their parameters queued.
-
     Raises:
-        UserError: the stored trials were made with another space, base config or data.
+        UserError: the stored trials were made with another space, base config or data; or the study is new
+            and its tracking server does not answer.
     """
     identity = plan.identity() | {"data hash": tiles.content_hash, "scale": scale}
-    if name in stored_names(storage):
-        stored = optuna.load_study(study_name=name, storage=storage)
-        if "mlflow_run_id" in stored.user_attrs:
-            check_same_space(stored, identity)
-            run = tracker.resume_run(stored.user_attrs["mlflow_run_id"])
-            experiment = stored.user_attrs["mlflow_experiment_id"]
-            requeued = requeue_all(stored)
-            tracker.end_unfinished(experiment, run.id)
-            return Registered(stored, experiment, run, requeued)
-    # From here on also where a run was killed between making the study and linking it.
-    made = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        made.set_metric_names(["objective"])
-    experiment = tracker.experiment(name, study.summary)
+    stored = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
+    with alone(stored):
+        attrs = stored.user_attrs
+        if "mlflow_run_id" not in attrs:
+            _set_names(stored)
+            return _make(stored, tracker, sender, study, scale, plan, tiles, provenance, identity)
+    check_same_space(stored, identity)
+    experiment, run_id = attrs["mlflow_experiment_id"], attrs["mlflow_run_id"]
+    run = Run(tracker.home.spool, attrs["run_key"], sender).open(experiment, name, {}, run_id=run_id)
+    return Registered(stored, experiment, run, run_id)
+
+
+def _make(
+    stored: optuna.Study,
+    tracker: Tracker,
+    sender: Sender,
+    study: Study,
+    scale: str,
+    plan: Plan,
+    tiles: "TileSet",
+    provenance: Provenance,
+    identity: Mapping[str, Any],
+) -> Registered:
+    """Also where a run was killed between making the study and linking it."""
+    name = stored.study_name
+    try:
+        experiment = tracker.experiment(name, study.summary)
+    except Exception as error:
+        raise UserError(
+            f"the tracking store {shown(tracker.home.mlflow_url)} does not answer "
+            f"({redact(str(error)).splitlines()[0][:200]}): a new study needs it to begin"
+        ) from error
+    key = new_key(name, "study")
     tags = {
         "study": name,
         "scale": scale,
         "optuna_study": name,
-        "optuna_storage": tracker.home.optuna_url,
+        "optuna_storage": shown(tracker.home.optuna_url),
         "space_hash": space_hash(identity),
         "git_commit": provenance.commit,
         "mlflow.note.content": study.summary,
     }
-    run = tracker.start_run(experiment, name, tags)
+    run = Run(tracker.home.spool, key, sender).open(experiment, name, tags)
     run.params({"scale": scale} | flatten(plan.base.model_dump(mode="json")))
     run.dataset(tiles.summary(), context="training")
     run.files(_files(plan, tiles, provenance))
+    sender.drain(CREATION_TIMEOUT_S)
+    if run.id is None:
+        raise UserError(f"the tracking store {shown(tracker.home.mlflow_url)} does not take the study's run")
     attrs: Mapping[str, Any] = {
         "study": study.name,
         "summary": study.summary,
@@ -92,20 +119,24 @@ def register(
         "identity": json.dumps(identity),
         "plan": plan.model_dump_json(),
         "data_hash": tiles.content_hash,
+        "run_key": key,
         "mlflow_experiment_id": experiment,
         "mlflow_run_id": run.id,  # last: its presence says that the study is whole
     }
     for key, value in attrs.items():
-        made.set_user_attr(key, value)
-    return Registered(made, experiment, run, 0)
+        stored.set_user_attr(key, value)
+    return Registered(stored, experiment, run, run.id)
+
+
+def _set_names(stored: optuna.Study) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        stored.set_metric_names(["objective"])
 
 
 def _files(plan: Plan, tiles: "TileSet", provenance: Provenance) -> dict[str, bytes]:
-    files = {
+    return {
         "plan.json": to_json(plan.model_dump(mode="json")),
-        "provenance.json": to_json(provenance.as_dict()),
         "data.json": to_json(tiles.summary()),
+        **provenance.files(),
     }
-    if provenance.diff:
-        files["uncommitted.diff"] = provenance.diff.encode()
-    return files

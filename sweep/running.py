@@ -6,9 +6,12 @@ import sys
 from rich.console import Console
 
 from sweep.config import with_settings
-from sweep.engine import EXIT_INTERRUPTED, Finished, Options, run_study, visible_gpus
+from sweep.devices import visible_gpus
+from sweep.engine import Finished, Options, run_study
 from sweep.errors import UserError
 from sweep.home import Home
+from sweep.journal import waiting
+from sweep.limits import EXIT_INTERRUPTED, EXIT_TERMINATED
 from sweep.output import print_json, show_best, show_depths
 from sweep.progress import Display
 from sweep.study import IntAxis, Plan, load_study
@@ -30,6 +33,11 @@ def run_command(
     seed: int,
     name_in_store: str | None,
     max_failures: int,
+    max_retries: int,
+    workers_per_gpu: int,
+    storage: str | None,
+    tracking_uri: str | None,
+    checkpoint_uri: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -54,18 +62,20 @@ def run_command(
         name=name_in_store,
         timeout_s=parse_duration(timeout),
         max_failures=max_failures,
+        max_retries=max_retries,
+        workers_per_gpu=workers_per_gpu,
     )
     if dry_run:
         _show_plan(plan, options, as_json)
         return 0
-    home = Home.find()
+    home = Home.find(storage, tracking_uri, checkpoint_uri)
     display = Display(Console(stderr=as_json), quiet=as_json)
     finished = run_study(study, plan, options, home, display)
-    summary = summarise(finished.registered.study)
+    summary = summarise(finished.study)
     if as_json:
         print_json(summary.as_dict())
     else:
-        _show_end(finished, summary)
+        _show_end(finished, summary, unsent=len(waiting(home.spool)))
     return finished.exit_code
 
 
@@ -104,11 +114,14 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
     names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
     print("  arms: " + ", ".join(names))
+    if plan.confirm is not None:
+        sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
+        print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
     print("  base: " + plan.base.model_dump_json())
 
 
-def _show_end(finished: Finished, summary: Summary) -> None:
-    study = finished.registered.study
+def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
+    study = finished.study
     groups = by_depth(study.get_trials(deepcopy=False))
     if groups:
         show_depths(groups)
@@ -121,7 +134,13 @@ def _show_end(finished: Finished, summary: Summary) -> None:
         print(f"ended early: {finished.stopped}; the same command continues the study")
     if finished.failures:
         print(f"{finished.failures} trials failed: see the lines above", file=sys.stderr)
-    if finished.exit_code != EXIT_INTERRUPTED:
+    if unsent:
+        print(
+            f"{unsent} runs wait in the spool for the tracking store: the next `run` sends them, "
+            "or `python -m sweep doctor --fix`",
+            file=sys.stderr,
+        )
+    if finished.exit_code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
         print("\nnext:")
         print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
         print(f"  python -m sweep report {summary.study:20}write the report")

@@ -1,36 +1,118 @@
 """The Optuna store of a home, and what is written beside a study in it."""
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from filelock import FileLock
 from optuna.storages import RDBStorage
 
+from sweep import secrets
 from sweep.errors import UserError
 from sweep.home import Home
+from sweep.patience import be_patient, patient
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 SQLITE_TIMEOUT_S = 60
+CONNECT_TIMEOUT_S = 5
 
 
 def open_optuna(home: Home) -> RDBStorage:
-    """Open or create it; safe for several processes at once."""
-    with FileLock(home.root / "optuna.lock"):
-        try:
-            storage = RDBStorage(
-                home.optuna_url, engine_kwargs={"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
-            )
-            set_wal(home.root / "optuna.db")
-        except Exception as error:  # sqlalchemy and optuna raise a dozen kinds for a damaged file
-            raise UserError(
-                f"{home.root / 'optuna.db'} cannot be opened as an Optuna store ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}): move it away or set SWEEP_HOME to another folder"
-            ) from error
+    """Open or create it; safe for several processes at once. Its methods sit out an outage of the server.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    url = _url(home)
+    try:
+        with _alone(url, "open"):
+            storage = RDBStorage(home.optuna_url, engine_kwargs=_engine_settings(url))
+            if url.drivername.startswith("sqlite") and url.database:
+                set_wal(url.database)
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(
+            f"{shown(url)} needs a database driver ({error}): pip install 'vae-stability-sweep[postgres]' "
+            "and write postgresql+psycopg://"
+        ) from error
+    except Exception as error:  # sqlalchemy and optuna raise a dozen kinds for a damaged or absent store
+        first = secrets.redact(str(error.__cause__ or error)).splitlines()[0]
+        mend = "move it away or set SWEEP_HOME to another folder" if not home.storage else "is it running?"
+        raise UserError(
+            f"{shown(url)} cannot be opened as an Optuna store ({type(error).__name__}: {first}): {mend}"
+        ) from error
+    be_patient(storage)
     return storage
+
+
+def _url(home: Home) -> sqlalchemy.URL:
+    try:
+        url = sqlalchemy.make_url(home.optuna_url)
+    except sqlalchemy.exc.ArgumentError:
+        raise UserError("--storage is no URL: write postgresql+psycopg://user@host/database") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UserError(f"--storage {shown(url)} is neither sqlite nor postgresql: use one of these")
+    return url
+
+
+def shown(url: sqlalchemy.URL | str) -> str:
+    """A store's URL for people: without its password, a file by its path."""
+    url = sqlalchemy.make_url(url)
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return secrets.redact(url.render_as_string(hide_password=True))
+
+
+def _engine_settings(url: sqlalchemy.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
+
+
+@contextlib.contextmanager
+def alone(study: optuna.Study) -> Iterator[None]:
+    """One process at a time, over all machines: what a study does next is decided under it."""
+    with _alone(engine_of(study).url, study.study_name):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
+    if url.get_backend_name() == "sqlite":
+        if not url.database:
+            yield
+            return
+        with FileLock(f"{Path(url.database).resolve()}.{name}.lock"):
+            yield
+        return
+    connection = patient(_advisory_lock)(url, name)
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+def _advisory_lock(url: sqlalchemy.URL, name: str) -> sqlalchemy.Connection:
+    """A connection that holds it; the server frees it with the connection, also of a holder that died."""
+    settings = {"connect_args": _engine_settings(url)["connect_args"]}
+    connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **settings).connect()
+    key = sqlalchemy.func.hashtext(f"vae-stability-sweep {name}")
+    connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
+    return connection
+
+
+def engine_of(study: optuna.Study) -> sqlalchemy.Engine:
+    """The database below a study, for what Optuna has no call for."""
+    storage: Any = study._storage
+    engine: sqlalchemy.Engine = getattr(storage, "_backend", storage).engine
+    return engine
 
 
 def set_wal(path: Any) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,16 +71,40 @@ class Arm(_Frozen):
     from_trial: int = 0
 
 
-class Plan(_Frozen):
-    """A study at one scale: `trials` is the default number of trials of a `run`.
+class Confirm(_Frozen):
+    """After explore: the best setting of every arm, repeated over fresh seeds, the same for every arm.
 
-    With a `border`, its phases decide every trial, and arms and `trials` have no meaning.
+    settings: what a confirming trial sets besides, such as {"epochs": 12}, but for what its arm fixes.
+    shared: axes of choices for which every arm takes the value that did best over all arms, so that what is
+        paired by seed differs in nothing but the arm.
+    """
+
+    seeds: Annotated[int, Field(ge=2)] = 5
+    settings: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+
+    def without(self, paths: Collection[str]) -> "Confirm":
+        """A copy that leaves these settings as they are."""
+        return self.model_copy(
+            update={
+                "settings": {path: value for path, value in self.settings.items() if path not in paths},
+                "shared": tuple(path for path in self.shared if path not in paths),
+            }
+        )
+
+
+class Plan(_Frozen):
+    """A study at one scale: `trials` is the default number of explore trials of a `run`.
+
+    confirm: what claims rest on; None: the study only explores.
+    border: its phases decide every trial, and arms, `trials` and `confirm` have no meaning then.
     """
 
     base: TrialConfig
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...] = (Arm(name="all"),)
     trials: Annotated[int, Field(ge=1)]
+    confirm: Confirm | None = None
     border: BorderPlan | None = None
 
     @classmethod
@@ -108,6 +132,12 @@ class Plan(_Frozen):
             for path, value in arm.fixed.items():
                 if path not in axes or not axes[path].holds(value):
                     raise ValueError(f"arm {arm.name!r} fixes {path}={value!r}, which no axis holds")
+        if self.confirm is not None:
+            for path in self.confirm.settings:
+                check_path(path)
+            for path in self.confirm.shared:
+                if path not in axes or axes[path].kind != "choice":
+                    raise ValueError(f"confirm shares {path}, which is no axis of choices")
         return self
 
     def arm_of(self, trial: int) -> Arm:
@@ -134,6 +164,7 @@ class Plan(_Frozen):
         return self.model_copy(
             update={
                 "base": with_settings(self.base, settings),
+                "confirm": None if self.confirm is None else self.confirm.without(settings),
                 "axes": tuple(axis for axis in self.axes if axis.path not in pinned),
                 "arms": tuple(
                     arm.model_copy(update={"fixed": {k: v for k, v in arm.fixed.items() if k not in pinned}})

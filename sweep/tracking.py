@@ -1,23 +1,19 @@
 """MLflow: one experiment and one parent run a study, one child run a trial."""
 
 import logging
-import math
 import os
-import tempfile
-import time
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# With its own seven retries a server that is away would block for four minutes; `sweep.sending` tries again.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns of its own dependencies while it is imported
     from mlflow import MlflowClient
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+    from mlflow.entities import Run as StoredRun
 
 from filelock import FileLock
-from PIL import Image
 
 from sweep.home import Home
 from sweep.storage import set_wal
@@ -25,9 +21,9 @@ from sweep.storage import set_wal
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
-METRICS_A_BATCH = 1000  # MLflow's limits on one log_batch
-PARAMS_A_BATCH = 100
-PARAM_LENGTH = 6000
+RUN_KEY = "run_key"
+"""Tag of every run: our own name for it, known before MLflow has given it an id."""
+PAGE = 1000
 
 HOW_TO_READ = """\
 {summary}
@@ -42,15 +38,18 @@ The image grids (originals, reconstructions, samples, from the top) are a run's 
 
 
 class Tracker:
-    """A client on a store that exists; safe to open in several processes."""
+    """A client on a store; safe to open in several processes, and while a server is away."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        if home.tracking and not home.tracking.startswith("sqlite"):
+            self.client = MlflowClient(home.tracking)
+            return
         with FileLock(home.root / "mlflow.lock"):
             # The first client migrates the store, which must not happen in two processes at once.
             self.client = MlflowClient(home.mlflow_url)
             self.client.search_experiments(max_results=1)
-            set_wal(home.root / "mlflow.db")
+            set_wal(home.mlflow_url.removeprefix("sqlite:///"))
 
     def experiment(self, name: str, summary: str) -> str:
         """The id of the study's experiment, made where it is missing."""
@@ -58,88 +57,32 @@ class Tracker:
             found = self.client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)
-            location = (self.home.artifacts / name).as_uri()
-            made = str(self.client.create_experiment(name, artifact_location=location))
+            made = str(self.client.create_experiment(name, artifact_location=self._artifacts(name)))
             note = HOW_TO_READ.format(summary=summary)
             self.client.set_experiment_tag(made, "mlflow.note.content", note)
             return made
 
-    def start_run(
-        self, experiment: str, name: str, tags: Mapping[str, str], parent: str | None = None
-    ) -> "Run":
-        tags = dict(tags) | ({"mlflow.parentRunId": parent} if parent else {})
-        run = self.client.create_run(experiment, run_name=name, tags=tags)
-        return Run(self.client, run.info.run_id)
+    def _artifacts(self, name: str) -> str | None:
+        """None leaves the place to the server."""
+        if self.home.mlflow_url.startswith("http"):
+            return None
+        return (self.home.artifacts / name).as_uri()
 
-    def resume_run(self, run_id: str) -> "Run":
-        self.client.update_run(run_id, status="RUNNING")
-        return Run(self.client, run_id)
+    def find(self, experiment: str, key: str) -> StoredRun | None:
+        """The run of that key."""
+        found = self.client.search_runs([experiment], f"tags.`{RUN_KEY}` = '{key}'", max_results=1)
+        return found[0] if found else None
 
-    def end_unfinished(self, experiment: str, parent: str) -> int:
-        """Mark as KILLED the child runs of a parent that nobody works on any more; returns how many."""
-        runs = self.client.search_runs(
-            [experiment],
-            filter_string=f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'",
-            max_results=1000,
-        )
-        for run in runs:
-            self.client.set_terminated(run.info.run_id, status="KILLED")
-        return len(runs)
-
-
-class Run:
-    """One MLflow run by its id: metrics are buffered and written in one batch by `flush`.
-
-    Values that are not finite are dropped: SQL stores save inf as 1.8e308.
-    """
-
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self.client, self.id = client, run_id
-        self._metrics: list[Metric] = []
-
-    def params(self, params: Mapping[str, Any]) -> None:
-        rows = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in params.items()]
-        for start in range(0, len(rows), PARAMS_A_BATCH):
-            self.client.log_batch(self.id, params=rows[start : start + PARAMS_A_BATCH])
-
-    def tags(self, tags: Mapping[str, Any]) -> None:
-        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
-
-    def metric(self, key: str, value: float, step: int = 0) -> None:
-        if math.isfinite(value):
-            self._metrics.append(Metric(key, value, int(time.time() * 1000), step))
-
-    def flush(self) -> None:
-        while self._metrics:
-            self.client.log_batch(self.id, metrics=self._metrics[:METRICS_A_BATCH])
-            del self._metrics[:METRICS_A_BATCH]
-
-    def image(self, image: Image.Image, key: str, step: int) -> None:
-        self.client.log_image(self.id, image, key=key, step=step)
-
-    def dataset(self, summary: Mapping[str, Any], context: str) -> None:
-        """The data as an MLflow dataset: `digest` is the content hash (MLflow keeps 36 characters)."""
-        import json
-
-        dataset = Dataset(
-            name=Path(str(summary["source"])).name,
-            digest=str(summary["hash"])[:36],
-            source_type="local",
-            source=json.dumps({"uri": str(summary["source"])}),
-            profile=json.dumps(dict(summary))[:16_000_000],
-        )
-        tags = [InputTag("mlflow.data.context", context)]
-        self.client.log_inputs(self.id, [DatasetInput(dataset, tags)])
-
-    def files(self, files: Mapping[str, bytes]) -> None:
-        """Artifacts by path, such as {"series/steps.parquet": ...}."""
-        with tempfile.TemporaryDirectory() as folder:
-            for path, content in files.items():
-                target = Path(folder) / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            self.client.log_artifacts(self.id, folder)
-
-    def end(self, status: str = "FINISHED") -> None:
-        self.flush()
-        self.client.set_terminated(self.id, status=status)
+    def children(self, experiment: str, parent: str, status: str | None = None) -> list[StoredRun]:
+        """The runs of a study's trials; of one status where that is given."""
+        wanted = f"tags.`mlflow.parentRunId` = '{parent}'"
+        if status:
+            wanted += f" and attributes.status = '{status}'"
+        runs: list[StoredRun] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([experiment], wanted, max_results=PAGE, page_token=token)
+            runs += page
+            token = page.token
+            if not token:
+                return runs

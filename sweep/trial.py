@@ -1,9 +1,11 @@
-"""One trial: ask, train, record, tell."""
+"""One attempt at a trial: its config, its run, training from the last checkpoint, its result."""
 
+import contextlib
 import math
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -12,22 +14,31 @@ from optuna.trial import TrialState
 
 from data_io.loader import BatchLoader
 from data_io.tileset import TileSet
+from sweep.attempts import FencedError, finish, root_of
+from sweep.checkpoints import Checkpoints
 from sweep.config import TrialConfig, flatten, with_settings
+from sweep.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.home import Home
-from sweep.orphans import requeue
 from sweep.output import to_json
 from sweep.phases import phase_of, settings_of
 from sweep.provenance import Provenance
+from sweep.pruning import should_prune
 from sweep.recording import RecordingHooks, TrialInterrupted
-from sweep.sampling import claim, search_space
+from sweep.runs import Run, new_key
+from sweep.sampling import search_space, suggest
+from sweep.secrets import redact
+from sweep.sending import Sender
+from sweep.series import Series
 from sweep.study import Plan
-from sweep.tracking import Run, Tracker
 from vae import checkpoint
 from vae.fit import fit
 from vae.hardware import resolve
 from vae.hooks import RunResult
 
-Progress = Callable[[dict[str, Any]], None]
+__all__ = ["Context", "FencedError", "TrialInterrupted", "run_trial"]
+
+Progress = Callable[[dict[str, Any]], bool]
+"""Told what the parent shows; answers whether to leave the trial."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Context:
     study: optuna.Study
     study_name: str
     home: Home
-    tracker: Tracker
+    sender: Sender
     experiment: str
     parent_run: str
     provenance: Provenance
@@ -57,63 +68,123 @@ def resolve_config(
     return resolved
 
 
-def run_trial(context: Context, progress: Progress) -> None:
-    """Take a trial from the queue and see it through; nothing where the queue is empty.
+def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None:
+    """See a RUNNING trial through: it is told, and its run is ended, or this raises.
 
-    An exception of the training fails the trial, with its text in both stores, and is raised on;
-    TrialInterrupted puts the same parameters back into the queue first.
+    Raises:
+        TrialInterrupted: `progress` said to leave; the next attempt goes on from the checkpoint.
+        FencedError: another process has ended the trial meanwhile.
+        Exception: whatever the training raises. Trial and run are the parent's to end then.
     """
-    trial = claim(context.study, search_space(context.plan))
-    if trial is None:  # a worker of another machine was faster
-        return
-    progress({"trial": trial.number})
+    suggest(trial, search_space(context.plan))
     # A repeated trial keeps its seed; a study may search it; otherwise every trial has its own.
     seed = trial.user_attrs.get("seed", trial.params.get("seed", context.seed + trial.number))
-    trial.set_user_attr("seed", seed)
     config = resolve_config(context.plan, trial.params, seed, settings_of(trial))
-    run = _start_run(context, trial, config)
-    trial.set_user_attr("mlflow_run_id", run.id)
+    checkpoints = Checkpoints(context.home, context.study_name, root_of(trial))
     depths = (config.model.encoder_depth, config.model.decoder_depth)
     progress({"epochs": config.epochs, "depths": depths, "lr": config.optim.lr})
-    hooks = RecordingHooks(run, trial, context.artifacts, progress)
+    run = _open_run(context, trial, config, checkpoints)
     try:
-        result = _train(context, config, hooks)
-        _record(context, trial, config, run, hooks, result)
+        _attempt(context, trial, config, checkpoints, run, progress)
     except TrialInterrupted:
-        _fail(context, trial, run, "interrupted", "the study was stopped in the middle of the trial")
-        requeue(context.study, trial)
+        _close(run, "KILLED", "interrupted", "the study was stopped in the middle of the trial")
+        raise
+    except FencedError:
         raise
     except Exception as error:
-        run.files({"error.txt": traceback.format_exc().encode()})
-        _fail(context, trial, run, "error", f"{type(error).__name__}: {error}")
-        raise
+        if is_out_of_memory(error):
+            trial.set_user_attr("oom_batch_size", config.batch_size)
+            error = OutOfMemoryError(f"out of memory with a batch of {config.batch_size}: {error}")
+        what = describe(error)
+        _close(run, "FAILED", what["kind"], what["message"], traceback.format_exc())
+        raise error
+    finally:
+        run.release()
+    checkpoints.discard()
 
 
-def _start_run(context: Context, trial: optuna.Trial, config: TrialConfig) -> Run:
+def _attempt(
+    context: Context,
+    trial: optuna.Trial,
+    config: TrialConfig,
+    checkpoints: Checkpoints,
+    run: Run,
+    progress: Progress,
+) -> None:
+    pruned = partial(should_prune, context.study, trial, config)
+    hooks = RecordingHooks(run, trial, context.artifacts, Series(checkpoints), progress, pruned)
+    try:
+        result = _train(context, config, hooks, checkpoints)
+    except optuna.TrialPruned as ended:
+        _record_pruned(context, trial, run, hooks, str(ended))
+    else:
+        _record(context, trial, config, run, hooks, result)
+
+
+def _close(run: Run, status: str, outcome: str, reason: str, trace: str = "") -> None:
+    """End the run of an attempt that has no result; on a full disk that is left to the next one."""
+    with contextlib.suppress(OSError):
+        if trace:
+            run.files({"error.txt": redact(trace).encode()})
+        run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+        run.end(status)
+
+
+def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkpoints: Checkpoints) -> Run:
+    """The run of the attempt before, where its checkpoint is of this config; otherwise a new one."""
+    key, run_id = trial.user_attrs.get("run_before", (None, None))
+    going_on = checkpoints.fetch() and _fits(checkpoints, config) and key is not None
+    if not going_on:
+        checkpoints.discard()
+        if run_id is not None:
+            trial.set_user_attr("retry_of_run_id", run_id)
+        replaced = {"retry_of_run_id": run_id} if run_id is not None else {}
+        key, run_id = new_key(context.study_name, trial.number), None
+    else:
+        replaced = {}
+    trial.set_user_attr("seed", config.seed)
+    trial.set_user_attr("run_key", key)
     tags = {
         "study": context.study_name,
-        "trial": str(trial.number),
+        "trial": trial.number,
         "phase": phase_of(trial),
-        "seed": str(config.seed),
-        "encoder_depth": str(config.model.encoder_depth),
-        "decoder_depth": str(config.model.decoder_depth),
+        "seed": config.seed,
+        "encoder_depth": config.model.encoder_depth,
+        "decoder_depth": config.model.decoder_depth,
         "git_commit": context.provenance.commit,
         "mlflow.source.name": "sweep run",
+        "mlflow.parentRunId": context.parent_run,
         "data_hash": context.tiles.content_hash,
+        "outcome": "running",
+        **replaced,
     }
-    name = f"trial {trial.number:03d}"
-    run = context.tracker.start_run(context.experiment, name, tags, context.parent_run)
-    tree = config.model_dump(mode="json")
-    run.params(flatten(tree))
-    run.dataset(context.tiles.summary(), context="training")
-    files = {"config.json": to_json(tree), "provenance.json": to_json(context.provenance.as_dict())}
-    if context.provenance.diff:
-        files["uncommitted.diff"] = context.provenance.diff.encode()
-    run.files(files)
+    run = Run(context.home.spool, key, context.sender).open(
+        context.experiment,
+        f"trial {trial.number:03d}",
+        tags,
+        run_id=run_id,
+        attempt=trial.number,
+        trial=(context.study_name, trial.number),
+    )
+    if not going_on:
+        tree = config.model_dump(mode="json")
+        run.params(flatten(tree))
+        run.dataset(context.tiles.summary(), context="training")
+        run.files({"config.json": to_json(tree), **context.provenance.files()})
     return run
 
 
-def _train(context: Context, config: TrialConfig, hooks: RecordingHooks) -> RunResult:
+def _fits(checkpoints: Checkpoints, config: TrialConfig) -> bool:
+    """Whether the checkpoint is whole, and of a run that would be bit-equal to this one."""
+    with contextlib.suppress(ValueError):
+        checkpoint.load(checkpoints.state, config.model_dump(mode="json"))
+        return True
+    return False
+
+
+def _train(
+    context: Context, config: TrialConfig, hooks: RecordingHooks, checkpoints: Checkpoints
+) -> RunResult:
     loader = BatchLoader(
         context.tiles.train,
         config.batch_size,
@@ -121,12 +192,8 @@ def _train(context: Context, config: TrialConfig, hooks: RecordingHooks) -> RunR
         flip=config.data.flip,
         rotate=config.data.rotate,
     )
-    folder = context.home.trial_folder(context.study_name, hooks.trial.number)
-    state = folder / "state.pt"
-    try:
-        return fit(config, loader, context.tiles.validation, hooks, checkpoint_path=state)
-    finally:
-        state.unlink(missing_ok=True)
+    tiles = context.tiles
+    return fit(config, loader, tiles.validation, hooks, checkpoint_path=checkpoints.state, test=tiles.test)
 
 
 def _record(
@@ -156,23 +223,37 @@ def _record(
         **{k: v for k, v in result.summary.items() if math.isfinite(v)},
         **observed,
     }
-    for key, value in facts.items():
-        if value is not None:
-            trial.set_user_attr(key, value)
-    run.tags({"outcome": result.outcome, "reason": result.reason, "mlflow.note.content": result.reason})
     for key, value in observed.items():
         run.metric(key, value)
-    run.end("FINISHED")
     if probing:  # ended before its length, on purpose: it has no objective
-        context.study.tell(trial, state=TrialState.PRUNED)
+        _end(context, trial, run, facts, TrialState.PRUNED, None)
         return
     # A divergence is a result: COMPLETE with inf, so that the sampler learns from it.
-    context.study.tell(trial, result.objective)
+    _end(context, trial, run, facts, TrialState.COMPLETE, result.objective)
 
 
-def _fail(context: Context, trial: optuna.Trial, run: Run, outcome: str, reason: str) -> None:
-    trial.set_user_attr("outcome", outcome)
-    trial.set_user_attr("reason", reason[:2000])
-    run.tags({"outcome": outcome, "reason": reason[:2000]})
-    run.end("KILLED" if outcome == "interrupted" else "FAILED")
-    context.study.tell(trial, state=TrialState.FAIL)
+def _record_pruned(
+    context: Context, trial: optuna.Trial, run: Run, hooks: RecordingHooks, reason: str
+) -> None:
+    hooks.finish_early()
+    values = context.study._storage.get_trial(trial._trial_id).intermediate_values
+    facts = {"outcome": "pruned", "reason": reason, "steps": len(hooks.series.steps), "epochs": len(values)}
+    _end(context, trial, run, facts, TrialState.PRUNED, values[max(values)])
+
+
+def _end(
+    context: Context,
+    trial: optuna.Trial,
+    run: Run,
+    facts: dict[str, Any],
+    state: TrialState,
+    value: float | None,
+) -> None:
+    """The run first, whose journal is on disk then: no trial is told without its run."""
+    for key, fact in facts.items():
+        if fact is not None:
+            trial.set_user_attr(key, fact)
+    outcome, reason = facts["outcome"], facts["reason"]
+    run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+    run.end("FINISHED")
+    finish(context.study, trial._trial_id, state, None if value is None else [value])

@@ -1,8 +1,10 @@
 """A worker: one process that runs trials as its parent hands them out.
 
-It speaks JSON lines. From the parent, on stdin: first a Spec, then {"do": "trial"}, {"do": "end"} (no
-more) or {"do": "stop"} (leave the running trial now). Closing stdin means stop, so that no worker
-outlives its parent. To the parent, on stdout: {"event": "ready" | "progress" | "done" | "error", ...}.
+It speaks JSON lines. From the parent, on stdin: first a Spec, then {"do": "trial", "number": n} (one that
+the parent has claimed), {"do": "end"} (no more) or {"do": "stop"} (write a checkpoint and leave the running
+trial now). Closing stdin means stop, so that no worker outlives its parent. To the parent, on stdout:
+{"event": "ready" | "progress" | "done" | "left" | "fenced" | "error", ...}. The parent ends the trials that
+have no result.
 """
 
 import contextlib
@@ -13,10 +15,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from sweep import secrets
+from sweep.home import Home
 from sweep.provenance import Provenance
 from sweep.study import Plan
 
@@ -27,12 +31,20 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     home: Path
+    storage: str | None = None
+    tracking: str | None = None
+    checkpoint_uri: str | None = None
     study_name: str
     plan: Plan
     experiment: str
     parent_run: str
     seed: int
     provenance: Provenance
+
+    def open_home(self) -> Home:
+        secrets.hide(self.storage)
+        secrets.hide(self.tracking)
+        return Home(self.home, self.storage, self.tracking, self.checkpoint_uri)
 
 
 class _Commands:
@@ -61,12 +73,12 @@ def _say(out: TextIO, event: str, **facts: Any) -> None:
 @contextlib.contextmanager
 def _private_stdout() -> Iterator[TextIO]:
     """What a library prints goes to stderr (the worker's log), never between the JSON lines."""
-    out = sys.stdout
-    sys.stdout = sys.stderr
+    out, errors = sys.stdout, sys.stderr
+    sys.stdout = sys.stderr = cast(TextIO, secrets.RedactingStream(errors))
     try:
         yield out
     finally:
-        sys.stdout = out
+        sys.stdout, sys.stderr = out, errors
 
 
 def main() -> None:
@@ -81,9 +93,11 @@ def main() -> None:
         context = _open(Spec.model_validate(spec), trial)
         while True:
             _say(out, "ready")
-            if commands.lines.get()["do"] == "end":
-                return
-            _run(trial, context, commands, out)
+            command = commands.lines.get()
+            if command["do"] == "end":
+                break
+            _run(trial, context, command["number"], commands, out)
+        context.sender.close()
 
 
 def _open(spec: Spec, trial: Any) -> Any:
@@ -91,21 +105,23 @@ def _open(spec: Spec, trial: Any) -> Any:
     from optuna.artifacts import FileSystemArtifactStore
 
     from data_io import prepare
-    from sweep.home import Home
+    from sweep.linking import linker
     from sweep.sampling import ArmSampler
+    from sweep.sending import Sender
     from sweep.storage import open_optuna
     from sweep.tracking import Tracker
 
-    home = Home(spec.home)
+    home = spec.open_home()
+    storage = open_optuna(home)
     study = optuna.load_study(
-        study_name=spec.study_name, storage=open_optuna(home), sampler=ArmSampler(spec.plan, spec.seed)
+        study_name=spec.study_name, storage=storage, sampler=ArmSampler(spec.plan, spec.seed)
     )
     return trial.Context(
         plan=spec.plan,
         study=study,
         study_name=spec.study_name,
         home=home,
-        tracker=Tracker(home),
+        sender=Sender(Tracker(home), linker(storage)),
         experiment=spec.experiment,
         parent_run=spec.parent_run,
         provenance=spec.provenance,
@@ -115,23 +131,33 @@ def _open(spec: Spec, trial: Any) -> Any:
     )
 
 
-def _run(trial: Any, context: Any, commands: _Commands, out: TextIO) -> None:
-    def progress(facts: dict[str, Any]) -> None:
-        if commands.stopped.is_set():
-            raise trial.TrialInterrupted
+def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO) -> None:
+    def progress(facts: dict[str, Any]) -> bool:
         if facts:
             _say(out, "progress", **facts)
+        return commands.stopped.is_set()
 
+    import optuna
+
+    study = context.study
     try:
-        trial.run_trial(context, progress)
+        # Reading the trials makes the new one known to Optuna's cache, which takes no parameters otherwise.
+        claimed = study.get_trials(deepcopy=False)[number]
+        trial.run_trial(context, optuna.Trial(study, claimed._trial_id), progress)
         _say(out, "done")
     except trial.TrialInterrupted:
-        _say(out, "done")
-    except Exception as error:  # the trial is failed in the stores; the worker lives on
+        _say(out, "left")
+    except trial.FencedError:
+        _say(out, "fenced")
+    except BaseException as error:
         import traceback
 
+        from sweep.failures import describe
+
         traceback.print_exc()
-        _say(out, "error", message=f"{type(error).__name__}: {error}")
+        _say(out, "error", **describe(error))
+        if not isinstance(error, Exception):
+            raise
 
 
 if __name__ == "__main__":

@@ -7,20 +7,20 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.home import Home
+from sweep.secrets import redact
 from sweep.worker import Spec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LAST_BYTES = 20_000
 # glibc would hand every freed activation back to the system and fault its pages in again at the next
 # step; kept, evaluation takes 0.6 of the time.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -47,6 +47,7 @@ class Worker:
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sweep.worker"],
@@ -70,6 +71,10 @@ class Worker:
     def send_spec(self, spec: Spec) -> None:
         self._send(spec.model_dump_json())
 
+    def take(self, trial: int) -> None:
+        self.trial = trial
+        self._send(json.dumps({"do": "trial", "number": trial}))
+
     def command(self, do: str) -> None:
         self._send(json.dumps({"do": do}))
 
@@ -90,8 +95,42 @@ class Worker:
             self.process.kill()
             self.process.wait()
 
-    def last_words(self, lines: int = 3) -> str:
+    def last_words(self, lines: int) -> str:
         """The end of its log, to say why it died."""
-        with contextlib.suppress(OSError):
-            return " | ".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(self._log_start, file.seek(0, os.SEEK_END) - LAST_BYTES))
+            return "\n".join(redact(file.read().decode(errors="replace")).splitlines()[-lines:])
         return ""
+
+
+class Pool:
+    """The live workers and their events, and how to start one more in the place of one that died.
+
+    placing: CUDA_VISIBLE_DEVICES of each worker.
+    """
+
+    def __init__(self, home: Home, placing: Sequence[str], threads: int) -> None:
+        self.home, self.placing, self.threads = home, placing, threads
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.live: list[Worker] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.placing)
+
+    def start(self, number: int) -> Worker:
+        log = self.home.logs / f"worker-{os.getpid()}-{number}.log"
+        worker = Worker(number, self.threads, self.placing[number], log, self.events)
+        self.live.append(worker)
+        return worker
+
+    def __enter__(self) -> "Pool":
+        for number in range(self.count):
+            self.start(number)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.live:
+            worker.command("stop")
+        for worker in self.live:
+            worker.end()

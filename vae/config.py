@@ -132,6 +132,9 @@ class TrainConfig(Config):
     picture_every: PositiveInt = 6
     """Epochs between two image grids; one is always made before the first step and after the last."""
     checkpoint_seconds: NonNegative = 30.0
+    quality_draws: Annotated[int, Field(ge=0)] = 40
+    """Half-samples behind the intervals of the image quality, which is measured once at the end, with the
+    selected weights on the test tiles (`vae.quality.model`); 0: not measured."""
     curvature_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between two measurements of edge_ratio and preconditioned_sharpness; 0: none."""
     threads: PositiveInt | None = None

@@ -18,6 +18,7 @@ from vae.labels import verdict
 from vae.layout import head_fan_in
 from vae.pictures import take_pictures
 from vae.pixels import unreachable_pixel_fraction
+from vae.quality.model import ModelQuality, measurable, model_quality
 from vae.schedules import kl_warmup_end, kl_weight
 from vae.stability import Outcome
 from vae.train import BatchSource, TrainState
@@ -31,6 +32,8 @@ def fit(
     validation: Tensor,
     hooks: Hooks | None = None,
     checkpoint_path: Path | None = None,
+    *,
+    test: Tensor | None = None,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
 
@@ -38,19 +41,22 @@ def fit(
         train: seeded batches of (B, 3, H, W) uint8 tiles, H = W = config.model.image_size.
         validation: (N, 3, H, W) uint8; selection and early stopping use its objective at the final KL
             weight and do not count epochs that end before the KL warm-up does.
-        checkpoint_path: resumed from where the file exists, written after an epoch when
-            `checkpoint_seconds` have passed since the last, removed by nobody.
+        checkpoint_path: resumed from where the file exists, written when `checkpoint_seconds` have passed
+            since the last (0: after every epoch) or the hooks want it, removed by nobody.
+        test: (N, 3, H, W) uint8, which selection never sees; the image quality of the selected weights is
+            measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
+            no finite objective.
 
     A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
     another size or a checkpoint of another config.
     """
     config = resolve(config)
     size = config.model.image_size
-    for tiles in (train.images, validation):
-        if tiles.shape[1:] != (3, size, size):
+    for tiles in (train.images, validation, test):
+        if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, hooks or Hooks(), checkpoint_path)
+    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path)
     return run.go()
 
 
@@ -62,6 +68,7 @@ class _Run:
         config: TrainConfig,
         train: BatchSource,
         validation: Tensor,
+        test: Tensor | None,
         hooks: Hooks,
         checkpoint_path: Path | None,
     ) -> None:
@@ -72,6 +79,8 @@ class _Run:
             else None
         )
         self.probed: float | None = resumed["probed"] if resumed else None
+        self.records: list[dict[str, float]] = resumed["records"] if resumed else []
+        """Of the steps of the epoch under way."""
         clip_norm = config.optim.clip_norm
         if config.optim.clip == "norm" and config.optim.clip_norm_relative is not None:
             if self.probed is None:
@@ -81,7 +90,8 @@ class _Run:
         self.state = TrainState(config, train, clip_norm)
         if resumed:
             self.state.load_state_dict(resumed["state"])
-        self.validation = validation.to(self.state.device)
+            self.hooks.on_resume(self.state.step)
+        self.validation, self.test = validation.to(self.state.device), test
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
@@ -112,7 +122,7 @@ class _Run:
     def _epoch(self) -> None:
         """Train and validate for one epoch, less where the run becomes not finite or a probe knows enough."""
         state, objective = self.state, self.config.objective
-        records: list[dict[str, float]] = []
+        records = self.records
         images = 0
         began = time.monotonic()
         for batch in state.source.epoch():
@@ -122,8 +132,10 @@ class _Run:
             self.hooks.on_step(records[-1])
             if state.monitor.nonfinite_step is not None or self._verdict() is not None:
                 return
+            self._save_checkpoint(in_epoch=True)
         if self.probing:
             state.epoch += 1
+            self.records = []
             self._save_checkpoint()
             return
         trained = time.monotonic()
@@ -146,6 +158,7 @@ class _Run:
             }
         )
         state.epoch += 1
+        self.records = []
         if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
             self._picture()
         optimizers.set_mode(state.optimizer, training=True)
@@ -198,13 +211,22 @@ class _Run:
         noise = self.noise[: len(tiles)]
         self.hooks.on_pictures(self.state.step, take_pictures(self.state.model, tiles, noise))
 
-    def _save_checkpoint(self) -> None:
-        if not self.checkpoint_path or time.monotonic() - self.last_saved < self.config.checkpoint_seconds:
+    def _save_checkpoint(self, in_epoch: bool = False) -> None:
+        seconds = self.config.checkpoint_seconds
+        due = time.monotonic() - self.last_saved >= seconds and not (in_epoch and seconds == 0)
+        if not self.checkpoint_path or not (due or self.hooks.wants_checkpoint()):
             return
-        config = self.config.model_dump(mode="json")
-        state = {"config": config, "probed": self.probed, "state": self.state.state_dict()}
+        step = self.state.step
+        self.hooks.before_checkpoint(step)
+        state = {
+            "config": self.config.model_dump(mode="json"),
+            "probed": self.probed,
+            "records": self.records,
+            "state": self.state.state_dict(),
+        }
         checkpoint.save(self.checkpoint_path, state)
         self.last_saved = time.monotonic()
+        self.hooks.after_checkpoint(step)
 
     def _finish(self, seconds: float) -> RunResult:
         return self._end_of_probe(seconds) if self.probing else self._end_of_run(seconds)
@@ -239,6 +261,7 @@ class _Run:
         )
         objective = math.inf if outcome.objective_is_infinite else state.best_objective
         self._picture()
+        quality = self._quality() if math.isfinite(objective) else None
         return RunResult(
             outcome=outcome,
             reason=reason,
@@ -256,9 +279,18 @@ class _Run:
                 "val/best_kl": evaluation.kl,
                 "val/best_psnr": evaluation.psnr,
                 "latent/active_units": evaluation.active_units,
-            },
+            }
+            | (quality.figures if quality else {}),
             weights=weights,
+            intervals=quality.intervals if quality else {},
+            kl_per_dim=quality.kl_per_dim if quality else (),
         )
+
+    def _quality(self) -> ModelQuality | None:
+        draws, model = self.config.quality_draws, self.state.model
+        if not draws or self.test is None or not measurable(self.test):
+            return None
+        return model_quality(model, self.test, self.state.source.images, draws=draws)
 
 
 def _epoch_record(

@@ -31,10 +31,13 @@ class RunResult:
 
     objective: best validation objective at the final KL weight over the epochs after the KL warm-up;
         inf for `nonfinite` and `diverged` runs. objective = recon_loss + kl_weight * kl of that epoch.
-    summary: the monitor's figures over the whole run and the evaluation of the selected epoch.
+    summary: the monitor's figures over the whole run, the evaluation of the selected epoch, and its image
+        quality on the test tiles where that was measured: values and their floors.
     weights: state dict of the selected epoch (of the last step where none was selected), on the CPU;
         empty for a probe.
     observation: what the run told about the borders of stability.
+    intervals: of the quality figures; kl_per_dim: (latent_dim,) on the test tiles, in nats
+        (`vae.quality.model`).
     """
 
     outcome: Outcome
@@ -49,6 +52,8 @@ class RunResult:
     observation: Observation
     summary: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    intervals: dict[str, float] = field(default_factory=dict)
+    kl_per_dim: tuple[float, ...] = ()
 
 
 class Hooks:
@@ -57,6 +62,9 @@ class Hooks:
     A record maps names of `vae` quantities to numbers; one that was not measured at that moment is
     absent or nan.
     """
+
+    def on_resume(self, step: int) -> None:
+        """Before `on_start`, where a checkpoint was found: `step` is the next to be made."""
 
     def on_start(self, info: RunInfo) -> None:
         """Before the first step (again after a resume)."""
@@ -69,3 +77,13 @@ class Hooks:
 
     def on_pictures(self, step: int, pictures: Pictures) -> None:
         """Before the first step, every few epochs, and with the selected weights at the end."""
+
+    def wants_checkpoint(self) -> bool:
+        """Asked after every step and epoch: True writes a checkpoint at once, where it has a path."""
+        return False
+
+    def before_checkpoint(self, step: int) -> None:
+        """What must be on disk before a checkpoint that goes on at `step` can be written now."""
+
+    def after_checkpoint(self, step: int) -> None:
+        """The checkpoint is on disk: raise here to end a run that can be resumed."""

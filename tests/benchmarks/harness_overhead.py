@@ -16,12 +16,15 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
+from sweep.attempts import claim
 from sweep.config import TrialConfig, with_settings
 from sweep.home import Home
+from sweep.linking import linker
 from sweep.phases import Request
 from sweep.provenance import collect
 from sweep.registration import register
 from sweep.sampling import ArmSampler
+from sweep.sending import Sender
 from sweep.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
 from sweep.tracking import Tracker
@@ -69,15 +72,16 @@ def harness(config: TrialConfig, folder: Path) -> tuple[Context, TileSet]:
     plan = Plan(base=config, axes=(FloatAxis(path="optim.lr", low=lr, high=lr),), trials=1)
     study = Study(name="overhead", summary="What the harness costs.", plans={"laptop": plan})
     storage, tracker, provenance = open_optuna(home), Tracker(home), collect()
-    registered = register(storage, tracker, study.name, study, "laptop", plan, tiles, provenance)
+    sender = Sender(tracker, linker(storage))
+    registered = register(storage, tracker, sender, study.name, study, "laptop", plan, tiles, provenance)
     context = Context(
         plan=plan,
         study=optuna.load_study(study_name=study.name, storage=storage, sampler=ArmSampler(plan, 0)),
         study_name=study.name,
         home=home,
-        tracker=tracker,
+        sender=sender,
         experiment=registered.experiment,
-        parent_run=registered.run.id,
+        parent_run=registered.run_id,
         provenance=provenance,
         tiles=tiles,
         seed=0,
@@ -101,7 +105,9 @@ def main() -> None:
 
         def trial() -> None:
             Request(phase="explore").enqueue(context.study)
-            run_trial(context, lambda facts: None)
+            claimed = claim(context.study, "benchmark")
+            assert claimed is not None
+            run_trial(context, optuna.Trial(context.study, claimed._trial_id), lambda facts: False)
 
         ratio = interleave(lambda: bare_loop(config, tiles), trial, options.rounds)
     images = config.epochs * (len(tiles.train) // config.batch_size) * config.batch_size

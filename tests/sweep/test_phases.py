@@ -1,13 +1,15 @@
 """Phases decide from the trials in the store alone."""
 
+from pathlib import Path
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from studies.base import SMOKE
-from sweep import orphans
+from sweep import attempts
 from sweep.phases import Explore, Request, explore_total, next_request, phase_of, remaining, settings_of
-from sweep.sampling import claim, search_space
+from sweep.sampling import search_space, suggest
 from sweep.study import Arm, FloatAxis, IntAxis, Plan
 
 
@@ -25,8 +27,8 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def study() -> optuna.Study:
-    return optuna.create_study()
+def study(tmp_path: Path) -> optuna.Study:
+    return optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
 class Once:
@@ -42,8 +44,10 @@ class Once:
 
 
 def _claim(plan: Plan, study: optuna.Study) -> optuna.Trial:
-    trial = claim(study, search_space(plan))
-    assert trial is not None
+    claimed = attempts.claim(study, "me")
+    assert claimed is not None
+    trial = optuna.Trial(study, claimed._trial_id)
+    suggest(trial, search_space(plan))
     return trial
 
 
@@ -59,7 +63,7 @@ def test_arms_take_turns_and_the_budget_is_kept(plan: Plan, study: optuna.Study)
 
 
 def test_an_empty_queue_makes_up_no_trial(plan: Plan, study: optuna.Study) -> None:
-    assert claim(study, search_space(plan)) is None
+    assert attempts.claim(study, "me") is None
     assert study.trials == []
 
 
@@ -91,7 +95,7 @@ def test_a_second_attempt_is_of_the_same_phase_and_takes_no_turn(plan: Plan, stu
     assert request is not None
     request.enqueue(study)
     lost = _claim(plan, study)
-    orphans.fail(study, lost.number, "lost", "its process ended without a word")
+    assert attempts.fail(study, lost.number, attempts.Ending("lost", "gone", attempts.Again.COUNTED), 2)
     again = study.trials[-1]
     assert again.state is TrialState.WAITING
     assert (phase_of(again), again.user_attrs["arm"]) == ("explore", "depth 2")

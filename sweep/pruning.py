@@ -1,0 +1,45 @@
+"""Ending a trial early that is worse than its peers: Optuna's pruners on the validation objective."""
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.config import TrialConfig
+from sweep.phases import Explore, phase_of
+
+STARTUP_TRIALS = 5
+WORST_PERCENT = 25.0
+PEERS = 200
+"""So many of the latest are looked at: more would change no median and cost time after every epoch."""
+
+
+def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) -> bool:
+    """Whether `config.pruner` says so of the trial as reported so far.
+
+    Its peers are the trials of its phase and arm: another depth's objective is no measure. Only the explore
+    phase prunes; a map, and what confirms a result, need every run to its end.
+    """
+    if config.pruner == "none" or phase_of(trial) != Explore.name:
+        return False
+    trials = study.get_trials(deepcopy=False)
+    mine = next(t for t in reversed(trials) if t.number == trial.number)
+    peers = [t for t in trials if t.state is TrialState.COMPLETE and _group(t) == _group(mine)][-PEERS:]
+    # Optuna's pruners look at all trials of a study: theirs are the peers.
+    view = optuna.create_study(direction=study.direction)
+    view.add_trials([_copy(t) for t in peers])
+    return _pruner(config.pruner).prune(view, mine)
+
+
+def _pruner(name: str) -> BasePruner:
+    # No trial is judged before its first three epochs.
+    if name == "median":
+        return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=3)
+    return PercentilePruner(100.0 - WORST_PERCENT, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=3)
+
+
+def _group(trial: FrozenTrial) -> tuple[str, str]:
+    return phase_of(trial), trial.user_attrs.get("arm", "")
+
+
+def _copy(trial: FrozenTrial) -> FrozenTrial:
+    return optuna.trial.create_trial(value=trial.value, intermediate_values=trial.intermediate_values)

@@ -1,0 +1,285 @@
+"""From journals to the tracking store: in order, each write once, however often it is tried."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as StoredRun
+from mlflow.exceptions import MlflowException
+
+from sweep import journal as journals
+from sweep.journal import Journal, JournalBusyError
+from sweep.patience import impatient
+from sweep.tracking import RUN_KEY, Tracker
+
+METRICS_A_BATCH = 1000  # MLflow's limits on one log_batch
+PARAMS_A_BATCH = TAGS_A_BATCH = 100
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
+REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "MALFORMED_REQUEST"}
+"""MLflow's codes for a write that no later attempt would make good."""
+
+Linked = Callable[[str, int, str], None]
+"""Told the study, the trial's number and the id of its run."""
+
+
+@dataclass
+class Sending:
+    """How far one journal was sent, and what is known of its run."""
+
+    journal: Journal
+    offset: int = 0
+    run_id: str | None = None
+    outranked: bool = False
+    """A later attempt has taken the run over: tags and status are no longer this one's to write."""
+    complete: bool = False
+    """Its writer writes no more."""
+    busy: bool = False
+    given_up: bool = False
+    """To be left in the spool as it is."""
+    gone: bool = False
+    """All sent, and deleted."""
+    uncertain: bool = False
+    """A write failed: it may have arrived all the same."""
+    last_steps: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, set[int]] = field(default_factory=dict)
+
+    def is_sent(self) -> bool:
+        return self.offset >= self.journal.size()
+
+
+class Sender:
+    """A thread that sends the journals of this process, and tries again while the store is away."""
+
+    def __init__(self, tracker: Tracker, linked: Linked) -> None:
+        self._tracker, self._linked = tracker, linked
+        self._sendings: list[Sending] = []
+        self._changed = threading.Condition()
+        self._down = False
+        self._over = False
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def take(self, journal: Journal) -> Sending:
+        sending = Sending(journal)
+        with self._changed:
+            self._sendings.append(sending)
+            self._changed.notify_all()
+        return sending
+
+    def wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until all is sent, for so long at most, and not at all while the store is known to be away."""
+        with self._changed:
+            return (
+                self._changed.wait_for(lambda: self._down or not self._unsent(), timeout_s) and not self._down
+            )
+
+    def release(self, sending: Sending, timeout_s: float) -> None:
+        """Send the rest, where that goes within so long; otherwise leave it in the spool for anybody."""
+        with self._changed:
+            if sending not in self._sendings:
+                return
+            sending.complete = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: sending.gone or self._down, timeout_s)
+            sending.given_up = True
+            # A call that is under way ends with MLflow's timeout; two must not send one journal.
+            self._changed.wait_for(lambda: not sending.busy)
+            if not sending.gone:
+                self._sendings.remove(sending)
+                sending.journal.close()
+
+    def close(self) -> None:
+        """End the thread; what is not sent stays in the spool."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _unsent(self) -> list[Sending]:
+        return [s for s in self._sendings if s.complete or not s.is_sent()]
+
+    def _work(self) -> None:
+        wait = FIRST_WAIT_S
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._over or self._unsent())
+                if self._over:
+                    return
+                unsent = self._unsent()
+            failed = sum(not self._send(sending) for sending in unsent)
+            with self._changed:
+                self._down = failed > 0
+                self._changed.notify_all()
+                if self._down:
+                    self._changed.wait_for(lambda: self._over, wait)
+            wait = FIRST_WAIT_S if not failed else min(2 * wait, LONGEST_WAIT_S)
+
+    def _send(self, sending: Sending) -> bool:
+        with self._changed:
+            if sending.given_up:
+                return True
+            sending.busy, complete = True, sending.complete
+        sent = False
+        try:
+            with impatient():
+                send(self._tracker, sending, self._linked)
+            sent = True
+        except Exception as error:  # whatever a client of a dead server, or a full disk, raises
+            if not self._down:
+                _warn(f"the tracking store does not take what is written; it waits in the spool: {error}")
+        with self._changed:
+            sending.busy = False
+            if sent and complete and sending.is_sent():
+                sending.journal.delete()
+                sending.gone = True
+                self._sendings.remove(sending)
+            self._changed.notify_all()
+        return sent
+
+
+def send_waiting(spool: Path, tracker: Tracker, linked: Linked, keys: Iterable[str] | None = None) -> int:
+    """Send the journals that nobody else writes or sends; returns how many there were.
+
+    Raises what the client raises while the store is away; what was not sent stays.
+    """
+    count = 0
+    for key in journals.waiting(spool) if keys is None else keys:
+        try:
+            journal = Journal(spool, key, timeout_s=0)
+        except JournalBusyError:
+            continue
+        try:
+            send(tracker, Sending(journal), linked)
+            journal.delete()
+        finally:
+            journal.close()
+        count += 1
+    return count
+
+
+def send(tracker: Tracker, sending: Sending, linked: Linked) -> None:
+    """Send what a journal holds beyond `sending.offset`. Raises what the client raises."""
+    if sending.uncertain:
+        _refresh(tracker, sending)
+    for write, end in sending.journal.read(sending.offset):
+        if sending.given_up:
+            return
+        try:
+            _apply(tracker, sending, write, linked)
+        except MlflowException as error:
+            if error.error_code not in REFUSALS or write["do"] == "open":
+                sending.uncertain = True
+                raise
+            _warn(f"MLflow refuses a write to run {sending.run_id}: {error}")
+        except Exception:
+            sending.uncertain = True
+            raise
+        sending.offset = end
+
+
+def _apply(tracker: Tracker, sending: Sending, write: Mapping[str, Any], linked: Linked) -> None:
+    client, do = tracker.client, write["do"]
+    if do == "open":
+        _open(tracker, sending, write, linked)
+        return
+    run_id = sending.run_id
+    assert run_id is not None, "a journal begins with `open`"
+    if do == "params":
+        params = [Param(key, value) for key, value in write["params"].items()]
+        for start in range(0, len(params), PARAMS_A_BATCH):
+            client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
+    elif do == "metrics":
+        _send_metrics(tracker, sending, run_id, write["points"])
+    elif do == "files":
+        for name in write.get("files", ()):
+            path = sending.journal.folder / name
+            if path.exists():  # else it was sent by one who died before saying so
+                client.log_artifact(run_id, str(path), str(Path(name).parent) if "/" in name else None)
+                path.unlink()
+    elif do == "dataset":
+        dataset = Dataset(write["name"], write["digest"], "local", write["source"], profile=write["profile"])
+        tags = [InputTag("mlflow.data.context", write["context"])]
+        client.log_inputs(run_id, [DatasetInput(dataset, tags)])
+    elif do == "tags" and not sending.outranked:
+        _send_tags(tracker, run_id, write["tags"])
+    elif do == "end" and not sending.outranked:
+        client.set_terminated(run_id, status=write["status"], end_time=write["time"])
+
+
+def _open(tracker: Tracker, sending: Sending, write: Mapping[str, Any], linked: Linked) -> None:
+    """Find the run or make it. Made and not yet known to us, it is found by its key."""
+    key, attempt = sending.journal.key, write["attempt"]
+    run = _existing(tracker, write, key)
+    if run is None:
+        tags = write["tags"] | {RUN_KEY: key, "attempt": str(attempt)}
+        run = tracker.client.create_run(write["experiment"], write["time"], tags, write["name"])
+    else:
+        sending.outranked = int(run.data.tags.get("attempt", 0)) > attempt
+        if not sending.outranked:
+            _send_tags(tracker, run.info.run_id, write["tags"] | {"attempt": str(attempt)})
+            tracker.client.update_run(run.info.run_id, status="RUNNING", name=write["name"])
+    sending.run_id = run.info.run_id
+    sending.last_steps = {metric.key: metric.step for metric in run.data._metric_objs}
+    if write["trial"]:
+        study, trial = write["trial"]
+        linked(study, trial, run.info.run_id)
+
+
+def _existing(tracker: Tracker, write: Mapping[str, Any], key: str) -> StoredRun | None:
+    if write["run_id"]:
+        try:
+            return tracker.client.get_run(write["run_id"])
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return tracker.find(write["experiment"], key)
+
+
+def _send_metrics(tracker: Tracker, sending: Sending, run_id: str, points: list[Any]) -> None:
+    """Those that the run does not have. Steps of a key mostly grow, so its last one tells most of them."""
+    new: dict[tuple[str, int], Metric] = {}
+    for key, value, when, step in points:
+        if (key, step) not in new and not _has(tracker, sending, run_id, key, step):
+            new[key, step] = Metric(key, value, when, step)
+    metrics = list(new.values())
+    for start in range(0, len(metrics), METRICS_A_BATCH):
+        tracker.client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
+    for key, step in new:
+        sending.last_steps[key] = max(step, sending.last_steps.get(key, step))
+        if key in sending.steps:
+            sending.steps[key].add(step)
+
+
+def _has(tracker: Tracker, sending: Sending, run_id: str, key: str, step: int) -> bool:
+    if step > sending.last_steps.get(key, -1):
+        return False
+    if key not in sending.steps:
+        sending.steps[key] = {metric.step for metric in tracker.client.get_metric_history(run_id, key)}
+    return step in sending.steps[key]
+
+
+def _refresh(tracker: Tracker, sending: Sending) -> None:
+    """After a failure it is not known what has arrived."""
+    if sending.run_id is not None:
+        run = tracker.client.get_run(sending.run_id)
+        sending.last_steps = {metric.key: metric.step for metric in run.data._metric_objs}
+    sending.steps.clear()
+    sending.uncertain = False
+
+
+def _send_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
+    rows = [RunTag(key, value) for key, value in tags.items()]
+    for start in range(0, len(rows), TAGS_A_BATCH):
+        tracker.client.log_batch(run_id, tags=rows[start : start + TAGS_A_BATCH])
+
+
+def _warn(text: str) -> None:
+    moment = time.strftime("%H:%M:%S")
+    print(f"{moment} {' '.join(text.split())[:500]}", file=sys.stderr, flush=True)

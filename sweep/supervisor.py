@@ -1,0 +1,231 @@
+"""The loop of a process that runs a study: workers get trials, and whatever becomes of them is recorded."""
+
+import contextlib
+import queue
+import time
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep import attempts, phases, recovery
+from sweep.attempts import Again, Ending
+from sweep.failures import ending_of, exit_cause, oom_kills
+from sweep.home import Home
+from sweep.limits import Limits, is_asked_to_stop
+from sweep.notes import NoteWriter
+from sweep.phases import Phase
+from sweep.presence import BEAT_S, Presence
+from sweep.progress import Display
+from sweep.storage import alone
+from sweep.worker import Spec
+from sweep.workers import Event, Pool, Worker
+
+POLL_S = 2.0
+"""How often the store is asked what other machines did."""
+LEFT = Ending("interrupted", "the study was stopped in the middle of the trial", Again.FREE)
+
+
+class Supervisor:
+    """Runs trials until the study is whole, on this machine and together with others like it.
+
+    Whoever has a free worker takes a trial from the queue; where the queue is empty it decides, under the
+    study's lock, what comes next (`sweep.phases` are functions of the store alone). So no process is in
+    charge, and any may die.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        home: Home,
+        spec: Spec,
+        pool: Pool,
+        limits: Limits,
+        display: Display,
+        max_retries: int,
+    ) -> None:
+        self.study, self.home, self.spec, self.pool = study, home, spec, pool
+        self.limits, self.display, self.max_retries = limits, display, max_retries
+        self.failures = 0
+        """Trials that were given up."""
+        self.idle: list[Worker] = []
+        """Workers that wait for a running trial to end before anything can be decided."""
+        self.me = ""
+        self._first_seen: dict[int, float] = {}
+        self._oom_kills = oom_kills()
+        self._polled = self._recovered = time.monotonic()
+        self._started = time.monotonic()
+        self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
+
+    def go(self) -> None:
+        """Returns when no worker is left: the study is whole, or a limit was reached."""
+        self.notes = NoteWriter(self.study)
+        try:
+            with Presence(self.study, self.pool.count) as presence:
+                self.me = presence.id
+                self._recover()
+                self.display.start(self.study, self.pool.count, self._left)
+                for worker in self.pool.live:
+                    worker.send_spec(self.spec)
+                while self.pool.live:
+                    with contextlib.suppress(queue.Empty):
+                        self._handle(self.pool.events.get(timeout=0.25))
+                    self.limits.check()
+                    self._obey()
+                    self._poll()
+                    self.display.refresh()
+        finally:
+            self.display.stop()
+            self.notes.close()
+            self._save_seconds()
+
+    def _obey(self) -> None:
+        if self.limits.stopped:
+            self._wake()
+        if self.limits.now:
+            for worker in self.pool.live:
+                worker.command("stop")
+
+    def _poll(self) -> None:
+        now = time.monotonic()
+        if now - self._polled > POLL_S:
+            self._polled = now
+            if is_asked_to_stop(self.study) and not self.limits.stopped:
+                self.limits.stop("it was asked to stop")
+                self.display.say("asked to stop: the running trials finish, no more are started")
+            self._wake()
+        if now - self._recovered > 3 * BEAT_S:
+            self._recovered = now
+            self._recover()
+
+    def _recover(self) -> None:
+        count = recovery.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
+        if count:
+            self.display.say(f"{count} trials of processes that died are queued again")
+
+    def _handle(self, event: Event) -> None:
+        worker = event.worker
+        if event.name == "ready":
+            self._next(worker)
+        elif event.name == "progress":
+            self.display.progress(worker.number, event.facts)
+        elif event.name == "done":
+            self.limits.succeeded()
+            self._trial_over(worker)
+        elif event.name == "left":
+            assert worker.trial is not None
+            attempts.fail(self.study, worker.trial, LEFT, self.max_retries)
+            self._trial_over(worker)
+        elif event.name == "fenced":
+            self._trial_over(worker)
+        elif event.name == "error":
+            self._failed(worker, event.facts["kind"], event.facts["message"])
+        elif event.name == "exit":
+            self.pool.live.remove(worker)
+            if worker in self.idle:
+                self.idle.remove(worker)
+            if worker.trial is not None or event.facts["code"] != 0:
+                self._crashed(worker, event.facts["code"])
+
+    def _next(self, worker: Worker) -> None:
+        """Give a free worker the next trial, have it wait for one, or end it."""
+        if self.limits.stopped:
+            worker.command("end")
+            return
+        trial = self._take()
+        if trial is not None:
+            worker.take(trial.number)
+            self.display.progress(worker.number, {"trial": trial.number})
+        elif self._may_come():
+            self.idle.append(worker)
+        else:
+            worker.command("end")
+
+    def _take(self) -> FrozenTrial | None:
+        """A trial from the queue, or the one that the study's phases want next; None where there is none."""
+        trials = self._trials()
+        if not any(t.state is TrialState.WAITING for t in trials) and self._request(trials) is None:
+            return None
+        with alone(self.study):
+            # Another process may have taken it, or decided, meanwhile.
+            trial = attempts.claim(self.study, self.me)
+            if trial is None and (request := self._request(self._trials())):
+                request.enqueue(self.study)
+                trial = attempts.claim(self.study, self.me)
+            return trial
+
+    def _request(self, trials: Sequence[FrozenTrial]) -> phases.Request | None:
+        return phases.next_request(self._phases(), trials)
+
+    def _phases(self) -> list[Phase]:
+        """Whoever adds trials to the study changes the total, on whatever machine."""
+        total = int(self.study.user_attrs.get("explore_total", 0))
+        return phases.phases(self.spec.plan, total)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _may_come(self) -> bool:
+        """Whether a trial that runs, here or elsewhere, may be followed by others."""
+        return any(trial.state in phases.UNFINISHED for trial in self._trials())
+
+    def _wake(self) -> None:
+        """What was unknown to the idle workers may be known now."""
+        idle, self.idle = self.idle, []
+        for worker in idle:
+            self._next(worker)
+
+    def _left(self) -> int:
+        """Trials that wait or are still to be asked for."""
+        trials = self._trials()
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        return waiting + phases.remaining(self._phases(), trials)
+
+    def _trial_over(self, worker: Worker) -> None:
+        number, worker.trial = worker.trial, None
+        if number is not None:
+            self.display.trial_over(worker.number, number)
+            self.notes.write(number)
+        self._save_seconds()
+        self._wake()
+
+    def _failed(self, worker: Worker, kind: str, message: str) -> None:
+        """The worker lives, and has ended the run; the trial is ended here."""
+        assert worker.trial is not None
+        again = attempts.fail(self.study, worker.trial, ending_of(kind, message), self.max_retries)
+        if kind == "disk_full":
+            self.limits.fail(no_space(self.home), now=True)
+        else:
+            self._count_failure(worker, message, again)
+        self._trial_over(worker)
+
+    def _crashed(self, worker: Worker, code: int) -> None:
+        cause = exit_cause(code, self._oom_kills)
+        self._oom_kills = oom_kills()
+        again = False
+        if worker.trial is not None:
+            ending = Ending("crashed", f"its worker ended with {cause}", Again.COUNTED)
+            args = self.study, self.home, worker.trial, ending, self.max_retries
+            again = recovery.give_up(*args, log=worker.last_words(50))
+        self._count_failure(worker, f"worker {worker.number} ended with {cause}", again)
+        self._trial_over(worker)
+        if not self.limits.stopped:
+            self.pool.start(worker.number).send_spec(self.spec)
+
+    def _count_failure(self, worker: Worker, message: str, again: bool) -> None:
+        if worker.trial is None:  # it died before or between its trials
+            self.limits.one_failed(worker)
+            self.display.say(f"{message}: {worker.last_words(1)}")
+            return
+        self.failures += not again
+        self.limits.one_failed(attempts.root_of(self._trials()[worker.trial]))
+        what = "it is queued again" if again else "it is given up"
+        self.display.say(f"trial {worker.trial} failed, {what}: {message} (more in {worker.log})")
+
+    def _save_seconds(self) -> None:
+        seconds = self._seconds_before + time.monotonic() - self._started
+        self.study.set_user_attr("seconds", seconds)
+
+
+def no_space(home: Home) -> str:
+    return f"no space is left for {home.root}: make some and give the same command again, which goes on"

@@ -1,0 +1,176 @@
+"""Studies to interrupt, and what must hold of their stores afterwards."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from tests.conftest import ROOT, run_module
+
+STUDY = str(Path(__file__).parent / "tiny_study.py")
+RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
+
+
+def wait_until(true: Callable[[], object], timeout_s: float = 90, poll_s: float = 0.05) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(poll_s)
+
+
+@dataclass
+class Lab:
+    """A home, the commands given in it, and its stores read without the program under test."""
+
+    home: Path
+    storage: str
+    tracking: str
+    settings: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, *words: str, home: Path | None = None, **env: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sweep", *words],
+            env=os.environ | {"SWEEP_HOME": str(home or self.home)} | self.settings | env,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """No process outlives its test."""
+        for process in self.started:
+            if process.poll() is None:
+                kill_tree(process.pid)
+            process.communicate()
+
+    def sweep(self, *words: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*words, **env)
+        try:
+            out, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            kill_tree(process.pid)
+            raise
+        return subprocess.CompletedProcess(words, process.returncode, out, "")
+
+    def run(self, *words: str, **env: str) -> str:
+        """A `run` that succeeds; what it said."""
+        done = self.sweep(*RUN, *words, **env)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def trials(self) -> list[FrozenTrial]:
+        study = optuna.load_study(study_name="tiny", storage=self.storage)
+        return study.get_trials(deepcopy=False)
+
+    def running(self) -> list[FrozenTrial]:
+        if self.storage.startswith("sqlite") and not (self.home / "optuna.db").exists():
+            return []
+        try:
+            return [trial for trial in self.trials() if trial.state is TrialState.RUNNING]
+        except Exception:  # the store is just being made
+            return []
+
+    def finished(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
+
+    def client(self) -> mlflow.MlflowClient:
+        return mlflow.MlflowClient(self.tracking)
+
+    def doctor(self, *words: str) -> dict[str, Any]:
+        done = self.sweep("doctor", "--json", *words)
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    def series(self, trial: FrozenTrial, name: str = "steps") -> list[dict[str, float]]:
+        """Of the trial's run, times aside."""
+        folder = self.home / "downloaded" / str(trial.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        run = trial.user_attrs["mlflow_run_id"]
+        path = self.client().download_artifacts(run, f"series/{name}.parquet", str(folder))
+        table = pq.read_table(path)
+        return table.drop_columns([c for c in table.column_names if c.startswith("time/")]).to_pylist()
+
+    def assert_whole(self, seeds: list[int], reference: "Lab | None" = None) -> None:
+        """Every trial has one result, equal to the reference's; its run is whole; nothing is left over."""
+        finished = {trial.params["seed"]: trial for trial in self.finished()}
+        assert sorted(t.params["seed"] for t in self.finished()) == sorted(seeds)
+        assert all(trial.state.is_finished() for trial in self.trials())
+        for trial in finished.values():
+            run = self.client().get_run(trial.user_attrs["mlflow_run_id"])
+            assert run.info.status == "FINISHED"
+            assert run.data.tags["trial"] == str(trial.number)
+            assert run.data.metrics["objective"] == trial.value
+            assert [row["step"] for row in self.series(trial)] == list(range(trial.user_attrs["steps"]))
+            history = self.client().get_metric_history(run.info.run_id, "val/objective")
+            assert [point.step for point in history] == list(range(1, trial.user_attrs["epochs"] + 1))
+        if self.tracking.startswith("sqlite"):
+            assert self.doubled_points() == []
+        if reference is not None:
+            for trial in reference.finished():
+                mine = finished[trial.params["seed"]]
+                assert mine.value == trial.value
+                assert repr(self.series(mine)) == repr(reference.series(trial))
+                assert repr(self.series(mine, "epochs")) == repr(reference.series(trial, "epochs"))
+        assert self.doctor()["findings"] == []
+
+    def doubled_points(self) -> list[Any]:
+        query = "select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1"
+        with sqlite3.connect(self.tracking.removeprefix("sqlite:///")) as connection:
+            return connection.execute(query).fetchall()
+
+
+def kill_tree(pid: int) -> None:
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=30)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [p for p in psutil.Process(process.pid).children() if "sweep.worker" in p.cmdline()]
+
+
+@pytest.fixture(scope="session")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study's tiles, cut once."""
+    home = tmp_path_factory.mktemp("tiles") / "home"
+    done = run_module("sweep", *RUN, "--set", "epochs=1", "--trials", "1", home=home)
+    assert done.returncode == 0, done.stderr
+    return home / "cache"
+
+
+@pytest.fixture
+def lab(tmp_path: Path, tiles: Path) -> Iterator[Lab]:
+    lab = make_lab(tmp_path / "home", tiles)
+    yield lab
+    lab.end()
+
+
+def make_lab(home: Path, tiles: Path, **settings: str) -> Lab:
+    home.mkdir(parents=True)
+    shutil.copytree(tiles, home / "cache")
+    storage = settings.get("SWEEP_STORAGE", f"sqlite:///{home / 'optuna.db'}")
+    tracking = settings.get("SWEEP_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    return Lab(home, storage, tracking, settings)
