@@ -34,12 +34,12 @@ from sweep.border.model import BorderModel
 from sweep.border.phase import chooser
 from sweep.border.plan import Across, BorderPlan, Plane, Strategy
 from sweep.border.seen import Seen, border_runs
-from sweep.border.strategies import Chooser, Proposal
+from sweep.border.strategies import Proposal
 from sweep.config import with_settings
 from sweep.home import Home
 from vae.fit import fit
 from vae.hooks import Hooks
-from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, verdict
+from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, probe_horizon, verdict
 
 DEPTHS, SEEDS = (2, 4, 8), (0, 1, 2)
 SPACING = 0.1
@@ -215,22 +215,25 @@ class Result:
 def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     """One strategy, as the phases of a study run it."""
     choose = chooser(plan, LAPTOP)
+    asked: list[Seen] = []
     runs: list[Seen] = []
     probes = 0
     while True:
-        proposal = choose.next_probe(runs)
+        proposal = choose.next_probe(asked)
         if proposal is not None:
             probes += 1
         elif verify:
-            proposal = choose.next_verification(runs)
+            proposal = choose.next_verification(asked)
         if proposal is None:
             break
         runs.append(_run(oracle, proposal, len(runs), plan.strategy))
-    return Result(runs, probes, {label: _borders(plan, choose, runs, label) for label in plan.labels})
+        # A sampler must find the rate that it asked for, or it would ask for it again.
+        asked.append(replace(runs[-1], x=proposal.x))
+    return Result(runs, probes, {label: _borders(plan, runs, label) for label in plan.labels})
 
 
-def _borders(plan: BorderPlan, choose: Chooser, runs: list[Seen], label: Label) -> dict[int, float | None]:
-    model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, choose.horizons[label]))
+def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[int, float | None]:
+    model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
     return {depth: row.border for depth, row in zip(DEPTHS, model.columns, strict=True)}
 
 
