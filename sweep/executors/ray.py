@@ -56,9 +56,9 @@ def run_on_ray(
         raise UserError("--executor ray needs Ray: pip install 'vae-stability-sweep[ray]'") from None
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ValueError, RuntimeError, SystemExit) as error:  # Ray itself exits for some
         raise UserError(
-            f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0]}): "
+            f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0][:200]}): "
             "`ray start --head` makes one"
         ) from error
     try:
