@@ -88,7 +88,7 @@ class FakeScene:
             "qi/L2A_PVI.jp2": b"preview",
         }
         files |= {f"R60m/{band}.jp2": b"band" for band in BANDS} | {
-            f"R20m/{band}.jp2": b"b" for band in BANDS
+            f"R20m/{band}.jp2": b"b" for band in BANDS[:7]
         }
         if "R60m/TCI.jp2" not in self.without | self.extra.keys():
             files["R60m/TCI.jp2"] = jp2(self.seed)

@@ -1,6 +1,7 @@
 """Two S3 servers on 127.0.0.1: SeaweedFS with the whole bucket, and moto behind a proxy with faults."""
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -127,6 +128,7 @@ def counted(weed_proxy: Proxy) -> Proxy:
 def moto() -> Iterator[tuple[str, Any]]:
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells of every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
