@@ -1,5 +1,6 @@
 """Passwords in the URLs of stores: shown nowhere."""
 
+import contextlib
 import re
 from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote
@@ -34,17 +35,19 @@ def redact(text: str) -> str:
 
 
 class RedactingStream:
-    """A text stream in front of another one; what is written loses its passwords."""
+    """A text stream in front of a log; what is written loses its passwords. A full disk is no error here."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(redact(text))
+        with contextlib.suppress(OSError):
+            self._stream.write(redact(text))
         return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
     def fileno(self) -> int:
         return self._stream.fileno()

@@ -1,5 +1,6 @@
 """From journals to the tracking store: in order, each write once, however often it is tried."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -134,13 +135,14 @@ class Sender:
         except Exception as error:  # whatever a client of a dead server, or a full disk, raises
             if not self._down:
                 _warn(f"the tracking store does not take what is written; it waits in the spool: {error}")
-        with self._changed:
-            sending.busy = False
-            if sent and complete and sending.is_sent():
-                sending.journal.delete()
-                sending.gone = True
-                self._sendings.remove(sending)
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                sending.busy = False
+                if sent and complete and sending.is_sent():
+                    sending.journal.delete()
+                    sending.gone = True
+                    self._sendings.remove(sending)
+                self._changed.notify_all()
         return sent
 
 
@@ -282,4 +284,5 @@ def _send_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
 
 def _warn(text: str) -> None:
     moment = time.strftime("%H:%M:%S")
-    print(f"{moment} {' '.join(text.split())[:500]}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the log is on the full disk
+        print(f"{moment} {' '.join(text.split())[:500]}", file=sys.stderr, flush=True)
