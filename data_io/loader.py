@@ -1,7 +1,6 @@
 """Shuffled batches from tiles in memory, with a position that can be saved and restored."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,16 +73,12 @@ class BatchLoader:
         with no batch and the end of that epoch. Use one iterator at a time.
         """
         self._generator.set_state(self._drawn_from)
-        order, mirrored, flipped, turns = self._draw()
+        order, *symmetry = self._draw()
         while self._position < len(self):
             chosen = slice(self._position * self._size, (self._position + 1) * self._size)
-            batch = self._images.index_select(0, order[chosen])
-            if self._flip:
-                _turn(batch, mirrored[chosen], lambda images: images.flip(3))
-                _turn(batch, flipped[chosen], lambda images: images.flip(2))
-            if self._rotate:
-                for k in (1, 2, 3):
-                    _turn(batch, turns[chosen] == k, partial(torch.rot90, k=k, dims=(2, 3)))
+            parts = [part[chosen] for part in (order, *symmetry)]
+            on_cpu = self._images.device.type == "cpu"
+            batch = _gather(self._images, *parts) if on_cpu else _gather_on_device(self._images, *parts)
             self._position += 1
             yield batch
         self._epoch += 1
@@ -113,14 +108,40 @@ class BatchLoader:
         self._drawn_from = state["generator"].clone()
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A whole epoch's order and augmentation: one generator state then fixes all its batches."""
+        """A whole epoch's order and augmentation: one generator state then fixes all its batches.
+
+        Of each image: its index, whether to mirror it left to right, then top to bottom, then to transpose
+        it. The eight symmetries of a square are these eight.
+        """
         count, device = len(self._images), self._images.device
         order = torch.randperm(count, generator=self._generator)
-        mirrored, flipped = torch.randint(2, (2, count), generator=self._generator).bool()
-        turns = torch.randint(4, (count,), generator=self._generator)
-        return order.to(device), mirrored.to(device), flipped.to(device), turns.to(device)
+        mirrored, flipped = torch.randint(2, (2, count), generator=self._generator).bool() & self._flip
+        turns = torch.randint(4, (count,), generator=self._generator) * self._rotate
+        # A turn by 90 degrees mirrors left to right and transposes, one by 180 mirrors both ways.
+        mirrored, flipped = mirrored ^ ((turns == 1) | (turns == 2)), flipped ^ (turns >= 2)
+        transposed = turns % 2 == 1
+        return order.to(device), mirrored.to(device), flipped.to(device), transposed.to(device)
 
 
-def _turn(batch: Tensor, mask: Tensor, how: Callable[[Tensor], Tensor]) -> None:
-    """Replace the masked images in place, which is several times faster than torch.where over all."""
-    batch[mask] = how(batch[mask])
+def _gather(images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor) -> Tensor:
+    """Image by image: one copy each, a fifth of the time of turning masked parts of a batch."""
+    batch = images.new_empty(len(order), *images.shape[1:])
+    parts = (part.tolist() for part in (order, mirrored, flipped, transposed))
+    for place, (index, mirror, flip, transpose) in enumerate(zip(*parts, strict=True)):
+        image = images[index]
+        if mirror or flip:
+            image = image.flip([2] * mirror + [1] * flip)
+        batch[place] = image.transpose(1, 2) if transpose else image
+    return batch
+
+
+def _gather_on_device(
+    images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor
+) -> Tensor:
+    """Without a mask as an index, which would make the host wait for the device."""
+    batch = images.index_select(0, order)
+    batch = torch.where(mirrored.view(-1, 1, 1, 1), batch.flip(3), batch)
+    batch = torch.where(flipped.view(-1, 1, 1, 1), batch.flip(2), batch)
+    if images.shape[2] == images.shape[3]:
+        batch = torch.where(transposed.view(-1, 1, 1, 1), batch.transpose(2, 3), batch)
+    return batch

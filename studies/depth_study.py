@@ -1,12 +1,13 @@
 """Is deeper better? Encoder and decoder depth, each with its own learning rate, clipping and KL schedule.
 
 A depth's best learning rate differs from another's, so depths are arms: each gets an equal share of the
-trials and a sampler of its own over the rest. Unequal pairs of depths join at larger budgets.
+trials and a sampler of its own over the rest. Unequal pairs of depths join at larger budgets. Then the
+best setting of each is repeated over fresh seeds, at a rate that decays: the claims rest on these runs.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
 from sweep.config import TrialConfig
-from sweep.study import Arm, Axis, ChoiceAxis, FloatAxis, IntAxis, Plan, Study
+from sweep.study import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, Study
 
 ENCODER, DECODER = "model.encoder_depth", "model.decoder_depth"
 # The dearest first, so that the last trials are short and no worker waits long for the other.
@@ -20,25 +21,31 @@ def _axes(lr_low: float, lr_high: float) -> tuple[Axis, ...]:
         IntAxis(path=DECODER, low=2, high=8),
         FloatAxis(path="optim.lr", low=lr_low, high=lr_high, log=True),
         ChoiceAxis(path="optim.clip", choices=("none", "norm")),
-        # In units of the median gradient norm of a short probe; without effect where clip is none.
+        # In units of the median gradient norm of a short run; without effect where clip is none.
         FloatAxis(path="optim.clip_norm_relative", low=0.1, high=10.0, log=True),
         ChoiceAxis(path="objective.kl_schedule", choices=("constant", "linear", "cosine", "cyclical")),
         FloatAxis(path="objective.kl_warmup_fraction", low=0.05, high=0.5),
     )
 
 
-def _plan(base: TrialConfig, trials: int, lr_low: float, lr_high: float) -> Plan:
+def _plan(base: TrialConfig, trials: int, lr_low: float, lr_high: float, confirm: Confirm) -> Plan:
     equal = [Arm(name=f"depth {d}", fixed={ENCODER: d, DECODER: d}) for d in DEPTHS]
     unequal = Arm(name="unequal", from_trial=LARGE_BUDGET)
-    return Plan(base=base, axes=_axes(lr_low, lr_high), arms=(*equal, unequal), trials=trials)
+    return Plan(
+        base=base,
+        axes=_axes(lr_low, lr_high),
+        arms=(*equal, unequal),
+        trials=trials,
+        confirm=confirm,
+    )
 
 
 STUDY = Study(
     name="depth_study",
     summary="Is deeper better? Loss against encoder and decoder depth, the learning rate tuned at each.",
     plans={
-        "smoke": _plan(SMOKE, trials=12, lr_low=1e-4, lr_high=1e-2),
-        "laptop": _plan(LAPTOP, trials=24, lr_low=1e-4, lr_high=1e-2),
-        "paper": _plan(PAPER, trials=240, lr_low=1e-5, lr_high=1e-1),
+        "smoke": _plan(SMOKE, 12, 1e-4, 1e-2, Confirm(settings={"epochs": 1})),
+        "laptop": _plan(LAPTOP, 24, 1e-4, 1e-2, Confirm(settings={"epochs": 12})),
+        "paper": _plan(PAPER, 240, 1e-5, 1e-1, Confirm()),
     },
 )

@@ -196,6 +196,14 @@ def report(study: StudyName, as_json: Json = False) -> None:
     commands.report(study, as_json)
 
 
+@app.command("map")
+def map_command(study: StudyName, as_json: Json = False) -> None:
+    """The map of a border study: print it, and write it as JSON, PNG and HTML."""
+    from sweep import commands
+
+    commands.border_map(study, as_json)
+
+
 @app.command()
 def generate(
     study: StudyName,

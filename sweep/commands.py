@@ -133,6 +133,19 @@ def report(name: str, as_json: bool) -> None:
         print(f"report: {path}")
 
 
+def border_map(name: str, as_json: bool) -> None:
+    from sweep.border.report import show_map, stored_map, write_map
+
+    home, study = stored_study(name)
+    found = stored_map(study)
+    paths = write_map(home, found)
+    if as_json:
+        print_json(found.as_dict() | {"paths": [str(path) for path in paths]})
+        return
+    show_map(found)
+    print("\n".join(f"map: {path}" for path in paths))
+
+
 def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> None:
     from sweep.samples import draw
 

@@ -103,7 +103,15 @@ class Explore:
 
 def phases(plan: Plan, explore_total: int) -> list[Phase]:
     """In the order in which they are run."""
-    return [Explore(plan, explore_total)]
+    # These are phases themselves, and so import what is defined here.
+    if plan.border:
+        from sweep.border.phase import Distance, Map, Verify
+
+        return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
+    from sweep.confirm import Repeat
+
+    explore = Explore(plan, explore_total)
+    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]
 
 
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:

@@ -14,7 +14,7 @@ from torchvision.utils import make_grid
 
 from sweep.patience import impatient, is_away
 from sweep.runs import Run
-from sweep.series import Series
+from sweep.series import Series, parquet
 from vae.hooks import Hooks, RunInfo, RunResult
 from vae.pictures import Pictures
 
@@ -141,6 +141,9 @@ class RecordingHooks(Hooks):
     def finish(self, result: RunResult) -> None:
         """The final metrics, the step series and the last pictures; the run is still open."""
         self.final_metrics(result)
+        if result.kl_per_dim:
+            dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
+            self.run.files({"latent/kl_per_dim.parquet": parquet(dims)})
         self.finish_early()
         for epoch, objective in self.unreported.items():
             self.trial.report(objective, epoch)
@@ -148,7 +151,7 @@ class RecordingHooks(Hooks):
     def final_metrics(self, result: RunResult) -> None:
         # A run that ended in mid-epoch has no record of that epoch: its last figures belong there.
         last = math.ceil(result.steps / self.steps_per_epoch)
-        for key, value in result.summary.items():
+        for key, value in (result.summary | result.intervals).items():
             self.run.metric(key, value, last)
         self.run.metric("objective", result.objective)
         self.run.metric("diverged", float(result.outcome.objective_is_infinite))

@@ -98,7 +98,7 @@ def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
         series=Series(Checkpoints(home, "replay", 0)),
         progress=lambda facts: False,
     )
-    hooks.final_metrics(fit(config, loader, tiles.validation, hooks))
+    hooks.final_metrics(fit(config, loader, tiles.validation, hooks, test=tiles.test))
     return sink.points
 
 

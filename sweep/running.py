@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from sweep.config import with_settings
 from sweep.devices import visible_gpus
 from sweep.engine import Finished, Options, run_study
 from sweep.errors import UserError
@@ -84,7 +85,11 @@ def run_command(
 
 
 def check_arms(plan: Plan) -> None:
-    """Raises UserError, before anything runs, where the depths of an arm do not fit the tiles."""
+    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles."""
+    if plan.border:
+        for column in plan.border.plane.columns:
+            with_settings(plan.base, plan.border.plane.settings(column))
+        return
     for arm in plan.arms:
         deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
         plan.with_settings(deepest | dict(arm.fixed))
@@ -114,6 +119,9 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
     names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
     print("  arms: " + ", ".join(names))
+    if plan.confirm is not None:
+        sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
+        print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
     print("  base: " + plan.base.model_dump_json())
 
 

@@ -6,12 +6,13 @@ import importlib.util
 import json
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sweep.border.plan import BorderPlan
 from sweep.config import TrialConfig, check_path, explain, flatten, with_settings
 from sweep.errors import UserError
 from vae.registry import nearest
@@ -70,13 +71,55 @@ class Arm(_Frozen):
     from_trial: int = 0
 
 
+class Confirm(_Frozen):
+    """After explore: the best setting of every arm, repeated over fresh seeds, the same for every arm.
+
+    settings: what a confirming trial sets besides, such as {"epochs": 12}, but for what its arm fixes.
+    shared: axes of choices for which every arm takes the value that did best over all arms, so that what is
+        paired by seed differs in nothing but the arm.
+    """
+
+    seeds: Annotated[int, Field(ge=2)] = 5
+    settings: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+
+    def without(self, paths: Collection[str]) -> "Confirm":
+        """A copy that leaves these settings as they are."""
+        return self.model_copy(
+            update={
+                "settings": {path: value for path, value in self.settings.items() if path not in paths},
+                "shared": tuple(path for path in self.shared if path not in paths),
+            }
+        )
+
+
 class Plan(_Frozen):
-    """A study at one scale: `trials` is the default number of trials of a `run`."""
+    """A study at one scale: `trials` is the default number of explore trials of a `run`.
+
+    confirm: what claims rest on; None: the study only explores.
+    border: its phases decide every trial, and arms, `trials` and `confirm` have no meaning then.
+    """
 
     base: TrialConfig
     axes: tuple[Axis, ...]
     arms: tuple[Arm, ...] = (Arm(name="all"),)
     trials: Annotated[int, Field(ge=1)]
+    confirm: Confirm | None = None
+    border: BorderPlan | None = None
+
+    @classmethod
+    def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":
+        """The plan of a border study: its axes are those of the plane."""
+        plane = border.plane
+        axes: list[Axis] = [FloatAxis(path=plane.searched, low=plane.low, high=plane.high, log=True)]
+        for across in plane.across:
+            low, high = min(across.values), max(across.values)
+            for path in across.paths:
+                if all(isinstance(value, int) for value in across.values):
+                    axes.append(IntAxis(path=path, low=int(low), high=int(high)))
+                else:
+                    axes.append(FloatAxis(path=path, low=low, high=high, log=across.log and low > 0))
+        return cls(base=base, axes=tuple(axes), trials=1, border=border)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -89,6 +132,12 @@ class Plan(_Frozen):
             for path, value in arm.fixed.items():
                 if path not in axes or not axes[path].holds(value):
                     raise ValueError(f"arm {arm.name!r} fixes {path}={value!r}, which no axis holds")
+        if self.confirm is not None:
+            for path in self.confirm.settings:
+                check_path(path)
+            for path in self.confirm.shared:
+                if path not in axes or axes[path].kind != "choice":
+                    raise ValueError(f"confirm shares {path}, which is no axis of choices")
         return self
 
     def arm_of(self, trial: int) -> Arm:
@@ -103,6 +152,8 @@ class Plan(_Frozen):
             UserError: no arm is left, or a value does not fit.
         """
         pinned = {axis.path: settings[axis.path] for axis in self.axes if axis.path in settings}
+        if pinned and self.border:
+            raise UserError(f"{next(iter(pinned))} is what this study maps: it cannot be set")
         arms = [arm for arm in self.arms if all(pinned.get(k, v) == v for k, v in arm.fixed.items())]
         if not any(arm.from_trial == 0 for arm in arms):
             arms = [arm.model_copy(update={"from_trial": 0}) for arm in arms]
@@ -113,6 +164,7 @@ class Plan(_Frozen):
         return self.model_copy(
             update={
                 "base": with_settings(self.base, settings),
+                "confirm": None if self.confirm is None else self.confirm.without(settings),
                 "axes": tuple(axis for axis in self.axes if axis.path not in pinned),
                 "arms": tuple(
                     arm.model_copy(update={"fixed": {k: v for k, v in arm.fixed.items() if k not in pinned}})
@@ -133,7 +185,8 @@ class Plan(_Frozen):
             base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}
         arms = {f"arm {a.name}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.arms}
-        return base | space | arms
+        border = {} if self.border is None else {"border": self.border.model_dump_json()}
+        return base | space | arms | border
 
 
 class Study(_Frozen):

@@ -192,7 +192,8 @@ def _train(
         flip=config.data.flip,
         rotate=config.data.rotate,
     )
-    return fit(config, loader, context.tiles.validation, hooks, checkpoint_path=checkpoints.state)
+    tiles = context.tiles
+    return fit(config, loader, tiles.validation, hooks, checkpoint_path=checkpoints.state, test=tiles.test)
 
 
 def _record(
@@ -206,7 +207,10 @@ def _record(
     hooks.finish(result)
     tree = config.model_dump(mode="json")
     folder = context.home.trial_folder(context.study_name, trial.number)
-    checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+    probing = config.probe.label != "none"
+    if not probing:
+        checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+    observed = {f"border/{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
         "outcome": str(result.outcome),
         "reason": result.reason,
@@ -217,7 +221,13 @@ def _record(
         "epochs": result.epochs,
         "train_seconds": result.seconds,
         **{k: v for k, v in result.summary.items() if math.isfinite(v)},
+        **observed,
     }
+    for key, value in observed.items():
+        run.metric(key, value)
+    if probing:  # ended before its length, on purpose: it has no objective
+        _end(context, trial, run, facts, TrialState.PRUNED, None)
+        return
     # A divergence is a result: COMPLETE with inf, so that the sampler learns from it.
     _end(context, trial, run, facts, TrialState.COMPLETE, result.objective)
 

@@ -65,7 +65,7 @@ class OptimConfig(Config):
     """The optimizer, its learning-rate schedule and the clipping policy.
 
     `clip_norm` is absolute; `clip_norm_relative` is in units of the median gradient norm of a short
-    probe (`vae.probe`). The policy `norm` needs exactly one of the two; the others ignore both.
+    run (`vae.clip_unit`). The policy `norm` needs exactly one of the two; the others ignore both.
     """
 
     optimizer: Literal["adam", "adamw", "sgd", "prodigy", "schedulefree"] = "adam"
@@ -101,6 +101,18 @@ class OptimConfig(Config):
         return self
 
 
+class ProbeConfig(Config):
+    """A run that ends as soon as it is known whether it crosses a border of stability (`vae.labels`).
+
+    Its schedules are those of the whole run. It is not validated, so it has no objective.
+    """
+
+    label: Literal["none", "blowup", "nonfinite", "useless"] = "none"
+    """none: not a probe but a normal run."""
+    horizon: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | None = None
+    """How far a run is followed that does not cross: steps, a share of its length, or (None) all of it."""
+
+
 class TrainConfig(Config):
     """One training run. The same config and data give the same weights, on the same kind of machine.
 
@@ -111,6 +123,7 @@ class TrainConfig(Config):
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
+    probe: ProbeConfig = ProbeConfig()
     epochs: PositiveInt = 24
     batch_size: Annotated[int, Field(ge=2)] = 32
     seed: int = 0
@@ -119,6 +132,9 @@ class TrainConfig(Config):
     picture_every: PositiveInt = 6
     """Epochs between two image grids; one is always made before the first step and after the last."""
     checkpoint_seconds: NonNegative = 30.0
+    quality_draws: Annotated[int, Field(ge=0)] = 40
+    """Half-samples behind the intervals of the image quality, which is measured once at the end, with the
+    selected weights on the test tiles (`vae.quality.model`); 0: not measured."""
     curvature_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between two measurements of edge_ratio and preconditioned_sharpness; 0: none."""
     threads: PositiveInt | None = None
@@ -131,4 +147,12 @@ class TrainConfig(Config):
         logistic = self.objective.likelihood == "discretized_logistic"
         if logistic and self.model.output_range != "tanh_unit":
             raise ValueError("objective.likelihood=discretized_logistic needs model.output_range=tanh_unit")
+        return self
+
+    @model_validator(mode="after")
+    def _probe_is_possible(self) -> "TrainConfig":
+        if self.probe.label == "useless" and self.objective.likelihood != "mse_sum":
+            raise ValueError("probe.label=useless needs objective.likelihood=mse_sum")
+        if self.probe.label != "none" and self.optim.lr_schedule == "plateau":
+            raise ValueError("optim.lr_schedule=plateau waits on validation, which a probe does not do")
         return self

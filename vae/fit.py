@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from vae import checkpoint, optimizers
+from vae.clip_unit import clip_unit
 from vae.config import TrainConfig
 from vae.edge import measure_edge
 from vae.evaluate import Evaluation, evaluate, fixed_noise
 from vae.hardware import resolve
 from vae.hooks import Hooks, RunInfo, RunResult
+from vae.labels import verdict
 from vae.layout import head_fan_in
 from vae.pictures import take_pictures
 from vae.pixels import unreachable_pixel_fraction
-from vae.probe import probe_grad_norm
+from vae.quality.model import ModelQuality, measurable, model_quality
 from vae.schedules import kl_warmup_end, kl_weight
 from vae.stability import Outcome
 from vae.train import BatchSource, TrainState
@@ -30,6 +32,8 @@ def fit(
     validation: Tensor,
     hooks: Hooks | None = None,
     checkpoint_path: Path | None = None,
+    *,
+    test: Tensor | None = None,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
 
@@ -39,17 +43,20 @@ def fit(
             weight and do not count epochs that end before the KL warm-up does.
         checkpoint_path: resumed from where the file exists, written when `checkpoint_seconds` have passed
             since the last (0: after every epoch) or the hooks want it, removed by nobody.
+        test: (N, 3, H, W) uint8, which selection never sees; the image quality of the selected weights is
+            measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
+            no finite objective.
 
     A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
     another size or a checkpoint of another config.
     """
     config = resolve(config)
     size = config.model.image_size
-    for tiles in (train.images, validation):
-        if tiles.shape[1:] != (3, size, size):
+    for tiles in (train.images, validation, test):
+        if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, hooks or Hooks(), checkpoint_path)
+    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path)
     return run.go()
 
 
@@ -61,6 +68,7 @@ class _Run:
         config: TrainConfig,
         train: BatchSource,
         validation: Tensor,
+        test: Tensor | None,
         hooks: Hooks,
         checkpoint_path: Path | None,
     ) -> None:
@@ -76,15 +84,16 @@ class _Run:
         clip_norm = config.optim.clip_norm
         if config.optim.clip == "norm" and config.optim.clip_norm_relative is not None:
             if self.probed is None:
-                self.probed = probe_grad_norm(config, train)
+                self.probed = clip_unit(config, train)
             clip_norm = config.optim.clip_norm_relative * self.probed
         self.clip_norm = clip_norm
         self.state = TrainState(config, train, clip_norm)
         if resumed:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
-        self.validation = validation.to(self.state.device)
+        self.validation, self.test = validation.to(self.state.device), test
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
+        self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
         self.last_saved = time.monotonic()
 
@@ -103,7 +112,7 @@ class _Run:
                 steps_per_epoch=len(self.state.source),
             )
         )
-        if self.state.step == 0:
+        if self.state.step == 0 and not self.probing:
             self._picture()
         # Asked before each epoch, also the first: a resumed run may have ended already.
         while not self._is_over():
@@ -111,7 +120,7 @@ class _Run:
         return self._finish(time.monotonic() - started)
 
     def _epoch(self) -> None:
-        """Train and validate for one epoch, less where the run becomes not finite."""
+        """Train and validate for one epoch, less where the run becomes not finite or a probe knows enough."""
         state, objective = self.state, self.config.objective
         records = self.records
         images = 0
@@ -121,9 +130,14 @@ class _Run:
             records.append(state.advance(batch, weight))
             images += len(batch)
             self.hooks.on_step(records[-1])
-            if state.monitor.nonfinite_step is not None:
+            if state.monitor.nonfinite_step is not None or self._verdict() is not None:
                 return
             self._save_checkpoint(in_epoch=True)
+        if self.probing:
+            state.epoch += 1
+            self.records = []
+            self._save_checkpoint()
+            return
         trained = time.monotonic()
         edge = self._edge() if self._every(self.config.curvature_every) else {}
         optimizers.set_mode(state.optimizer, training=False)
@@ -150,6 +164,13 @@ class _Run:
         optimizers.set_mode(state.optimizer, training=True)
         self._save_checkpoint()
 
+    def _verdict(self) -> bool | None:
+        """Of a probe: whether it crossed its label's border; None while it is not known, or not a probe."""
+        probe = self.config.probe
+        if probe.label == "none":
+            return None
+        return verdict(probe.label, self.state.labels.observation(), probe.horizon)
+
     def _every(self, epochs: int) -> bool:
         return epochs > 0 and (self.state.epoch + 1) % epochs == 0
 
@@ -168,8 +189,8 @@ class _Run:
         return bool(patience) and self.state.epochs_waited >= patience
 
     def _is_over(self) -> bool:
-        finite = self.state.monitor.nonfinite_step is None
-        return not finite or self.state.epoch >= self.config.epochs or self._stopped_early()
+        ended = self.state.monitor.nonfinite_step is not None or self._verdict() is not None
+        return ended or self.state.epoch >= self.config.epochs or self._stopped_early()
 
     def _evaluate(self) -> Evaluation:
         state = self.state
@@ -208,6 +229,27 @@ class _Run:
         self.hooks.after_checkpoint(step)
 
     def _finish(self, seconds: float) -> RunResult:
+        return self._end_of_probe(seconds) if self.probing else self._end_of_run(seconds)
+
+    def _end_of_probe(self, seconds: float) -> RunResult:
+        state, label = self.state, self.config.probe.label
+        step = state.monitor.nonfinite_step
+        word = "crosses" if self._verdict() else "does not cross"
+        return RunResult(
+            outcome=Outcome.PROBED if step is None else Outcome.NONFINITE,
+            reason=f"a probe: {word} the {label} border within {state.step} steps",
+            objective=math.inf,
+            best_epoch=None,
+            outcome_step=step,
+            last_finite_loss=state.monitor.last_finite_loss,
+            steps=state.step,
+            epochs=state.epoch,
+            seconds=seconds,
+            observation=state.labels.observation(),
+            summary={f"stability/{k}": v for k, v in state.monitor.summary().items()},
+        )
+
+    def _end_of_run(self, seconds: float) -> RunResult:
         state, monitor = self.state, self.state.monitor
         weights = state.best_weights or state.weights()
         state.model.load_state_dict(weights)
@@ -219,6 +261,7 @@ class _Run:
         )
         objective = math.inf if outcome.objective_is_infinite else state.best_objective
         self._picture()
+        quality = self._quality() if math.isfinite(objective) else None
         return RunResult(
             outcome=outcome,
             reason=reason,
@@ -229,15 +272,25 @@ class _Run:
             steps=state.step,
             epochs=state.epoch,
             seconds=seconds,
+            observation=state.labels.observation(),
             summary={f"stability/{k}": v for k, v in monitor.summary().items()}
             | {
                 "val/best_recon_loss": evaluation.recon_loss,
                 "val/best_kl": evaluation.kl,
                 "val/best_psnr": evaluation.psnr,
                 "latent/active_units": evaluation.active_units,
-            },
+            }
+            | (quality.figures if quality else {}),
             weights=weights,
+            intervals=quality.intervals if quality else {},
+            kl_per_dim=quality.kl_per_dim if quality else (),
         )
+
+    def _quality(self) -> ModelQuality | None:
+        draws, model = self.config.quality_draws, self.state.model
+        if not draws or self.test is None or not measurable(self.test):
+            return None
+        return model_quality(model, self.test, self.state.source.images, draws=draws)
 
 
 def _epoch_record(

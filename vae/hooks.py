@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from vae.config import TrainConfig
+from vae.labels import Observation
 from vae.pictures import Pictures
 from vae.stability import Outcome
 
@@ -19,7 +20,7 @@ class RunInfo:
     clip_norm: float | None
     """Absolute, after a relative one was resolved; None where the policy has none."""
     probe_grad_norm: float | None
-    """Median gradient norm of the probe; None where none was needed."""
+    """The unit of a relative clip norm (`vae.clip_unit`); None where none was needed."""
     unreachable_pixel_fraction: float
     steps_per_epoch: int
 
@@ -30,8 +31,13 @@ class RunResult:
 
     objective: best validation objective at the final KL weight over the epochs after the KL warm-up;
         inf for `nonfinite` and `diverged` runs. objective = recon_loss + kl_weight * kl of that epoch.
-    summary: the monitor's figures over the whole run and the evaluation of the selected epoch.
-    weights: state dict of the selected epoch (of the last step where none was selected), on the CPU.
+    summary: the monitor's figures over the whole run, the evaluation of the selected epoch, and its image
+        quality on the test tiles where that was measured: values and their floors.
+    weights: state dict of the selected epoch (of the last step where none was selected), on the CPU;
+        empty for a probe.
+    observation: what the run told about the borders of stability.
+    intervals: of the quality figures; kl_per_dim: (latent_dim,) on the test tiles, in nats
+        (`vae.quality.model`).
     """
 
     outcome: Outcome
@@ -43,8 +49,11 @@ class RunResult:
     steps: int
     epochs: int
     seconds: float
+    observation: Observation
     summary: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    intervals: dict[str, float] = field(default_factory=dict)
+    kl_per_dim: tuple[float, ...] = ()
 
 
 class Hooks:

@@ -1,4 +1,28 @@
-"""The stability of a run, measured at every step, and how the run ended."""
+"""The stability of a run, measured at every step, and how the run ended.
+
+Which quantity tells that the border is near: `tests/benchmarks/volatility_scan.py` on the bundled scenes,
+laptop base, depths 2, 4, 6, eight constant learning rates 10^-4 to 10^-1.2, three seeds, 140 steps, 72 runs.
+The nonfinite border lay at 10^-2.20, -1.80 and -2.07. Area under the ROC curve, [95 % bootstrap interval over
+runs], for the 18 runs within 0.75 decades below it against the 21 from 1.25 decades on:
+
+    grad_norm_jump                  1.00 [1.00, 1.00]   0.40 and more near, 0.38 and less safe
+    max_logvar, median of 64 steps  1.00 [1.00, 1.00]   2.8 and more near, 2.7 and less safe
+    update_ratio, median            1.00 [1.00, 1.00]
+    max_logvar, of the run          0.99 [0.98, 1.00]
+    grad_norm_volatility            0.96 [0.89, 1.00]
+    preconditioned_sharpness        0.92 [0.82, 0.99]
+    grad_norm_cv                    0.90 [0.79, 0.98]
+    edge_ratio_line_search          0.89 [0.77, 0.99]
+    edge_ratio                      0.73 [0.54, 0.89]
+    spike_score of loss, grad_norm  0.64 [0.53, 0.75], 0.62 [0.51, 0.74]
+    grad_norm, median               0.45 [0.24, 0.66]
+    adam_rms, median                0.41 [0.23, 0.61]
+    loss, median                    0.39 [0.20, 0.58]
+
+The learning rate itself has 1.00: within a depth it must, and these three borders lie within 0.4 decades, so
+that a quantity which merely follows the rate, as update_ratio does, looks perfect here. One model, one data
+set, one optimizer (Adam), a constant rate: the thresholds are of these runs.
+"""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +47,13 @@ class Outcome(StrEnum):
     NONFINITE = "nonfinite"
     """Loss or gradient not finite."""
     DIVERGED = "diverged"
-    """Mean loss of the last 20 steps not below the first loss (Sohl-Dickstein 2024's rule)."""
+    """Mean loss of the last 20 steps not below the first loss (Sohl-Dickstein 2024's rule).
+
+    The first loss is that of one batch, at the KL weight of its step, 0 where the weight rises: a run that
+    hardly learns can be called diverged. Laptop base, depths 2, 4 and 8, 12 epochs, one seed: the first
+    batch lay 7 to 10 % below the mean batch, so every run at lr 1e-6 was, and at 1e-5 with kl_weight 10 the
+    one of depth 4; the KL's part of those losses was 2 % at most. None was from 3e-5 on.
+    """
     REGRESSED = "regressed"
     """Smoothed loss above twice its best for 100 steps."""
     COLLAPSED = "collapsed"
@@ -32,6 +62,8 @@ class Outcome(StrEnum):
     """Early stopping fired."""
     BUDGET = "budget"
     """The epochs ran out."""
+    PROBED = "probed"
+    """A probe that stayed finite: it ended when its border label was known (`vae.labels`)."""
 
     @property
     def unstable(self) -> bool:

@@ -11,6 +11,7 @@ from vae import clipping, optimizers
 from vae.adam_rms import adam_rms
 from vae.clipping import ClippingPolicy
 from vae.config import ObjectiveConfig, OptimConfig, TrainConfig
+from vae.labels import BorderLabels
 from vae.likelihoods import LIKELIHOODS, Likelihood
 from vae.model import LOGVAR_BOUND, VAE, Forward, build_model
 from vae.objective import LossTerms, elbo
@@ -140,8 +141,8 @@ class TrainState:
     """Everything that a run changes as it goes.
 
     `state_dict()` holds model, likelihood, optimizer, learning rate, clipping and skipping policies,
-    monitor, the generator of the reparameterisation noise, the position in the data, the step and epoch, and
-    the best epoch's weights.
+    monitor, border labels, the generator of the reparameterisation noise, the position in the data, the step
+    and epoch, and the best epoch's weights.
     """
 
     def __init__(self, config: TrainConfig, train: BatchSource, clip_norm: float | None) -> None:
@@ -160,6 +161,7 @@ class TrainState:
         self.total_steps = config.epochs * len(train)
         self.learning_rate = LearningRate(config.optim, self.total_steps)
         self.monitor = StabilityMonitor()
+        self.labels = BorderLabels(self.total_steps, mean_image_loss(config, train.images))
         self.noise = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
         self.epoch = 0
@@ -204,6 +206,7 @@ class TrainState:
             clipped=bool(record["clipped"]),
             skipped=bool(record["skipped"]),
         )
+        self.labels.update(record["loss"], finite=self.monitor.nonfinite_step is None)
         record |= measured | {"step": self.step, "epoch": self.epoch, "kl_weight": kl_weight, "lr": lr}
         self.step += 1
         return record
@@ -232,6 +235,7 @@ class TrainState:
             "skipping": self.skipping.state_dict(),
             "likelihood": self.likelihood.state_dict(),
             "monitor": self.monitor.state_dict(),
+            "labels": self.labels.state_dict(),
             "noise": self.noise.get_state(),
             "source": self.source.state_dict(),
             "best_weights": self.best_weights,
@@ -247,9 +251,21 @@ class TrainState:
         self.skipping.load_state_dict(state["skipping"])
         self.likelihood.load_state_dict(state["likelihood"])
         self.monitor.load_state_dict(state["monitor"])
+        self.labels.load_state_dict(state["labels"])
         self.noise.set_state(state["noise"])
         self.source.load_state_dict(state["source"])
         self.best_weights = state["best_weights"]
         self.best_likelihood = state["best_likelihood"]
         for name in self._COUNTERS:
             setattr(self, name, state[name])
+
+
+def mean_image_loss(config: TrainConfig, images: Tensor) -> float | None:
+    """The loss of predicting the mean of (N, 3, H, W) uint8 images whatever comes in, without a KL term.
+
+    Summed over an image, averaged over the images; None where the likelihood is not `mse_sum`.
+    """
+    if config.objective.likelihood != "mse_sum":
+        return None
+    x = normalise(images, config.model.output_range)
+    return float((x - x.mean(0)).square().sum() / len(x))

@@ -1,5 +1,9 @@
-"""The report of a study: one self-contained HTML page from what the stores hold."""
+"""The report of a study: what was searched, what the evidence supports, and the figures.
 
-from sweep.report.page import write_report
+`gather` reads the stores once, `evidence` judges the claims, `figures` draws, `page` puts all into one HTML
+file, `publish` shows it in MLflow and in the Optuna dashboard.
+"""
+
+from sweep.report.write import write_report
 
 __all__ = ["write_report"]

@@ -3,17 +3,23 @@ against a bare loop of the same model on the same data, validating every epoch t
 
     python -m tests.benchmarks.harness_overhead [--rounds 10] [--epochs 4]
 
+Without the image quality at a run's end, whose cost `vae.quality.model` states.
 64 px, base 32, batch 32; images a second, and the ratio of seconds harness / bare with its interval.
 """
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore
+from tests.benchmarks.table import Row, show
+from tests.benchmarks.turns import CLOCKS, Clock, middle, ratios, take_turns
 
+import sweep.trial
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
 from sweep.attempts import claim
@@ -29,7 +35,6 @@ from sweep.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
 from sweep.tracking import Tracker
 from sweep.trial import Context, run_trial
-from tests.benchmarks.timing import interleave
 from vae.hardware import resolve
 from vae.model import build_model
 from vae.pixels import normalise
@@ -90,34 +95,63 @@ def harness(config: TrialConfig, folder: Path) -> tuple[Context, TileSet]:
     return context, tiles
 
 
+class TrialRunner:
+    """Calling it runs a whole trial of `config`; adds up the seconds of its training phases."""
+
+    def __init__(self, config: TrialConfig, folder: Path, clock: Clock) -> None:
+        self.context, self.tiles = harness(config, folder)
+        self.clock = clock
+        self.training: list[float] = []
+
+    def __call__(self) -> None:
+        clock, runner = self.clock, self
+
+        class Timed(BatchLoader):
+            """The time from an epoch's first batch to its end is that of the steps and what watches them."""
+
+            def epoch(self) -> Iterator[torch.Tensor]:
+                began = clock()
+                yield from super().epoch()
+                runner.training[-1] += clock() - began
+
+        self.training.append(0.0)
+        Request(phase="explore").enqueue(self.context.study)
+        claimed = claim(self.context.study, "benchmark")
+        assert claimed is not None
+        with mock.patch.object(sweep.trial, "BatchLoader", Timed):
+            trial = optuna.Trial(self.context.study, claimed._trial_id)
+            run_trial(self.context, trial, lambda facts: False)
+
+
+def measure(rounds: int, epochs: int, threads: int, clock: str) -> list[Row]:
+    torch.set_num_threads(threads)
+    # The image quality is a measurement of its own, once at the end of a trial.
+    settings = {"model.base_channels": 32, "epochs": epochs, "threads": threads, "quality_draws": 0}
+    config = resolve(with_settings(LAPTOP, settings))
+    assert isinstance(config, TrialConfig)
+    with tempfile.TemporaryDirectory() as folder:
+        runner = TrialRunner(config, Path(folder), CLOCKS[clock])
+        tiles = runner.tiles
+        works = {"bare": lambda: bare_loop(config, tiles), "trial": runner}
+        seconds = take_turns(works, rounds, CLOCKS[clock])
+    ratio = ratios(seconds["trial"], seconds["bare"])
+    images = config.epochs * (len(tiles.train) // config.batch_size) * config.batch_size
+    bare, trial = (images / middle(seconds[name]).median for name in ("bare", "trial"))
+    where = f"64 px, base 32, {config.precision}, {epochs} epochs, {threads} threads, {clock} clock"
+    note = f"{trial:.0f} against {bare:.0f} images/s"
+    name = f"whole trial against a bare loop, {where}"
+    return [Row(name, ratio.median, "x its time", ratio.interval, note=note)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=LAPTOP.epochs)
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    settings = {"model.base_channels": 32, "epochs": options.epochs, "threads": options.threads}
-    config = resolve(with_settings(LAPTOP, settings))
-    assert isinstance(config, TrialConfig)
-    with tempfile.TemporaryDirectory() as folder:
-        context, tiles = harness(config, Path(folder))
-
-        def trial() -> None:
-            Request(phase="explore").enqueue(context.study)
-            claimed = claim(context.study, "benchmark")
-            assert claimed is not None
-            run_trial(context, optuna.Trial(context.study, claimed._trial_id), lambda facts: False)
-
-        ratio = interleave(lambda: bare_loop(config, tiles), trial, options.rounds)
-    images = config.epochs * (len(tiles.train) // config.batch_size) * config.batch_size
-    print(
-        f"64 px, base 32, batch 32, depth 4, {config.epochs} epochs, "
-        f"{config.precision}, {options.threads} threads, {options.rounds} rounds"
-    )
-    print(f"bare loop  {images / ratio.seconds_a:8.0f} images/s")
-    print(f"harness    {images / ratio.seconds_b:8.0f} images/s")
-    print(f"seconds harness / bare: {ratio}")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
+    parser.add_argument("--json", type=Path)
+    o = parser.parse_args()
+    show(measure(o.rounds, o.epochs, o.threads, o.clock), o.json)
 
 
 if __name__ == "__main__":

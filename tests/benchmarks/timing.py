@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+Clock = Callable[[], float]
+
 
 class Ratio(NamedTuple):
     """Of the seconds of `b` to those of `a`, a round: the median and its 95 % interval (order statistics)."""
@@ -19,13 +21,26 @@ class Ratio(NamedTuple):
         return f"{self.median:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def interleave(a: Callable[[], object], b: Callable[[], object], rounds: int) -> Ratio:
-    """Run both in turn, changing who goes first, after one unmeasured round each."""
+def interleave(
+    a: Callable[[], object],
+    b: Callable[[], object],
+    rounds: int,
+    *,
+    clock: Clock = time.perf_counter,
+    before: Callable[[], object] = lambda: None,
+) -> Ratio:
+    """Run both in turn, changing who goes first, after one unmeasured round each.
+
+    `before` runs untimed at the start of each round. `time.process_time` as the clock leaves out what other
+    processes take of the machine; with one thread it is the wall time of an idle one.
+    """
+    before()
     a(), b()
     pairs = []
     for number in range(rounds):
+        before()
         first, second = (a, b) if number % 2 == 0 else (b, a)
-        x, y = _seconds(first), _seconds(second)
+        x, y = _seconds(first, clock), _seconds(second, clock)
         pairs.append((x, y) if number % 2 == 0 else (y, x))
     ratios = sorted(y / x for x, y in pairs)
     # For 10 rounds the 2nd and 9th values bound the median with 97.9 % confidence (binomial).
@@ -39,7 +54,7 @@ def interleave(a: Callable[[], object], b: Callable[[], object], rounds: int) ->
     )
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def _seconds(work: Callable[[], object], clock: Clock) -> float:
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from data_io import BatchLoader
+from data_io.loader import _gather, _gather_on_device
 
 IMAGES = torch.randint(0, 256, (23, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 NUMBERED = torch.arange(23, dtype=torch.uint8)[:, None, None, None].expand(23, 3, 8, 8).contiguous()
@@ -207,3 +208,11 @@ def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
     for a, b in zip(on_gpu.epoch(), on_cpu.epoch(), strict=True):
         assert a.is_cuda
         assert torch.equal(a.cpu(), b)
+
+
+def test_both_ways_to_gather_a_batch_agree() -> None:
+    generator = torch.Generator().manual_seed(0)
+    symmetry = [bits.bool() for bits in torch.randint(2, (3, 23), generator=generator)]
+    order = torch.randperm(23, generator=generator)
+    images = torch.randint(256, (23, 3, 8, 8), dtype=torch.uint8, generator=generator)
+    assert torch.equal(_gather(images, order, *symmetry), _gather_on_device(images, order, *symmetry))

@@ -68,19 +68,20 @@ class Run(NamedTuple):
     watcher: Watcher
 
 
+def smooth_tiles(count: int, size: int = SIZE, seed: int = 0) -> Tensor:
+    """(count, 3, size, size) uint8, smooth and so easy to learn."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(-1, 1, size)
+    colour = rng.uniform(60, 120, (count, 3, 1, 1))
+    across = rng.uniform(-40, 40, (count, 1, 1, 1)) * ramp
+    down = rng.uniform(-40, 40, (count, 1, 1, 1)) * ramp[:, None]
+    return torch.from_numpy((colour + across + down).round().astype(np.uint8))
+
+
 @pytest.fixture(scope="session")
 def make_tiles() -> Callable[..., Tensor]:
-    """make_tiles(count, size=32, seed=0): (count, 3, size, size) uint8, smooth and so easy to learn."""
-
-    def make(count: int, size: int = SIZE, seed: int = 0) -> Tensor:
-        rng = np.random.default_rng(seed)
-        ramp = np.linspace(-1, 1, size)
-        colour = rng.uniform(60, 120, (count, 3, 1, 1))
-        across = rng.uniform(-40, 40, (count, 1, 1, 1)) * ramp
-        down = rng.uniform(-40, 40, (count, 1, 1, 1)) * ramp[:, None]
-        return torch.from_numpy((colour + across + down).round().astype(np.uint8))
-
-    return make
+    """make_tiles(count, size=32, seed=0): see `smooth_tiles`."""
+    return smooth_tiles
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def run_fit(make_tiles: Callable[..., Tensor]) -> Callable[..., Run]:
 
 @pytest.fixture
 def assert_same_run() -> Callable[..., None]:
-    """Bit-equal weights, results and records, times aside; `from_epoch` skips the first's earlier ones."""
+    """Bit-equal weights, results, records and pictures, times aside; `from_epoch` skips earlier records."""
 
     def rows(records: list[dict[str, float]], from_epoch: int) -> list[str]:
         # The text of a float names its bits, and nan equals nan in it.
@@ -146,5 +147,9 @@ def assert_same_run() -> Callable[..., None]:
             assert torch.equal(value, other.result.weights[name]), name
         assert rows(one.watcher.steps, from_epoch) == rows(other.watcher.steps, from_epoch)
         assert rows(one.watcher.epochs, from_epoch) == rows(other.watcher.epochs, from_epoch)
+        drawn = dict(one.watcher.pictures)
+        assert other.watcher.pictures[-1][0] == max(drawn)
+        for step, pictures in other.watcher.pictures:
+            assert all(torch.equal(a, b) for a, b in zip(pictures, drawn[step], strict=True)), step
 
     return check

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from data_io import BatchLoader
 from vae.adam_rms import adam_rms
 from vae.curvature import (
+    LINE_SEARCH_PASSES,
     edge_ratio_line_search,
     edge_ratio_quadratic,
     preconditioned_sharpness,
+    undisturbed,
     update_direction,
 )
+from vae.edge import fixed_loss, next_update
+from vae.train import TrainState
 
 EIGENVALUES = torch.tensor([1.0, 3.0, 7.0, 20.0], dtype=torch.float64)
 
@@ -141,6 +146,38 @@ def test_the_two_estimators_agree_in_a_real_run(
     for record in run.watcher.epochs[2:-1]:
         a, b = record["stability/edge_ratio"], record["stability/edge_ratio_line_search"]
         assert abs(math.log(a / b)) < math.log(3)
+
+
+def test_an_edge_ratio_takes_two_gradients_and_either_one_product_or_six_forward_passes(
+    small: Callable[..., Any], make_tiles: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In time: `tests/benchmarks/curvature_cost.py`."""
+    config = small()
+    state = TrainState(config, BatchLoader(make_tiles(40), config.batch_size, 0), None)
+    for batch in state.source.epoch():
+        state.advance(batch, 0.1)
+    batch, noise = make_tiles(8), torch.randn(8, 6)
+    counts = {"forward": 0, "backward": 0}
+    loss, grad = fixed_loss(state, batch, noise, 0.1), torch.autograd.grad
+
+    def counted_loss() -> Tensor:
+        counts["forward"] += 1
+        return loss()
+
+    def counted_grad(*args: Any, **settings: Any) -> Any:
+        counts["backward"] += 1
+        return grad(*args, **settings)
+
+    monkeypatch.setattr(torch.autograd, "grad", counted_grad)
+    with undisturbed(state.model):
+        gradients, u = next_update(state, counted_loss, 1e-3)
+        assert counts == {"forward": 1, "backward": 1}
+        edge_ratio_quadratic(counted_loss, state.parameters, u, 1e-3)
+        assert counts == {"forward": 2, "backward": 3}, "and one of them is the Hessian-vector product"
+        slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
+        edge_ratio_line_search(counted_loss, state.parameters, u, 1e-3, slope)
+    assert counts["forward"] <= 2 + 1 + LINE_SEARCH_PASSES
+    assert counts["backward"] == 3, "the line search takes forward passes only"
 
 
 def test_adam_rms_is_one_for_a_stationary_gradient_and_ten_after_a_tenfold_one() -> None:

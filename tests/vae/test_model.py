@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae.config import ModelConfig, TrainConfig
-from vae.model import VAE, build_model
+from vae.model import VAE, ToRGB, build_model
 from vae.pixels import normalise
 
 
@@ -81,3 +81,31 @@ def test_the_parameter_count_is_the_sum_over_all_tensors(config: ModelConfig) ->
     names = {name for name, _ in model.named_buffers()}
     held = {name: value for name, value in model.state_dict().items() if name not in names}
     assert model.parameter_count() == sum(len(value.flatten()) for value in held.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_layer_to_rgb_is_the_transposed_convolution_that_it_replaces(
+    dtype: torch.dtype, memory_format: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    layer = ToRGB(8).to(dtype).to(memory_format=memory_format)
+    x = torch.randn(2, 8, 5, 7, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
+    ours, theirs = layer(x), torch.nn.ConvTranspose2d.forward(layer, x)
+    weighted = torch.randn_like(ours)
+    parameters = [x, *layer.parameters()]
+    rounding = 1e-5 if dtype is torch.float32 else 0.03
+    for a, b in zip(
+        (ours, *torch.autograd.grad((ours * weighted).sum(), parameters)),
+        (theirs, *torch.autograd.grad((theirs * weighted).sum(), parameters)),
+        strict=True,
+    ):
+        assert (a - b).abs().max() <= rounding * b.abs().max()
+
+
+def test_heads_stay_in_float32_under_autocast(config: ModelConfig) -> None:
+    model = build_model(config, 0)
+    hidden = torch.randn(4, model.encoder.fc_mu.in_features)
+    with torch.autocast("cpu", torch.bfloat16):
+        mu = model.encoder.fc_mu(hidden)
+    assert torch.equal(mu, model.encoder.fc_mu(hidden))

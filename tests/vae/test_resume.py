@@ -1,6 +1,10 @@
 """A run that was stopped and resumed is the run that was never stopped."""
 
 import math
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ import torch
 from torch import Tensor
 
 from data_io.loader import BatchLoader
-from vae import checkpoint, clipping, schedules
+from tests.conftest import ROOT
+from tests.vae.conftest import Run, Watcher
+from vae import checkpoint, clipping, optimizers, schedules
 from vae.config import TrainConfig
 from vae.evaluate import Evaluation
 from vae.fit import fit
@@ -36,7 +42,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "bfloat16-group": {"precision": "bfloat16", "model": {"norm": "group"}},
     "residual-deep": {"model": {"encoder_depth": 5, "decoder_depth": 4, "extra_block": "residual"}},
     "warm-up-cyclical": {"objective": {"kl_schedule": "cyclical", "kl_cycles": 2}},
-    "two-threads": {"threads": 2},
     "plateau": {"optim": {"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.05}},
     "clipped-relative": {"optim": {"clip": "norm", "clip_norm_relative": 0.5, "optimizer": "adamw"}},
     "curvature": {"curvature_every": 1},
@@ -45,7 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{f"bound-{kind}": {"model": {"logvar_bound": kind}} for kind in ("clamp", "soft")},
     **{
         f"optimizer-{name}": {"optim": {"optimizer": name, "lr": lr}}
-        for name, lr in {"sgd": 1e-5, "prodigy": 1.0, "schedulefree": 3e-3}.items()
+        for name, lr in (dict.fromkeys(optimizers.BUILDERS, 3e-3) | {"sgd": 1e-5, "prodigy": 1.0}).items()
     },
     **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in sorted(clipping.NAMES)},
     **{f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}} for name in schedules.LR},
@@ -55,27 +60,80 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-# After epoch k: in the midst of the next, and in its own hook, when it is not yet on disk.
-@pytest.mark.parametrize(("at", "from_epoch"), [(("step", 7), 1), (("epoch", 2), 2)])
+# Two threads wait for each other where the machine is busy: seconds become a minute.
+SLOW = {"two-threads": {"threads": 2}}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(settings, id=name) for name, settings in SETTINGS.items()]
+    + [pytest.param(settings, id=name, marks=pytest.mark.slow) for name, settings in SLOW.items()],
+)
 def test_resume_is_bit_equal_to_never_stopping(
     small: Small,
     run_fit: RunFit,
     assert_same_run: AssertSame,
     tmp_path: Path,
     settings: dict[str, Any],
-    at: tuple[str, int],
-    from_epoch: int,
 ) -> None:
-    config = small(epochs=4, **settings)
+    """Stopped twice: in the midst of the second epoch, and in the hook of the third, not yet on disk."""
+    config = small(epochs=4, picture_every=3, **settings)
     undisturbed = run_fit(config)
     path = tmp_path / "run.pt"
-    with pytest.raises(KilledError):
-        run_fit(config, path, KilledError(), at)
-    torch.rand(3)
+    for at in (("step", 7), ("epoch", 2)):
+        with pytest.raises(KilledError):
+            run_fit(config, path, KilledError(), at)
+        torch.rand(3)
     resumed = run_fit(config, path)
-    assert [record["epoch"] for record in resumed.watcher.epochs] == list(range(from_epoch, 4))
-    assert_same_run(undisturbed, resumed, from_epoch)
+    assert [record["epoch"] for record in resumed.watcher.epochs] == [2, 3]
+    assert_same_run(undisturbed, resumed, from_epoch=2)
+
+
+IN_A_PROCESS_OF_ITS_OWN = """
+import os, pickle, signal, sys
+from pathlib import Path
+from data_io import BatchLoader
+from tests.vae.conftest import Watcher, smooth_tiles
+from vae.config import TrainConfig
+from vae.fit import fit
+
+class Killed(Watcher):
+    def on_step(self, record):
+        super().on_step(record)
+        if int(record["step"]) == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+config = TrainConfig.model_validate_json(sys.argv[1])
+loader = BatchLoader(smooth_tiles(40), config.batch_size, config.seed, flip=True, rotate=True)
+watcher = Killed(None, None)
+path = Path(sys.argv[2])
+result = fit(config, loader, smooth_tiles(12, seed=1), watcher, path)
+path.with_suffix(".end").write_bytes(pickle.dumps((result, watcher.steps, watcher.epochs, watcher.pictures)))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_in_a_new_process_as_in_one_that_was_not(
+    small: Small, assert_same_run: AssertSame, tmp_path: Path
+) -> None:
+    """SIGKILL in the midst of an epoch; bfloat16, batch norm and channels-last."""
+    config = small(epochs=4, precision="bfloat16", memory_format="channels_last")
+
+    def start(name: str, kill_at: int) -> int:
+        code = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN, config.model_dump_json()]
+        return subprocess.run([*code, str(tmp_path / name), str(kill_at)], cwd=ROOT, check=False).returncode
+
+    def ended(name: str) -> Run:
+        result, *records = pickle.loads((tmp_path / name).with_suffix(".end").read_bytes())
+        watcher = Watcher(None, None)
+        watcher.steps, watcher.epochs, watcher.pictures = records
+        return Run(result, watcher)
+
+    assert start("whole.pt", -1) == 0
+    assert [start("killed.pt", 12), start("killed.pt", -1)] == [-signal.SIGKILL, 0]
+    resumed = ended("killed.pt")
+    assert resumed.watcher.epochs[0]["epoch"] == 2
+    assert_same_run(ended("whole.pt"), resumed, from_epoch=2)
 
 
 def test_a_run_that_is_stopped_after_every_epoch_is_still_the_same(
@@ -113,7 +171,7 @@ def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
     def never(*_: object) -> float:
         raise AssertionError("a resumed run probes again")
 
-    monkeypatch.setattr("vae.fit.probe_grad_norm", never)
+    monkeypatch.setattr("vae.fit.clip_unit", never)
     _, watcher = run_fit(config, tmp_path / "run.pt")
     assert watcher.infos == [before]
     assert [step for step, _ in watcher.pictures] == [15]

@@ -23,7 +23,7 @@ class ClippingPolicy(ABC):
     """Stateless unless it says otherwise."""
 
     def __init__(self, config: "OptimConfig", clip_norm: float | None) -> None:
-        """`clip_norm`: the absolute bound, after `clip_norm_relative` was resolved by the probe."""
+        """`clip_norm`: the absolute bound, after `clip_norm_relative` was resolved by `vae.clip_unit`."""
         self.config, self.clip_norm = config, clip_norm
 
     @abstractmethod

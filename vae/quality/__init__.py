@@ -6,15 +6,15 @@
 
 `METRICS` are found by name. A new one is ten lines, here the spread of brightness over tiles:
 
-    from vae.quality import METRICS, Metric, measure
+    from vae.quality import METRICS, Metric, of_each
 
-    def brightness(images, real, seed):          # (N, 3, H, W) uint8 -> (N, ...), a row an image
+    def brightness(images):                      # (N, 3, H, W) uint8 -> (N, ...), a row an image
         return images.float().mean((1, 2, 3))
 
     def spread(real_rows, fake_rows, seed):      # any equal number of rows of each -> float
         return float((real_rows.std() - fake_rows.std()).abs())
 
-    METRICS["brightness_spread"] = Metric(brightness, spread)
+    METRICS["brightness_spread"] = Metric(of_each(brightness), spread)
 
 What it must keep: the same tiles and seed give the same number; the rows are features of single images, in
 the order of the images, so that sub-samples are taken from them; the score takes any equal numbers and moves
@@ -37,7 +37,7 @@ from vae.quality.intervals import Interval, Measured, bootstrap_mean, measure_me
 from vae.quality.kid import KID, KID_EFFICIENTNET
 from vae.quality.latent import LatentUse, latent_use
 from vae.quality.memorisation import memorisation, nearest_distance
-from vae.quality.metric import Metric
+from vae.quality.metric import Metric, of_each
 from vae.quality.reconstruction import psnr, ssim
 from vae.quality.sliced_wasserstein import sliced_wasserstein
 from vae.quality.spectrum import SPECTRUM
@@ -54,6 +54,7 @@ __all__ = [
     "measure",
     "memorisation",
     "nearest_distance",
+    "of_each",
     "psnr",
     "ssim",
 ]

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from vae.quality.metric import Metric
+from vae.quality.metric import Metric, of_each
 
 
-def cumulative_histogram(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def cumulative_histogram(images: Tensor) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, 3, 255): share of a channel's pixels at or below grey level 0, ..., 254."""
     values = images.flatten(2).long()
     counts = torch.zeros(*values.shape[:2], 256, device=images.device)
@@ -19,7 +19,7 @@ def distance(real: Tensor, fake: Tensor, seed: int) -> float:
     return float((real.mean(0) - fake.mean(0)).abs().sum(1).mean())
 
 
-COLOUR = Metric(cumulative_histogram, distance)
+COLOUR = Metric(of_each(cumulative_histogram), distance)
 """Wasserstein-1 between the histograms of all pixels of a set, a channel alone, mean over the three; in grey
 levels of 255, 0 is best. A shift of all pixels by s adds at most s (Rubner et al. 2000).
 

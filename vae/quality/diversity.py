@@ -12,7 +12,7 @@ WINDOW = 11
 BATCH = 64
 
 
-def pair_similarity(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def pair_similarity(images: Tensor, seed: int) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, 1): MS-SSIM of a tile and the next one on a random tour through the set.
 
     As many of the five levels as fit (3 at 64 px): the window must be smaller than the smallest level.
@@ -38,11 +38,15 @@ def fitting_betas(size: int) -> tuple[float, ...]:
     return tuple(beta / sum(BETAS[:levels]) for beta in BETAS[:levels])
 
 
+def similarities(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    return pair_similarity(real, seed), pair_similarity(fake, seed)
+
+
 def difference(real: Tensor, fake: Tensor, seed: int) -> float:
     return float(fake.mean() - real.mean())
 
 
-DIVERSITY = Metric(pair_similarity, difference, better="zero")
+DIVERSITY = Metric(similarities, difference, better="zero")
 """Mean MS-SSIM of random pairs of samples less that of random pairs of real tiles (Odena et al. 2017): above
 0 the samples are less diverse than real tiles, below 0 more so, as noise makes them.
 

@@ -55,7 +55,7 @@ def measure_metrics(
         if real.shape[-1] < metric.min_size:
             continue
         if metric.features not in known:
-            known[metric.features] = (metric.features(real, real, seed), metric.features(fake, real, seed))
+            known[metric.features] = metric.features(real, fake, seed)
         real_rows, fake_rows = known[metric.features]
         values, floors = [], []
         for halves, drawn in draws:

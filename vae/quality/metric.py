@@ -13,14 +13,15 @@ SMALLEST = 16
 class Metric:
     """A function of (real, fake, seed) -> float, in two parts so that images are looked at once.
 
-    features: (images, real, seed) -> (N, ...), one row an image. `real` is the reference for a
-        normalisation, and is the same for both sets; what else a row depends on makes intervals wrong.
+    features: (real, fake, seed) -> the rows of both, (N, ...) each, one row an image. The whole real set is
+        the reference for a normalisation; what else a row depends on makes intervals wrong. `of_each`
+        makes it from a function of images.
     score: (real features, fake features, seed) -> float, for any equal number of rows from each set.
     better: "lower", "higher", or "zero" where both signs are a departure.
     min_size: width of the smallest tiles it is defined on, in pixels.
     """
 
-    features: Callable[[Tensor, Tensor, int], Tensor]
+    features: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
     score: Callable[[Tensor, Tensor, int], float]
     better: str = "lower"
     min_size: int = SMALLEST
@@ -36,7 +37,12 @@ class Metric:
             raise ValueError(f"take equal numbers: there are {len(real)} real tiles and {len(fake)} others")
         if real.shape[-1] < self.min_size:
             raise ValueError(f"tiles of {real.shape[-1]} px are too small: at least {self.min_size} px")
-        return self.score(self.features(real, real, seed), self.features(fake, real, seed), seed)
+        return self.score(*self.features(real, fake, seed), seed)
+
+
+def of_each(rows: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+    """Features of single images, (N, 3, H, H) uint8 -> (N, ...), that need neither reference nor seed."""
+    return lambda real, fake, seed: (rows(real), rows(fake))
 
 
 def check_tiles(real: Tensor, fake: Tensor) -> None:

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from vae.quality.metric import Metric
+from vae.quality.metric import Metric, of_each
 
 ROUNDING = 1 / 12
 """Variance of the rounding to whole grey levels: the least power a frequency is taken to have."""
 
 
-def log_radial_power(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def log_radial_power(images: Tensor) -> Tensor:
     """(N, 3, H, H) uint8 -> (N, H / 2): log10 of the power at 1, 2, ..., H / 2 cycles a tile.
 
     Mean over the channels and over the ring of a frequency; in grey levels squared, so that white noise
@@ -35,7 +35,7 @@ def distance(real: Tensor, fake: Tensor, seed: int) -> float:
     return float((real.mean(0) - fake.mean(0)).square().mean().sqrt())
 
 
-SPECTRUM = Metric(log_radial_power, distance)
+SPECTRUM = Metric(of_each(log_radial_power), distance)
 """In decades of power; 0 is best. The radial profile as in Durall et al. 2020.
 
 What it does not see: phases, and so where anything is (noise with the right spectrum scores at the floor);

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae.quality import METRICS, Metric, bootstrap_mean, measure
+from vae.quality import METRICS, Metric, bootstrap_mean, measure, of_each
 
 
-def brightness(images: Tensor, real: Tensor, seed: int) -> Tensor:
+def brightness(images: Tensor) -> Tensor:
     return images.float().mean((1, 2, 3))
 
 
@@ -18,7 +18,7 @@ def mean_gap(real: Tensor, fake: Tensor, seed: int) -> float:
     return float(fake.mean() - real.mean())
 
 
-GAP = {"gap": Metric(brightness, mean_gap)}
+GAP = {"gap": Metric(of_each(brightness), mean_gap)}
 
 
 def flat(values: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ def test_the_halves_are_disjoint_and_of_the_same_number_as_the_samples() -> None
         return 0.0
 
     real, fake = flat(torch.arange(0, 41)), flat(torch.arange(100, 130))
-    measure(real, fake, metrics={"keep": Metric(brightness, keep)}, bootstrap=30)
+    measure(real, fake, metrics={"keep": Metric(of_each(brightness), keep)}, bootstrap=30)
     for one, other in seen:
         assert len(one) == len(other) == 15
         assert len(set(one.tolist()) | set(other.tolist())) == 30, "a tile is met twice"
@@ -81,11 +81,12 @@ def test_the_halves_are_disjoint_and_of_the_same_number_as_the_samples() -> None
 def test_images_are_looked_at_once_by_metrics_that_share_features() -> None:
     calls: list[int] = []
 
-    def counted(images: Tensor, real: Tensor, seed: int) -> Tensor:
+    def counted(images: Tensor) -> Tensor:
         calls.append(len(images))
-        return brightness(images, real, seed)
+        return brightness(images)
 
-    metrics = {"one": Metric(counted, mean_gap), "two": Metric(counted, mean_gap)}
+    features = of_each(counted)
+    metrics = {"one": Metric(features, mean_gap), "two": Metric(features, mean_gap)}
     measure(random_tiles(8, 16), random_tiles(8, 16, 1), metrics=metrics, bootstrap=5)
     assert calls == [8, 8]
 

@@ -1,0 +1,45 @@
+"""Where does training stop being stable, and is it depth that moves the border?
+
+Every halving of the grid also divides the fan-in of the latent head, so depth by the usual rule moves two
+things at once. Columns with the grid fixed (`max_downsamples` 2) hold the fan-in while depth changes, and
+columns of one depth with other grids hold depth while the fan-in changes.
+"""
+
+from studies.base import LAPTOP, PAPER, SMOKE
+from sweep.border.plan import Across, BorderPlan, Plane
+from sweep.config import TrialConfig
+from sweep.study import Plan, Study
+
+DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
+Cells = tuple[tuple[int, int], ...]
+
+
+def _plan(base: TrialConfig, rule: Cells, control: Cells, **settings: object) -> Plan:
+    """rule: (depth, most halvings) of the usual rule, where runs are trained; control: the others."""
+    cells = (*rule, *control)
+    depths, halvings = (tuple(sorted(set(values))) for values in zip(*cells, strict=True))
+    plane = Plane(
+        across=(
+            Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=depths),
+            Across(name="halvings", paths=("model.max_downsamples",), values=halvings),
+        ),
+        cells=cells,
+    )
+    border = {"plane": plane, "distances": DISTANCES, "distance_columns": rule} | settings
+    return Plan.for_border(base, BorderPlan.model_validate(border))
+
+
+STUDY = Study(
+    name="border_study",
+    summary="Where does training stop being stable? The learning rate's border by depth and by head fan-in.",
+    plans={
+        "smoke": _plan(SMOKE, ((2, 4), (4, 4)), ((4, 2),), seeds=(0,), step=0.25, distances=(0.3, 1.0)),
+        "laptop": _plan(LAPTOP, ((2, 4), (4, 4), (8, 4)), ((4, 2), (8, 2), (8, 3), (8, 5)), step=0.25),
+        "paper": _plan(
+            PAPER,
+            ((2, 5), (3, 5), (4, 5), (5, 5), (6, 5), (8, 5)),
+            ((3, 2), (4, 2), (5, 2), (6, 2), (8, 2), (8, 3), (8, 4)),
+            distance_seeds=(0, 1, 2),
+        ),
+    },
+)

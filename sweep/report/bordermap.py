@@ -1,0 +1,104 @@
+"""The map of the border, as the report reads it, and how far below the border a run was trained."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.report.records import Record
+
+RATE = "optim.lr"
+LABELS = ("useless", "blowup", "nonfinite")
+DISTANCE = "border/distance"
+"""Attribute of a run that was trained at a distance from the border as it was known then."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A border at fixed other settings: log10 of the learning rate, with the ends of its band.
+
+    group: its place on all but the first axis of the plane, in words.
+    """
+
+    settings: Mapping[str, Any]
+    border: float
+    low: float
+    high: float
+    runs: int
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        return ", ".join(f"{path.rpartition('.')[2]} {value}" for path, value in self.settings.items())
+
+
+@dataclass(frozen=True)
+class BorderMap:
+    """source: the study that made it. labels: label -> columns. label: the one that distances are from.
+
+    base: what a run has that sets nothing else.
+    """
+
+    source: str
+    labels: Mapping[str, Sequence[Column]]
+    label: str
+    base: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Of the label that distances are from."""
+        return self.labels[self.label]
+
+    def column(self, trial: Record) -> int | None:
+        """The index of the trial's column; None where it lies in none."""
+        for index, column in enumerate(self.columns):
+            if all(self._value(trial, path) == value for path, value in column.settings.items()):
+                return index
+        return None
+
+    def distance(self, trial: Record) -> float | None:
+        """Decades that the trial's learning rate lies below the border; None outside the map's columns."""
+        column, rate = self.column(trial), trial.number_of(RATE)
+        if column is None:
+            return None
+        if (aimed := trial.number_of(DISTANCE)) is not None:
+            return aimed
+        return None if rate is None or rate <= 0 else self.columns[column].border - math.log10(rate)
+
+    def _value(self, trial: Record, path: str) -> Any:
+        value = trial.value(path)
+        return self.base.get(path) if value is None else value
+
+
+def read(
+    document: Mapping[str, Any], label: str | None = None, base: Mapping[str, Any] | None = None
+) -> BorderMap | None:
+    """From the JSON that `sweep map` writes; None where it has no border of the learning rate.
+
+    label: the one that distances are from; None: the least ragged that was found.
+    """
+    labels = {}
+    for name, part in document["labels"].items():
+        plane = part["plane"]
+        columns = [_column(plane, row) for row in part["columns"] if row["border"] is not None]
+        if columns and plane["searched"] == RATE:
+            labels[name] = columns
+    known = [name for name in (label, *LABELS) if name in labels]
+    if not known:
+        return None
+    assert known[0] is not None
+    return BorderMap(str(document["study"]), labels, known[0], base or {})
+
+
+def _column(plane: Mapping[str, Any], row: Mapping[str, Any]) -> Column:
+    places = plane["cells"] or list(itertools.product(*(axis["values"] for axis in plane["across"])))
+    place = list(zip(plane["across"], places[row["column"]], strict=True))
+    return Column(
+        settings={path: value for axis, value in place for path in axis["paths"]},
+        border=row["border"],
+        low=row["low"],
+        high=row["high"],
+        runs=row["runs"],
+        group=", ".join(f"{axis['name']} {value:g}" for axis, value in place[1:]),
+    )

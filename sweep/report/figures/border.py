@@ -1,0 +1,215 @@
+"""The map of the border, and quality against the distance below it."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from sweep.report.bordermap import BorderMap, Column
+from sweep.report.evidence.tradeoff import VOLATILITY
+from sweep.report.figures.curves import DASHES
+from sweep.report.figures.objective import OBJECTIVE
+from sweep.report.figures.style import (
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    SERIES,
+    VOLATILITY_SCALE,
+    Figure,
+    by_outcome,
+    count,
+    layout,
+    log_axes,
+    outcome_style,
+    plain,
+    points,
+    thin,
+    thinned,
+)
+from sweep.report.records import Record
+
+RATE = "optim.lr"
+PLANES = (
+    ("model.encoder_depth", "encoder depth", False),
+    ("optim.clip_norm_relative", "clip norm (in median gradient norms)", True),
+    ("objective.kl_weight", "KL weight", True),
+    ("batch_size", "batch size", True),
+)
+"""What the learning rate is drawn against: the first that the map, or else the trials, have values of."""
+BORDERS = {"useless": RED, "blowup": ORANGE, "nonfinite": PURPLE}
+MAX_TICKS = 16
+NO_MAP = "There is no map of the border for this study: `python -m sweep run border_study` makes one."
+
+
+def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
+    """Learning rate by depth or clip norm: stable runs coloured by volatility, the others by outcome."""
+    title = "Map of the border"
+    runs = [t for t in trials if t.ended and t.number_of(RATE)]
+    plane = _plane(runs, borders)
+    if not runs or plane is None:
+        return Figure(
+            "border", title, "", missing="No trials differ in learning rate and in depth or clip norm."
+        )
+    path, name, log = plane
+    shown = [t for t in runs if t.number_of(path) is not None]
+    drawn = thin(sorted(shown, key=lambda t: t.number_of(RATE) or 0))
+    figure = go.Figure()
+    _add_borders(figure, borders, path)
+    calm = [t for t in drawn if not t.diverged and t.outcome != "regressed"]
+    _add_calm(figure, calm, path)
+    for outcome, members in by_outcome([t for t in drawn if t not in calm]).items():
+        figure.add_scatter(
+            x=[t.number_of(path) for t in members],
+            y=[t.number_of(RATE) for t in members],
+            name=plain(outcome),
+            marker={**outcome_style(outcome), "size": 9},
+            **points(members),
+        )
+    layout(figure, name, "learning rate")
+    log_axes(figure, x=log, y=True)
+    places = sorted({v for t in drawn if (v := t.number_of(path)) is not None})
+    if not log and len(places) <= MAX_TICKS:
+        figure.update_xaxes(tickmode="array", tickvals=places)
+    caption = f"{count(len(shown), 'trial')}; stable ones coloured by the volatility of their gradient norm. "
+    caption += NO_MAP if borders is None else _about(borders)
+    return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
+
+
+def _plane(runs: Sequence[Record], borders: BorderMap | None) -> tuple[str, str, bool] | None:
+    mapped = {path for column in borders.columns for path in column.settings} if borders else set()
+    for plane in PLANES:
+        if plane[0] in mapped:
+            return plane
+    for plane in PLANES:
+        if len({t.number_of(plane[0]) for t in runs}) > 1:
+            return plane
+    return None
+
+
+def _about(borders: BorderMap) -> str:
+    runs = sum(column.runs for columns in borders.labels.values() for column in columns)
+    return f"Lines: where half of the runs cross, with the band of the map ({runs:,} probes)."
+
+
+def _add_borders(figure: go.Figure, borders: BorderMap | None, path: str) -> None:
+    for label, columns in (borders.labels if borders else {}).items():
+        groups = sorted({c.group for c in columns if path in c.settings})
+        for index, group in enumerate(groups):
+            members = [c for c in columns if path in c.settings and c.group == group]
+            line = sorted(members, key=lambda c: float(c.settings[path]))
+            name = f"{label} border" + (f", {group}" if len(groups) > 1 else "")
+            _add_border(figure, label, name, DASHES[index % len(DASHES)], line, path)
+
+
+def _add_border(
+    figure: go.Figure, label: str, name: str, dash: str, line: Sequence[Column], path: str
+) -> None:
+    x = [float(c.settings[path]) for c in line]
+    color = BORDERS.get(label, GREY)
+    figure.add_scatter(
+        x=x + x[::-1],
+        y=[10**c.high for c in line] + [10**c.low for c in reversed(line)],
+        fill="toself",
+        fillcolor=color,
+        opacity=0.2,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=name,
+    )
+    figure.add_scatter(
+        x=x,
+        y=[10**c.border for c in line],
+        mode="lines+markers",
+        line={"color": color, "width": 2, "dash": dash},
+        marker={"size": 9, "symbol": "diamond-open", "line": {"width": 2}},
+        name=plain(name),
+        legendgroup=name,
+        hovertemplate=plain(name) + " at %{x}: learning rate %{y:.3g}<extra></extra>",
+    )
+
+
+def _add_calm(figure: go.Figure, calm: Sequence[Record], path: str) -> None:
+    """Those whose volatility is not known (under 16 steps) are grey."""
+    known = [t for t in calm if t.number_of(VOLATILITY)]
+    unknown = [t for t in calm if not t.number_of(VOLATILITY)]
+    for members, name, marker in (
+        (known, "stable", _volatility_marker([t.number_of(VOLATILITY) or 1.0 for t in known])),
+        (unknown, "stable, volatility unknown", {"size": 8, "symbol": "circle-open", "color": GREY}),
+    ):
+        if members:
+            figure.add_scatter(
+                x=[t.number_of(path) for t in members],
+                y=[t.number_of(RATE) for t in members],
+                name=name,
+                marker=marker,
+                **points(members),
+            )
+
+
+def _volatility_marker(volatility: Sequence[float]) -> dict[str, Any]:
+    logs = [math.log10(v) for v in volatility]
+    low = math.floor(min(logs, default=0.0) * 4) / 4
+    high = max(math.ceil(max(logs, default=0.0) * 4) / 4, low + 0.25)
+    return {
+        "size": 8,
+        "symbol": "circle",
+        "color": logs,
+        "colorscale": VOLATILITY_SCALE,
+        "cmin": low,
+        "cmax": high,
+        "line": {"width": 1, "color": GREY},
+        "colorbar": {
+            "title": {"text": "volatility", "side": "right"},
+            "tickvals": [low, high],
+            "ticktext": [f"{10**low:.2g}", f"{10**high:.2g}"],
+            "thickness": 12,
+        },
+    }
+
+
+def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
+    """Objective over the best of its column, by decades below the border."""
+    title = "Quality against border distance"
+    if borders is None:
+        return Figure("distance", title, "", missing=NO_MAP)
+    columns: dict[int, list[Record]] = {}
+    for trial in trials:
+        column = borders.column(trial)
+        if column is not None and trial.objective is not None and borders.distance(trial) is not None:
+            columns.setdefault(column, []).append(trial)
+    if not columns:
+        return Figure("distance", title, "", missing="No finished trial lies in a column of the map.")
+    limit = max(1, 1500 // len(columns))
+    figure = go.Figure()
+    total = drawn_count = 0
+    for index, (column, members) in enumerate(sorted(columns.items())):
+        drawn = thin(sorted(members, key=lambda t: t.objective or 0), limit)
+        total, drawn_count = total + len(members), drawn_count + len(drawn)
+        figure.add_scatter(
+            x=[borders.distance(t) for t in drawn],
+            y=[t.objective for t in drawn],
+            name=plain(borders.columns[column].name),
+            marker={
+                "color": SERIES[index % len(SERIES)],
+                "symbol": ["circle", "diamond", "square", "triangle-up", "x", "star"][index % 6],
+                "size": 8,
+                "opacity": 0.75,
+            },
+            **points(drawn),
+        )
+    figure.add_vline(x=0, line={"color": RED, "dash": "dash"}, annotation_text=f"{borders.label} border")
+    layout(figure, f"decades of the learning rate below the {borders.label} border", OBJECTIVE)
+    log_axes(figure, y=True)
+    median = statistics.median(
+        borders.distance(min(m, key=lambda t: t.objective or 0)) or 0 for m in columns.values()
+    )
+    caption = (
+        f"{count(total, 'trial')} in {count(len(columns), 'column')} of the map. The best run of a column "
+        f"lies {median:.2f} decades below its border (median over columns)." + thinned(drawn_count, total)
+    )
+    return Figure("distance", title, caption, figure)

@@ -1,0 +1,186 @@
+"""Objective against depth (or arm), against volatility, and by encoder and decoder depth."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from sweep.report.evidence.estimate import mean_interval
+from sweep.report.evidence.tradeoff import VOLATILITY
+from sweep.report.figures.style import (
+    BLUE,
+    ORANGE,
+    RED,
+    Figure,
+    by_outcome,
+    count,
+    layout,
+    log_axes,
+    outcome_style,
+    plain,
+    points,
+    thin,
+    thinned,
+)
+from sweep.report.records import Record, confirmed
+
+OBJECTIVE = "objective (validation loss an image)"
+
+
+def objective_by_arm(trials: Sequence[Record]) -> Figure:
+    """Every finite trial at its depths (or its arm, where depth is not searched), and the confirmed means."""
+    with_depth = any(trial.depths for trial in trials)
+    title = "Objective against depth" if with_depth else "Objective against arm"
+    finite = [t for t in trials if t.objective is not None and (t.depths or not with_depth)]
+    if not finite:
+        return Figure("objective", title, "", missing="No trial has a finite objective.")
+    drawn = thin(sorted(finite, key=lambda t: t.objective or 0))
+    names = _names(finite)
+    figure = go.Figure()
+    for phase, symbol, color in _phases(drawn):
+        members = [t for t in drawn if t.phase == phase]
+        figure.add_scatter(
+            x=[_place(t) for t in members],
+            y=[t.objective for t in members],
+            name=f"trial ({plain(phase)})",
+            marker={"color": color, "symbol": symbol, "size": 8, "opacity": 0.8},
+            **points(members),
+        )
+    seeds = _add_means(figure, trials, names)
+    caption = (
+        f"{count(len(finite), 'trial')} with a finite objective; smaller is better; the axis is logarithmic. "
+        + (
+            f"Bars: geometric mean and 95 % t interval of the confirming runs, {seeds} seeds an arm."
+            if seeds
+            else "There are no confirming runs, so there is no interval: one run a setting proves nothing."
+        )
+        + thinned(len(drawn), len(finite))
+    )
+    layout(figure, "encoder / decoder depth" if with_depth else "arm", OBJECTIVE)
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
+    log_axes(figure, y=True)
+    return Figure("objective", title, caption, figure)
+
+
+def _phases(trials: Sequence[Record]) -> list[tuple[str, str, str]]:
+    """Phase, shape, colour."""
+    styles = {"explore": ("circle", BLUE), "confirm": ("diamond", ORANGE)}
+    names = sorted({t.phase for t in trials}, key=lambda name: (name not in styles, name))
+    return [(name, *styles.get(name, ("square", RED))) for name in names]
+
+
+def _place(trial: Record) -> str:
+    return f"{trial.depths[0]} / {trial.depths[1]}" if trial.depths else plain(trial.arm or "all")
+
+
+def _names(trials: Sequence[Record]) -> list[str]:
+    ordered = sorted(trials, key=lambda t: (t.depths or (0, 0), t.arm))
+    return list(dict.fromkeys(_place(t) for t in ordered))
+
+
+def _add_means(figure: go.Figure, trials: Sequence[Record], names: Sequence[str]) -> int:
+    """The most seeds that an arm has; 0 where none has two."""
+    rows: list[tuple[str, float, float, float]] = []
+    most = 0
+    for runs in confirmed(trials).values():
+        spread = mean_interval([math.log(r.objective) for r in runs if r.objective and r.objective > 0])
+        place = _place(runs[0])
+        if spread is not None and place in names:
+            mean, low, high = (math.exp(v) for v in spread)
+            rows.append((place, mean, low, high))
+            most = max(most, len(runs))
+    rows.sort(key=lambda row: names.index(row[0]))
+    if rows:
+        figure.add_scatter(
+            x=[row[0] for row in rows],
+            y=[row[1] for row in rows],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [row[3] - row[1] for row in rows],
+                "arrayminus": [row[1] - row[2] for row in rows],
+                "thickness": 2,
+                "width": 8,
+            },
+            mode="markers",
+            marker={"symbol": "line-ew-open", "size": 16, "color": RED, "line": {"width": 3, "color": RED}},
+            name="mean, 95 % interval",
+            hovertemplate="%{x}: mean %{y:.1f}<extra></extra>",
+        )
+    return most
+
+
+def quality_by_volatility(trials: Sequence[Record]) -> Figure:
+    title = "Quality against volatility"
+    found = [t for t in trials if t.objective is not None and (t.number_of(VOLATILITY) or 0) > 0]
+    if not found:
+        why = "No trial has both a finite objective and a volatility (16 steps at least)."
+        return Figure("volatility", title, "", missing=why)
+    drawn = thin(sorted(found, key=lambda t: t.objective or 0))
+    figure = go.Figure()
+    for outcome, members in by_outcome(drawn).items():
+        figure.add_scatter(
+            x=[t.number_of(VOLATILITY) for t in members],
+            y=[t.objective for t in members],
+            name=plain(outcome),
+            marker={**outcome_style(outcome), "size": 8, "opacity": 0.85},
+            **points(members),
+        )
+    layout(figure, "gradient-norm volatility over the last 128 steps", OBJECTIVE)
+    log_axes(figure, x=True, y=True)
+    caption = f"{count(len(found), 'trial')}; both axes are logarithmic." + thinned(len(drawn), len(found))
+    return Figure("volatility", title, caption, figure)
+
+
+def depth_heat_map(trials: Sequence[Record]) -> Figure:
+    title = "Encoder by decoder depth"
+    cells: dict[tuple[int, int], list[float]] = {}
+    for trial in trials:
+        if trial.depths and trial.objective is not None:
+            cells.setdefault(trial.depths, []).append(trial.objective)
+    if len(cells) < 2:
+        return Figure("depths", title, "", missing="Fewer than two pairs of depths have a finite objective.")
+    encoders = sorted({encoder for encoder, _ in cells})
+    decoders = sorted({decoder for _, decoder in cells})
+    figure = go.Figure(_cells(cells, encoders, decoders))
+    layout(figure, "decoder depth", "encoder depth")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category")
+    runs = sum(len(values) for values in cells.values())
+    caption = (
+        f"The best objective of each pair and how many of {runs:,} finite trials it had; darker is better."
+    )
+    return Figure("depths", title, caption, figure)
+
+
+def _cells(
+    cells: Mapping[tuple[int, int], Sequence[float]], encoders: Sequence[int], decoders: Sequence[int]
+) -> go.Heatmap:
+    def of(encoder: int, decoder: int, form: str) -> str:
+        values = cells.get((encoder, decoder))
+        if not values:
+            return ""
+        return form.format(min(values), statistics.median(values), len(values))
+
+    return go.Heatmap(
+        x=[str(d) for d in decoders],
+        y=[str(e) for e in encoders],
+        z=[
+            [
+                math.log10(min(cells[e, d])) if (e, d) in cells and min(cells[e, d]) > 0 else None
+                for d in decoders
+            ]
+            for e in encoders
+        ],
+        text=[[of(e, d, "{0:.0f} ({2})") for d in decoders] for e in encoders],
+        customdata=[
+            [of(e, d, "best {0:.1f}, median {1:.1f}, {2} trials") for d in decoders] for e in encoders
+        ],
+        texttemplate="%{text}",
+        hovertemplate="encoder %{y}, decoder %{x}: %{customdata}<extra></extra>",
+        colorscale="Cividis",
+        showscale=False,
+        xgap=2,
+        ygap=2,
+    )

@@ -1,0 +1,106 @@
+"""The numbers at the head of a report: counts, hours, the best setting with its interval."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sweep.report.evidence.estimate import mean_interval
+from sweep.report.gather import Material
+from sweep.report.records import Record, confirmed
+
+
+@dataclass(frozen=True)
+class BestSetting:
+    """trial: the explored trial with this setting. mean, low, high: geometric mean of the confirming runs
+    with its 95 % t interval; None where it was not confirmed. arms: from how many it was chosen."""
+
+    trial: int
+    run_id: str
+    arm: str
+    objective: float
+    settings: dict[str, Any]
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 0
+    arms: int = 0
+
+
+@dataclass(frozen=True)
+class Overview:
+    """whole: trials trained to their end, or until they diverged; others were probes, or pruned."""
+
+    trials: dict[str, int]
+    phases: dict[str, int]
+    outcomes: dict[str, int]
+    whole: int
+    seeds: int
+    wall_hours: float
+    trial_hours: float
+    best: BestSetting | None
+    commands: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def overview(material: Material) -> Overview:
+    finished = [record for record in material.records if record.ended]
+    best = best_setting(material.records)
+    return Overview(
+        trials=material.summary.trials,
+        phases=dict(Counter(record.phase for record in finished)),
+        outcomes=dict(Counter(record.outcome for record in finished)),
+        whole=sum(record.finished for record in finished),
+        seeds=len({record.seed for record in finished}),
+        wall_hours=material.summary.seconds / 3600,
+        trial_hours=sum(record.seconds or 0.0 for record in finished) / 3600,
+        best=best,
+        commands=_commands(material, best),
+    )
+
+
+def best_setting(trials: Sequence[Record]) -> BestSetting | None:
+    """Of the arm with the lowest confirmed mean; without confirming runs the best explored trial."""
+    by_number = {record.number: record for record in trials}
+    arms = []
+    for arm, runs in confirmed(trials).items():
+        values = [math.log(run.objective) for run in runs if run.objective is not None and run.objective > 0]
+        spread = mean_interval(values)
+        if spread is not None and len(values) == len(runs):
+            arms.append((spread, arm, runs))
+    if arms:
+        (mean, low, high), arm, runs = min(arms)
+        source = by_number.get(int(runs[0].attrs.get("confirms", runs[0].number)), runs[0])
+        return BestSetting(
+            source.number,
+            source.run_id,
+            arm,
+            source.objective or math.exp(mean),
+            {**runs[0].params, **runs[0].settings},
+            mean=math.exp(mean),
+            low=math.exp(low),
+            high=math.exp(high),
+            seeds=len(runs),
+            arms=len(arms),
+        )
+    finite = [record for record in trials if record.objective is not None]
+    if not finite:
+        return None
+    best = min(finite, key=lambda record: record.objective or 0.0)
+    assert best.objective is not None
+    return BestSetting(best.number, best.run_id, best.arm, best.objective, {**best.params, **best.settings})
+
+
+def _commands(material: Material, best: BestSetting | None) -> dict[str, str]:
+    name = shlex.quote(material.summary.study)
+    commands = {"run the study on": f"python -m sweep run {shlex.quote(material.study)}"}
+    commands["run the study on"] += f" --scale {material.summary.scale}" if material.summary.scale else ""
+    if material.study != material.summary.study:
+        commands["run the study on"] += f" --name {name}"
+    if best is not None:
+        commands["run the best trial again"] = f"python -m sweep replay {name} {best.trial}"
+    return commands

@@ -1,0 +1,91 @@
+"""Write a study's report, and put it where it is seen."""
+
+import hashlib
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweep.home import Home
+from sweep.report import publish
+from sweep.report.evidence import Claim, Evidence, claims
+from sweep.report.figures import Figure, figures
+from sweep.report.gather import Material, gather
+from sweep.report.overview import Overview, overview
+from sweep.report.page import render
+from sweep.report.pictures import contact_sheet, picked, side_by_side
+from sweep.report.static import write_pngs
+from sweep.summary import by_depth
+from sweep.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]:
+    """Write the page, log it to the study's parent run and its figures to the dashboard.
+
+    Returns its path, and the same numbers as JSON types.
+    """
+    tracker = Tracker(home)
+    material = gather(home, study, tracker)
+    head = overview(material)
+    judged = claims(
+        Evidence(material.study, material.records, material.factors, material.control, material.border)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        drawn = figures(material.records, material.stored, material.border, material.curves)
+    folder = report_folder(home, study.study_name)
+    pngs, png_note = write_pngs(drawn, folder / "figures")
+    page = render(
+        material,
+        head,
+        judged,
+        drawn,
+        side_by_side(home, study, material.stored, picked(material.picks)),
+        contact_sheet(home, material.plan, material.data_hash),
+        pngs,
+        png_note,
+    )
+    path = folder / "index.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    said = publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
+    if said:
+        log.warning(said)
+    publish.to_dashboard(study, drawn, judged)
+    return path, document(material, head, judged, drawn, png_note)
+
+
+def document(
+    material: Material, head: Overview, judged: list[Claim], drawn: list[Figure], png_note: str
+) -> dict[str, Any]:
+    return material.summary.as_dict() | {
+        "overview": head.as_dict(),
+        "claims": [claim.as_dict() for claim in judged],
+        "figures": [
+            {
+                "key": f.key,
+                "title": f.title,
+                "caption": f.caption,
+                "drawn": f.figure is not None,
+                "missing": f.missing,
+            }
+            for f in drawn
+        ],
+        "depths": [vars(group) for group in by_depth(material.stored)],
+        "data": {"hash": material.data_hash, **material.data},
+        "provenance": dict(material.provenance),
+        "png_note": png_note,
+    }
+
+
+def report_folder(home: Home, study: str) -> Path:
+    """`reports/<study>`; a name that makes no folder gets one from its hash."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", study):
+        return home.root / "reports" / study
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", study)[:40]
+    return home.root / "reports" / f"study_{safe}_{hashlib.sha256(study.encode()).hexdigest()[:12]}"

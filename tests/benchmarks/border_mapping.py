@@ -1,0 +1,337 @@
+"""What does a map of the border cost, and how near is it to the truth? Real training on the bundled scenes.
+
+    python -m tests.benchmarks.border_mapping --cache DIR --train DEPTH SEED     (hours; one depth and seed)
+    python -m tests.benchmarks.border_mapping --cache DIR                        (minutes, once trained)
+
+Laptop base, depths 2, 4, 8, three seeds, rates 1e-5 to 1e-1. The truth: runs 0.1 decades apart, down from
+1e-1 until six in a row are finite and useful, and from there probes of 48 steps for `blowup`, down to 1e-4. A
+depth's true border is the maximum-likelihood probit over its three seeds.
+
+Every run is real, and the same run has the same end, so each is trained once and kept with its losses: a
+strategy that asks for a probe of it gets what that probe would have seen, and pays its steps. What a
+strategy asks for and is not there is trained then. Rates are rounded to 0.1 decades, those of the truth. A
+rate below all of the truth's whole runs counts as finite and useful, and costs a whole run.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from scipy.optimize import minimize
+from scipy.special import log_ndtr
+
+from data_io import BatchLoader, TileSet, prepare
+from studies.base import LAPTOP
+from sweep.border.model import BorderModel
+from sweep.border.phase import chooser
+from sweep.border.plan import Across, BorderPlan, Plane, Strategy
+from sweep.border.seen import Seen, border_runs
+from sweep.border.strategies import Proposal
+from sweep.config import with_settings
+from sweep.home import Home
+from vae.fit import fit
+from vae.hooks import Hooks
+from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, probe_horizon, verdict
+
+DEPTHS, SEEDS = (2, 4, 8), (0, 1, 2)
+SPACING = 0.1
+CLEAN_IN_A_ROW = 6
+BLOWUP_STEPS = 48
+BLOWUP_DOWN_TO = -4.0
+PLANE = Plane(
+    across=(Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=DEPTHS),)
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trained run: loss of every step, the step at which it was not finite, its length and seconds."""
+
+    depth: int
+    seed: int
+    x: float
+    losses: list[float]
+    nonfinite_step: int | None
+    total_steps: int
+    mean_image_loss: float
+    seconds: float
+
+    def probe(self, label: Label, horizon: Horizon) -> Observation | None:
+        """What a probe of this run sees; None where it would go on beyond the record."""
+        labels = BorderLabels(self.total_steps, self.mean_image_loss)
+        for step, loss in enumerate(self.losses):
+            finite = self.nonfinite_step is None or step < self.nonfinite_step
+            labels.update(loss, finite=finite)
+            if step % 4 == 3 or step < 40 or step + 1 >= len(self.losses):
+                seen = labels.observation()
+                if verdict(label, seen, horizon) is not None or not finite:
+                    return seen
+        return None
+
+
+class Losses(Hooks):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_step(self, record: dict[str, float]) -> None:
+        self.losses.append(float(f"{record['loss']:.8g}"))
+
+
+class Oracle:
+    """Trains what is asked for and keeps it, one file a depth and seed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tiles: TileSet | None = None
+        self.records: dict[tuple[int, int, float], Record] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(folder.glob("*.jsonl")):
+            for line in file.read_text().splitlines():
+                self._keep(Record(**json.loads(line)))
+
+    def _keep(self, record: Record) -> None:
+        key = (record.depth, record.seed, record.x)
+        known = self.records.get(key)
+        if known is None or len(known.losses) < len(record.losses):
+            self.records[key] = record
+
+    def probe(self, depth: int, seed: int, x: float, label: Label, horizon: Horizon) -> Observation:
+        record = self.records.get((depth, seed, x))
+        seen = record.probe(label, horizon) if record else None
+        if seen is None:
+            seen = self.train(depth, seed, x, None).probe(label, horizon)
+        assert seen is not None
+        return seen
+
+    def train(self, depth: int, seed: int, x: float, steps: int | None) -> Record:
+        """A whole run, or its first steps."""
+        self.tiles = self.tiles or prepare(LAPTOP.data, Home.find().create().cache)
+        probe = {"probe.label": "blowup", "probe.horizon": steps} if steps else {"probe.label": "nonfinite"}
+        config = with_settings(
+            LAPTOP, settings_of(depth) | probe | {"optim.lr": 10**x, "seed": seed, "threads": 1}
+        )
+        loader = BatchLoader(self.tiles.train, config.batch_size, seed, flip=True, rotate=True)
+        hooks = Losses()
+        result = fit(config, loader, self.tiles.validation, hooks)
+        told = result.observation
+        assert told.mean_image_loss is not None
+        record = Record(
+            depth,
+            seed,
+            x,
+            hooks.losses,
+            told.nonfinite_step,
+            told.total_steps,
+            told.mean_image_loss,
+            result.seconds,
+        )
+        with (self.folder / f"depth{depth}-seed{seed}.jsonl").open("a") as file:
+            file.write(json.dumps(vars(record)) + "\n")
+        self._keep(record)
+        return record
+
+    def train_truth(self, depth: int, seed: int) -> None:
+        clean = 0
+        for x in lattice(-1.0, BLOWUP_DOWN_TO):
+            whole = clean < CLEAN_IN_A_ROW
+            record = self.records.get((depth, seed, x)) or self.train(
+                depth, seed, x, None if whole else BLOWUP_STEPS
+            )
+            seen = record.probe("nonfinite", None) if whole else None
+            clean += 1
+            if seen is not None and (verdict("nonfinite", seen, None) or verdict("useless", seen, None)):
+                clean = 0
+            print(f"depth {depth} seed {seed} x {x:.2f}: {len(record.losses)} steps", flush=True)
+
+
+def lattice(high: float, low: float) -> list[float]:
+    return [round(high - i * SPACING, 2) for i in range(round((high - low) / SPACING) + 1)]
+
+
+def settings_of(depth: int) -> dict[str, Any]:
+    return {"model.encoder_depth": depth, "model.decoder_depth": depth}
+
+
+def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[int, tuple[float, float]]:
+    """Depth -> border and width (decades), by maximum likelihood of Phi((x - b) / width)."""
+    found = {}
+    for depth in DEPTHS:
+        x, sign = [], []
+        for (of, seed, at), record in oracle.records.items():
+            if of != depth or seed not in seeds or round(at / SPACING, 6) % 1 > 1e-6:
+                continue
+            crossed = _true_outcome(label, record)
+            if crossed is not None:
+                x.append(at)
+                sign.append(1.0 if crossed else -1.0)
+        xs, signs = np.array(x), np.array(sign)
+
+        def loss(p: Any, xs: Any = xs, signs: Any = signs) -> float:
+            return -float(log_ndtr(signs * (xs - p[0]) / max(abs(p[1]), 0.03)).sum())
+
+        starts = [minimize(loss, [b, 0.15], method="Nelder-Mead") for b in np.arange(-4, -1, 0.25)]
+        best = min(starts, key=lambda result: result.fun)
+        found[depth] = (float(best.x[0]), max(abs(float(best.x[1])), 0.03))
+    return found
+
+
+def _true_outcome(label: Label, record: Record) -> bool | None:
+    seen = record.probe("nonfinite", None)
+    if seen is not None:
+        return verdict(label, seen, None)
+    short = record.probe("blowup", BLOWUP_STEPS)
+    return None if short is None or label != "blowup" else verdict(label, short, BLOWUP_STEPS)
+
+
+class Price:
+    """Steps, and seconds of training at what a step of that depth takes."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.step_seconds = {}
+        for depth in DEPTHS:
+            whole = [r for r in oracle.records.values() if r.depth == depth and len(r.losses) > 100]
+            self.step_seconds[depth] = float(np.median([r.seconds / len(r.losses) for r in whole]))
+
+    def of(self, runs: Sequence[Seen]) -> tuple[int, float]:
+        steps = [(DEPTHS[run.column], run.observation.steps) for run in runs if run.observation]
+        return sum(s for _, s in steps), sum(self.step_seconds[d] * s for d, s in steps)
+
+
+@dataclass(frozen=True)
+class Result:
+    runs: list[Seen]
+    probes: int
+    borders: dict[Label, dict[int, float | None]]
+
+
+def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
+    """One strategy, as the phases of a study run it."""
+    choose = chooser(plan, LAPTOP)
+    asked: list[Seen] = []
+    runs: list[Seen] = []
+    probes = 0
+    while True:
+        proposal = choose.next_probe(asked)
+        if proposal is not None:
+            probes += 1
+        elif verify:
+            proposal = choose.next_verification(asked)
+        if proposal is None:
+            break
+        runs.append(_run(oracle, proposal, len(runs), plan.strategy))
+        # A sampler must find the rate that it asked for, or it would ask for it again.
+        asked.append(replace(runs[-1], x=proposal.x))
+    return Result(runs, probes, {label: _borders(plan, runs, label) for label in plan.labels})
+
+
+def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[int, float | None]:
+    model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
+    return {depth: row.border for depth, row in zip(DEPTHS, model.columns, strict=True)}
+
+
+def _run(oracle: Oracle, proposal: Proposal, number: int, strategy: Strategy) -> Seen:
+    depth, x = DEPTHS[proposal.column], round(round(proposal.x / SPACING + 1e-6) * SPACING, 2)
+    seen = Seen(number, "map", proposal.column, proposal.seed, x, proposal.label, proposal.horizon, None)
+    if strategy != "mapper" and (assumed := _far_below(oracle, depth, proposal.seed, x, strategy)):
+        return replace(seen, observation=assumed)
+    return replace(seen, observation=oracle.probe(depth, proposal.seed, x, proposal.label, proposal.horizon))
+
+
+def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strategy) -> Observation | None:
+    """A whole run that needs no training to be known, but for TPE, which hangs on its loss."""
+    mine = [r for r in oracle.records.values() if (r.depth, r.seed) == (depth, seed)]
+    lowest = min(r.x for r in mine if len(r.losses) == r.total_steps)
+    if x >= lowest or strategy == "tpe":
+        return None
+    nearest = min(mine, key=lambda r: abs(r.x - x))
+    blowup = nearest.probe("blowup", BLOWUP_STEPS) if abs(nearest.x - x) < 0.06 else None
+    total, image = nearest.total_steps, nearest.mean_image_loss
+    step = blowup.blowup_step if blowup else None
+    return Observation(
+        total, total, 4 * image, 40 * image, 0.9 * image, 0.9 * image, image, image, step, None
+    )
+
+
+def grid_cost(oracle: Oracle, seeds: tuple[int, ...], price: Price) -> tuple[int, float]:
+    """Steps and seconds of unstopped runs, 0.25 decades apart, over the whole range, all depths and seeds."""
+    plan = BorderPlan(plane=PLANE, seeds=seeds, strategy="grid")
+    return price.of(execute(oracle, plan, verify=False).runs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--train", type=int, nargs=2, metavar=("DEPTH", "SEED"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="those that are trained")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    oracle = Oracle(options.cache)
+    if options.train:
+        oracle.train_truth(*options.train)
+        return
+    report(oracle, tuple(options.seeds), options.json)
+
+
+def report(oracle: Oracle, seeds: tuple[int, ...], out: Path | None) -> None:
+    price = Price(oracle)
+    grid_steps, grid_seconds = grid_cost(oracle, seeds, price)
+    cells = len(DEPTHS) * len(seeds)
+    print(
+        f"grid of 0.25: {grid_steps} steps, {grid_seconds:.0f} s; a column and seed {grid_steps / cells:.0f}"
+    )
+    rows: list[dict[str, Any]] = []
+    for label in LABELS:
+        true = truth(oracle, label, seeds)
+        shown = ", ".join(f"depth {d} {b:.2f} ({w:.2f} wide)" for d, (b, w) in true.items())
+        print(
+            f"\n{label}: {shown}\n\n| strategy | probes | steps | of the grid | seconds | error |\n"
+            + "|---" * 6
+            + "|"
+        )
+        for name, plan, verify in strategies(label, seeds):
+            began = time.perf_counter()
+            result = execute(oracle, plan, verify)
+            steps, seconds = price.of(result.runs)
+            share = steps * (len(seeds) / len(plan.seeds)) / grid_steps
+            found = result.borders[label]
+            errors = [abs(b - true[d][0]) for d, b in found.items() if b is not None]
+            error = float(np.mean(errors)) if len(errors) == len(DEPTHS) else math.nan
+            per = ", ".join("none" if b is None else f"{b - true[d][0]:+.2f}" for d, b in found.items())
+            print(
+                f"| {name} | {len(result.runs)} | {steps} | 1/{1 / share:.1f} | {seconds:.0f} | "
+                f"{error:.3f} ({per}) |"
+            )
+            rows.append(
+                {"label": label, "strategy": name, "runs": len(result.runs), "steps": steps, "share": share}
+                | {"seconds": seconds, "error": None if math.isnan(error) else error, "found": found}
+                | {"decided_in": time.perf_counter() - began, "truth": true}
+            )
+    if out:
+        out.write_text(json.dumps({"grid_steps": grid_steps, "rows": rows}, indent=1))
+
+
+def strategies(label: Label, seeds: tuple[int, ...]) -> list[tuple[str, BorderPlan, bool]]:
+    """Name, plan, and whether it is verified."""
+    plan = BorderPlan(plane=PLANE, labels=(label,), seeds=seeds, step=0.2, precision=0.3)
+    others: list[Strategy] = ["grid", "random", "sobol"]
+    return [
+        ("mapper, probes alone", plan, False),
+        ("mapper, verified", plan, True),
+        ("mapper to 0.15, verified", plan.model_copy(update={"precision": 0.15}), True),
+        *((name, plan.model_copy(update={"strategy": name}), False) for name in others),
+        ("tpe (seed 0)", plan.model_copy(update={"strategy": "tpe", "seeds": (0,)}), False),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What the distances from the edge of stability cost, in forward-backward passes.
+
+    python -m tests.benchmarks.curvature_cost [--rounds 15] [--depth 4]
+
+Laptop base at batch 32 on the bundled scenes, one thread, float32 as in `vae.edge`. A pass is the loss and
+its gradient. Interleaved with single passes; processor seconds, median and 95 % interval over rounds. An
+edge ratio is all that the one value takes: the gradient, the update direction and the estimator.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+
+from data_io import BatchLoader, prepare
+from studies.base import LAPTOP
+from sweep.config import TrialConfig, with_settings
+from sweep.home import Home
+from tests.benchmarks.timing import interleave
+from vae.curvature import edge_ratio_line_search, edge_ratio_quadratic, undisturbed
+from vae.edge import fixed_loss, measure_edge, next_update
+from vae.evaluate import fixed_noise
+from vae.hardware import resolve
+from vae.train import TrainState
+
+LIMIT = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--depth", type=int, default=4)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    depths = {"model.encoder_depth": options.depth, "model.decoder_depth": options.depth}
+    config = resolve(with_settings(LAPTOP, {**depths, "threads": 1}))
+    assert isinstance(config, TrialConfig)
+    tiles = prepare(config.data, Home.find().create().cache)
+    state = TrainState(config, BatchLoader(tiles.train, config.batch_size, 0), None)
+    for batch in state.source.epoch():
+        state.advance(batch, 1.0)
+    batch, lr = tiles.train[: config.batch_size], config.optim.lr
+    noise = fixed_noise(len(batch), config.model.latent_dim, state.device)
+    loss = fixed_loss(state, batch, noise, 1.0)
+
+    def one_pass() -> None:
+        torch.autograd.grad(loss(), state.parameters)
+
+    def by_product() -> None:
+        _, u = next_update(state, loss, lr)
+        edge_ratio_quadratic(loss, state.parameters, u, lr)
+
+    def by_search() -> None:
+        gradients, u = next_update(state, loss, lr)
+        slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
+        edge_ratio_line_search(loss, state.parameters, u, lr, slope)
+
+    parts: dict[str, Callable[[], object]] = {
+        "edge_ratio": by_product,
+        "edge_ratio_line_search": by_search,
+        "all that curvature_every measures": lambda: measure_edge(state, batch, noise, 1.0, lr),
+    }
+    print(f"depth {options.depth}, batch {config.batch_size}; limit of one edge_ratio: {LIMIT} passes")
+    with undisturbed(state.model):
+        for name, work in parts.items():
+            ratio = interleave(one_pass, work, options.rounds, clock=time.process_time)
+            print(f"{name}: {ratio.median:.1f} passes [{ratio.low:.1f}, {ratio.high:.1f}]")
+
+
+if __name__ == "__main__":
+    main()
