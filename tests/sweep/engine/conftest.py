@@ -65,8 +65,7 @@ class Lab:
             if process.poll() is None:
                 kill_tree(process.pid)
             process.communicate()
-        if self.study is not None:
-            engine_of(self.study).dispose()
+        self.forget()
 
     def sweep(self, *words: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*words, **env)
@@ -90,6 +89,12 @@ class Lab:
                 return []
             self.study = optuna.load_study(study_name="tiny", storage=self.storage)
         return self.study.get_trials(deepcopy=False)
+
+    def forget(self) -> None:
+        """What Optuna remembers of finished trials."""
+        if self.study is not None:
+            engine_of(self.study).dispose()
+        self.study = None
 
     def _has_study(self) -> bool:
         if self.storage.startswith("sqlite") and not (self.home / "optuna.db").exists():
@@ -127,6 +132,7 @@ class Lab:
 
     def assert_whole(self, seeds: list[int], reference: "Lab | None" = None) -> None:
         """Every trial has one result, equal to the reference's; its run is whole; nothing is left over."""
+        self.forget()
         finished = {trial.params["seed"]: trial for trial in self.finished()}
         assert sorted(t.params["seed"] for t in self.finished()) == sorted(seeds)
         assert all(trial.state.is_finished() for trial in self.trials())
