@@ -16,7 +16,7 @@ from data_io.fetch_command import fetch
 from data_io.sources import SAMPLE
 
 if TYPE_CHECKING:
-    from data_io.tileset import TileSet
+    from data_io.entry import CacheEntry
 
 OPTION_OF = {
     "mode": "--mode",
@@ -109,27 +109,37 @@ def prepare_or_info(
 
     from rich.console import Console
 
-    from data_io.cache import prepare
+    from data_io.cache import find_or_cut
 
-    with Console(stderr=True).status(f"Preparing tiles of {source}"):
-        tiles = prepare(config, cache_dir)
     fetched = _fetched(source)
+    try:
+        with Console(stderr=True).status(f"Preparing tiles of {source}"):
+            entry = find_or_cut(config, cache_dir)
+    except DataError as error:
+        if fetched and "kept" not in fetched["decisions"]:
+            raise DataError(
+                f"a fetch kept no scene in {source} ({_decisions(fetched)}): fetch with other dates, or with "
+                "larger --max-cloud and --max-nodata"
+            ) from error
+        raise
     if as_json:
         print(
             json.dumps(
-                tiles.summary() | {"cache": str(cache_dir)} | ({"fetched": fetched} if fetched else {})
+                entry.summary() | {"cache": str(cache_dir)} | ({"fetched": fetched} if fetched else {})
             )
         )
     elif context.info_name == "info":
-        _show(tiles)
+        _show(entry)
         if fetched:
             _show_fetched(fetched)
     else:
-        counts = f"{len(tiles.train)} train, {len(tiles.validation)} validation, {len(tiles.test)} test"
-        print(f"{counts} tiles of {config.tile_size} px in {cache_dir}, hash {tiles.content_hash[:16]}")
+        counts = ", ".join(f"{len(tiles)} {split}" for split, tiles in entry.tiles.items())
+        print(
+            f"{counts} tiles of {config.tile_size} px in {cache_dir}, hash {entry.record.content_hash[:16]}"
+        )
 
 
-def _show(tiles: "TileSet") -> None:
+def _show(entry: "CacheEntry") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -139,13 +149,14 @@ def _show(tiles: "TileSet") -> None:
     table.add_column("pixels", no_wrap=True)
     for name in counted:
         table.add_column(name, justify="right", no_wrap=True)
-    for scene in tiles.scenes:
+    scenes = entry.record.scenes
+    for scene in scenes:
         numbers = [str(getattr(scene, name)) for name in counted]
         table.add_row(scene.name, f"{scene.width}x{scene.height}", *numbers)
-    table.add_row("all", "", *[str(sum(getattr(scene, name) for scene in tiles.scenes)) for name in counted])
+    table.add_row("all", "", *[str(sum(getattr(scene, name) for scene in scenes)) for name in counted])
     Console().print(table)
-    print(f"tiles of {tiles.config.tile_size} px, mode {tiles.config.mode}, hash {tiles.content_hash}")
-    credit = tiles.summary()["credit"]
+    print(f"tiles of {entry.config.tile_size} px, mode {entry.config.mode}, hash {entry.record.content_hash}")
+    credit = entry.summary()["credit"]
     if credit:
         print(credit)
 
@@ -162,12 +173,15 @@ def _fetched(source: str) -> dict[str, Any] | None:
 
 
 def _show_fetched(fetched: dict[str, Any]) -> None:
-    decisions = ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
-    print(f"fetched: {fetched['scenes']} scenes met, of which {decisions}")
+    print(f"fetched: {fetched['scenes']} scenes met, of which {_decisions(fetched)}")
     if fetched["first"]:
         print(f"kept: {fetched['squares']} squares, sensed from {fetched['first']} to {fetched['last']}")
     if fetched["credit"]:
         print(fetched["credit"])
+
+
+def _decisions(fetched: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
 
 
 def _sentence(error: ValidationError) -> str:

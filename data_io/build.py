@@ -2,27 +2,25 @@
 
 import json
 import logging
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
-from data_io.images import decode, read_size
+from data_io.images import open_raster, read_size
 from data_io.record import META, Record, SceneRecord
 from data_io.sources import SourceImage, place_of
 from data_io.splits import SPLITS, Unit, assign
 from data_io.tiles import cut
 
 log = logging.getLogger(__name__)
-
-CHUNK = 256
-"""Tiles copied at a time from the pile to a split's file."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ def build(
 ) -> None:
     """Write train.npy, validation.npy, test.npy (n, 3, tile_size, tile_size) uint8 and meta.json.
 
-    directory: exists and is empty. Each image is decoded once; at most one is in memory, and the tiles go
-    through a pile on disk, so that sources larger than memory can be cut.
+    directory: exists and is empty. Each image is decoded once, a large one by strips; the tiles go through a
+    pile on disk, so that sources larger than memory can be cut.
 
     Raises DataError for an unusable image, or too few tiles; OSError when `directory` cannot be written.
     """
@@ -59,17 +57,18 @@ def build(
         for index, scene in enumerate(scenes):
             log.info("cutting %s (%d of %d)", scene.name, index + 1, len(scenes))
             count: Counter[str] = Counter()
-            for part in cut(decode(scene.path), config):
-                file.write(part.tiles.tobytes())
-                block = (part.row, part.column) if scene.aligned else (0, 0)
-                units += [Unit(scene.place, *block)] * len(part.origins)
-                origins += [(index, y, x) for y, x in part.origins]
-                count += Counter(
-                    blocks=1,
-                    cut=len(part.origins) + part.nodata + part.featureless,
-                    nodata=part.nodata,
-                    featureless=part.featureless,
-                )
+            with closing(open_raster(scene.path)) as image:
+                for part in cut(image, config):
+                    file.write(part.tiles.tobytes())
+                    block = (part.row, part.column) if scene.aligned else (0, 0)
+                    units += [Unit(scene.place, *block)] * len(part.origins)
+                    origins += [(index, y, x) for y, x in part.origins]
+                    count += Counter(
+                        blocks=1,
+                        cut=len(part.origins) + part.nodata + part.featureless,
+                        nodata=part.nodata,
+                        featureless=part.featureless,
+                    )
             counts.append(count)
     if not units:
         raise DataError(_nothing_left(config, counts))
@@ -80,10 +79,8 @@ def build(
         members[split].append(tile)
         counts[origins[tile][0]][split] += 1
     side = config.tile_size
-    tiles = np.memmap(pile, dtype=np.uint8, mode="r", shape=(len(units), 3, side, side))
     for split in SPLITS:
-        _write_npy(directory / f"{split}.npy", tiles, members[split])
-    del tiles
+        _write_npy(directory / f"{split}.npy", pile, members[split], (3, side, side))
     pile.unlink()
     record = Record(
         content_hash=content_hash,
@@ -135,13 +132,16 @@ def _record(scene: _Scene, count: Counter[str]) -> SceneRecord:
     )
 
 
-def _write_npy(path: Path, tiles: NDArray[np.uint8], members: Sequence[int]) -> None:
-    # Plain writes and no writable memory map: a full disk is then an OSError, not a bus error.
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(members), *tiles.shape[1:])}
-    with path.open("wb") as file:
+def _write_npy(path: Path, pile: Path, members: Sequence[int], shape: tuple[int, ...]) -> None:
+    # Plain reads and writes and no memory map: a full disk is then an OSError and not a bus error, and the
+    # pile's pages do not count as this process's memory.
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(members), *shape)}
+    size = math.prod(shape)
+    with path.open("wb") as file, pile.open("rb") as tiles:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(members), CHUNK):
-            file.write(tiles[members[start : start + CHUNK]].tobytes())
+        for tile in members:
+            tiles.seek(tile * size)
+            file.write(tiles.read(size))
         file.flush()
         os.fsync(file.fileno())
 

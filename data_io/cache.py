@@ -2,18 +2,29 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from data_io.build import build
 from data_io.config import DataConfig
+from data_io.entry import CacheEntry, DamagedEntryError, open_entry
 from data_io.errors import DataError
 from data_io.hashing import content_hash, file_digests
 from data_io.sources import list_images
-from data_io.tileset import DamagedEntryError, TileSet, open_entry
+
+if TYPE_CHECKING:
+    from data_io.tileset import TileSet
 
 
-def prepare(config: DataConfig, cache_dir: Path) -> TileSet:
+def prepare(config: DataConfig, cache_dir: Path) -> "TileSet":
+    """The tiles of `config.source` as tensors; see `find_or_cut`, which does without torch."""
+    from data_io.tileset import load
+
+    return load(find_or_cut(config, cache_dir))
+
+
+def find_or_cut(config: DataConfig, cache_dir: Path) -> CacheEntry:
     """The tiles of `config.source`, from the cache in `cache_dir`, which is made when missing.
 
     An entry is named by the content hash and appears under that name whole or not at all, so that a process
@@ -26,29 +37,29 @@ def prepare(config: DataConfig, cache_dir: Path) -> TileSet:
     images = list_images(config.source)
     digests = file_digests(images, cache_dir)
     key = content_hash(config.cut_settings(), digests)
-    entry = cache_dir / f"tiles-{key[:16]}"
+    folder = cache_dir / f"tiles-{key[:16]}"
     try:
-        return open_entry(entry, config, key)
+        return open_entry(folder, config, key)
     except DamagedEntryError:
         pass
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(entry.with_suffix(".lock")):
+        with FileLock(folder.with_suffix(".lock")):
             try:
-                return open_entry(entry, config, key)  # another process has cut it meanwhile
+                return open_entry(folder, config, key)  # another process has cut it meanwhile
             except DamagedEntryError:
                 pass
             # Only the lock's holder works here: what lies there was left by a process that was killed.
-            work = entry.with_suffix(".partial")
+            work = folder.with_suffix(".partial")
             _remove(work)
             work.mkdir()
             try:
                 build(work, config, images, digests, key)
-                _remove(entry)
-                work.replace(entry)
+                _remove(folder)
+                work.replace(folder)
             finally:
                 _remove(work)
-            return open_entry(entry, config, key)
+            return open_entry(folder, config, key)
     except OSError as error:
         raise DataError(
             f"the cache {cache_dir} cannot be written ({error.strerror or error}): make room or set its "

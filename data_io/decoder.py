@@ -27,7 +27,7 @@ class Decoder:
         """Raises RasterError, also for a file on which the decoder crashes, and OSError."""
         arguments = (str(source), suffix, str(folder), name, side, reduce, keep)
         if self._processes == 1:
-            with self._lock:  # a scene of 10 m takes 400 MB
+            with self._lock:  # a scene of 10 m takes 150 MB
                 return convert(*arguments)
         pool = self._shared()
         try:

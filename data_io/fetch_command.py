@@ -11,7 +11,7 @@ from data_io.errors import DataError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from data_io.fetch import Report, Reporter
+    from data_io.fetch_report import Report, Reporter
 
 OPTION_OF = {
     "first": "--from",
@@ -31,7 +31,12 @@ SHOWN_FAILURES = 50
 
 def fetch(
     squares: Annotated[
-        str, typer.Option("--squares", help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper.")
+        str,
+        typer.Option(
+            "--squares",
+            help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper (the 43 squares that the paper "
+            "names of the 47 that it counts).",
+        ),
     ],
     first: Annotated[str, typer.Option("--from", help="First day of sensing, such as 2022-05-01.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the images and their manifest.jsonl.")],
@@ -70,10 +75,11 @@ def fetch(
 
     wanted = parse_squares(squares)
     _require("boto3", "defusedxml", "filelock", "PIL")
-    from data_io import fetch as fetching
+    from data_io.fetch import fetch as bring
+    from data_io.fetch_config import FetchConfig
 
     settings = {"processes": processes} if processes is not None else {}
-    config = fetching.FetchConfig.model_validate(
+    config = FetchConfig.model_validate(
         {
             "squares": wanted,
             "first": first,
@@ -97,7 +103,7 @@ def fetch(
         | settings
     )
     with _Bars() as bars:
-        report = fetching.fetch(config, bars.reporter)
+        report = bring(config, bars.reporter)
     if as_json:
         print(report.model_dump_json())
     else:
@@ -124,8 +130,10 @@ def _show(report: "Report") -> None:
         return
     if report.downloaded or report.failures:
         print(f"downloaded {report.downloaded} scenes into {report.out}, {report.already_there} were there")
-    else:
+    elif report.already_there:
         print(f"nothing to download: all {report.already_there} wanted scenes are in {report.out}")
+    else:
+        print("nothing to download: no scene passes")
     print(f"{sent:,} requests, {_size(report.received_bytes)} received")
 
 

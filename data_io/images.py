@@ -1,4 +1,4 @@
-"""Read one image file as 8-bit RGB, or say in one sentence why not."""
+"""Read one image file as 8-bit RGB, whole or by rows, or say in one sentence why not."""
 
 import struct
 import warnings
@@ -6,20 +6,52 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from data_io.errors import DataError
+from data_io.errors import DataError, DecodeError
+
+if TYPE_CHECKING:
+    from data_io.strips import Strips
 
 MAX_PIXELS = 1_000_000_000
 """Room for a whole Sentinel-2 scene (10980 x 10980), not for a decompression bomb."""
+
+WHOLE_PIXELS = 1 << 24
+"""Up to this size an image is decoded whole, which takes Pillow 10 bytes a pixel; larger ones by strips."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000")
 
 # What Pillow's decoders raise on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error, zlib.error)
+
+
+class Raster(Protocol):
+    """An open image, to be closed. height, width: pixels."""
+
+    height: int
+    width: int
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """(bottom - top, width, 3) uint8, Raises DataError."""
+
+    def close(self) -> None: ...
+
+
+class Decoded:
+    """A Raster in memory. pixels: (height, width, 3) uint8."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self._pixels = pixels
+        self.height, self.width, _ = pixels.shape
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        return self._pixels[top:bottom]
+
+    def close(self) -> None: ...
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -43,6 +75,54 @@ def decode(path: Path) -> NDArray[np.uint8]:
         return np.where(rgba[:, :, 3:] == 0, np.uint8(0), rgba[:, :, :3])
 
 
+def open_raster(path: Path) -> Raster:
+    """The pixels of `decode`, to be read by rows.
+
+    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG is never whole in memory; any other is
+    decoded at once. Raises DataError like `decode`, here or at `rows`.
+    """
+    with _opened(path) as image:
+        strips = strips_of(image, path)
+    return _Named(strips, path) if strips else Decoded(decode(path))
+
+
+def strips_of(image: Image.Image, path: Path) -> "Strips | None":
+    """The strips of `path`, to be closed, where it is large and plain. Raises DecodeError.
+
+    image: `path` opened by Pillow.
+    """
+    if image.width * image.height <= WHOLE_PIXELS:
+        return None
+    from data_io.strips import Strips, fits  # GDAL takes 60 MB and a third of a second to load
+
+    if not fits(image, path):
+        return None
+    strips = Strips(path, str(image.format))
+    if strips.plain:
+        return strips
+    strips.close()
+    return None
+
+
+class _Named:
+    """Strips whose errors name the file."""
+
+    def __init__(self, strips: "Strips", path: Path) -> None:
+        self._strips, self._path = strips, path
+        self.height, self.width = strips.height, strips.width
+        self.close = strips.close
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        try:
+            return self._strips.rows(top, bottom)
+        except DecodeError as error:
+            raise DataError(_unreadable(self._path, error)) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> str:
+    return f"{path} cannot be read ({error}): replace the file, or take it out of the source"
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     usual_limit = Image.MAX_IMAGE_PIXELS
@@ -64,9 +144,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             f"{path} is not a readable PNG, JPEG, TIFF or JP2 image: replace it, or take it out of the source"
         ) from error
     except _BROKEN as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): replace the file, or take it out of the source"
-        ) from error
+        raise DataError(_unreadable(path, error)) from error
     finally:
         Image.MAX_IMAGE_PIXELS = usual_limit
 

@@ -2,16 +2,25 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, ImageFile
 
-from data_io.images import MAX_PIXELS
+from data_io import images
+from data_io.errors import DecodeError
+from data_io.png import PngWriter
 
 FORMATS = {".jp2": "JPEG2000", ".tif": "TIFF"}
+
+STRIP = 240
+"""Rows of a strip: a multiple of every factor by which an image is reduced (2, 3, 6)."""
 
 
 class RasterError(Exception):
@@ -29,14 +38,16 @@ class Converted:
 
 def allow_large_scenes() -> None:
     """Let Pillow open 10980 x 10980 pixels, and never take a file cut short for a whole one."""
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    Image.MAX_IMAGE_PIXELS = images.MAX_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def convert(
     source: str, suffix: str, folder: str, name: str, side: int, reduce: int, keep: bool
 ) -> Converted:
-    """Decode `source` wholly and check it: square, `side` * `reduce` pixels a side, 8-bit RGB.
+    """Decode every pixel of `source` and check it: square, `side` * `reduce` pixels a side, 8-bit RGB.
+
+    An image of 20 or 10 m is decoded, and written as PNG, by strips: it is never whole in memory.
 
     Written to a new file of `folder` whose name begins with `name`: as PNG of `side` pixels, or the same
     bytes where `keep`. Raises RasterError with the reason, and OSError when it cannot be written.
@@ -56,17 +67,13 @@ def convert(
             raise RasterError(f"it has {width} x {height} pixels, not {side * reduce} x {side * reduce}")
         if image.mode != "RGB":
             raise RasterError(f"its pixels are {image.mode}, not RGB")
-        try:
-            image.load()
-        except Exception as error:
-            raise RasterError(f"it cannot be decoded ({error})") from error
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
         try:
             with os.fdopen(descriptor, "w+b") as file:
+                _decode(image, Path(source), side, reduce, None if keep else file)
                 if keep:
-                    file.write(Path(source).read_bytes())
-                else:
-                    (image.reduce(reduce) if reduce > 1 else image).save(file, "PNG", compress_level=1)
+                    with Path(source).open("rb") as original:
+                        shutil.copyfileobj(original, file)
                 file.flush()
                 os.fsync(file.fileno())
                 file.seek(0)
@@ -76,3 +83,34 @@ def convert(
         except BaseException:
             Path(path).unlink(missing_ok=True)
             raise
+
+
+def _decode(image: Image.Image, source: Path, side: int, reduce: int, png: BinaryIO | None) -> None:
+    """Decode all of an image, and write it to `png`, reduced, where there is one."""
+    try:
+        strips = images.strips_of(image, source)
+    except DecodeError as error:
+        raise RasterError(f"it cannot be decoded ({error})") from error
+    if strips:
+        with closing(strips):
+            _by_strips(strips, side, reduce, png)
+        return
+    try:
+        image.load()
+    except Exception as error:
+        raise RasterError(f"it cannot be decoded ({error})") from error
+    if png:
+        (image.reduce(reduce) if reduce > 1 else image).save(png, "PNG", compress_level=1)
+
+
+def _by_strips(strips: images.Raster, side: int, reduce: int, png: BinaryIO | None) -> None:
+    writer = PngWriter(png, side, side) if png else None
+    for top in range(0, strips.height, STRIP):
+        try:
+            rows = strips.rows(top, min(top + STRIP, strips.height))
+        except DecodeError as error:
+            raise RasterError(f"it cannot be decoded ({error})") from error
+        if writer:
+            writer.write(np.asarray(Image.fromarray(rows).reduce(reduce)) if reduce > 1 else rows)
+    if writer:
+        writer.finish()

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from data_io.config import DataConfig
+from data_io.images import Raster
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,27 @@ class BlockTiles:
     featureless: int
 
 
-def cut(pixels: NDArray[np.uint8], config: DataConfig) -> Iterator[BlockTiles]:
-    """The tiles of an image (height, width, 3) uint8, block by block.
+def cut(image: Raster, config: DataConfig) -> Iterator[BlockTiles]:
+    """The tiles of an image, block by block; at most one row of blocks of it is held at a time.
 
     In resize mode the whole image is one block with at most one tile, whose origin is (0, 0).
     """
     if config.mode == "resize":
+        pixels = image.rows(0, image.height)
         nodata = nodata_fraction(pixels) > config.max_nodata_fraction
         whole = [((0, 0), resized(pixels, config.tile_size), nodata)]
         yield _keep(0, 0, whole, config)
         return
     size = config.tile_size
-    height, width, _ = pixels.shape
-    for block in block_grid(height, width, config):
-        candidates = []
-        for y, x in tile_origins(block, config):
-            tile = pixels[y : y + size, x : x + size]
-            candidates.append(((y, x), tile, nodata_fraction(tile) > config.max_nodata_fraction))
-        yield _keep(block.row, block.column, candidates, config)
+    for top, blocks in groupby(block_grid(image.height, image.width, config), key=lambda block: block.top):
+        row = list(blocks)
+        strip = image.rows(top, top + row[0].height)
+        for block in row:
+            candidates = []
+            for y, x in tile_origins(block, config):
+                tile = strip[y - top : y - top + size, x : x + size]
+                candidates.append(((y, x), tile, nodata_fraction(tile) > config.max_nodata_fraction))
+            yield _keep(block.row, block.column, candidates, config)
 
 
 def block_grid(height: int, width: int, config: DataConfig) -> list[Block]:

@@ -23,6 +23,11 @@ class ExportFormat(StrEnum):
     JSON = "json"
 
 
+class Executor(StrEnum):
+    LOCAL = "local"
+    RAY = "ray"
+
+
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a path to a module.")]
 Storage = Annotated[
     str | None,
@@ -71,6 +76,8 @@ def run(
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     checkpoint_uri: CheckpointUri = None,
+    executor: Annotated[Executor, typer.Option(help="Where the workers run.")] = Executor.LOCAL,
+    ray_address: Annotated[str | None, typer.Option(help="Of the cluster; default: the one here.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be run, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -94,6 +101,8 @@ def run(
         storage=storage,
         tracking_uri=tracking_uri,
         checkpoint_uri=checkpoint_uri,
+        executor=executor,
+        ray_address=ray_address,
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -106,6 +115,56 @@ def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> 
     from sweep import commands
 
     commands.status(study, storage, as_json)
+
+
+@app.command()
+def worker(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Default: one a GPU, or one a core.")] = None,
+    workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0,1.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Start no more trials after this long, as 90s, 30m, 2h.")
+    ] = None,
+    max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
+    max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    checkpoint_uri: CheckpointUri = None,
+) -> None:
+    """Join a study that others run, from any machine."""
+    from sweep import commands
+
+    code = commands.worker(
+        study,
+        workers=workers,
+        workers_per_gpu=workers_per_gpu,
+        device=device,
+        data=data,
+        timeout=timeout,
+        max_failures=max_failures,
+        max_retries=max_retries,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        checkpoint_uri=checkpoint_uri,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name in the store.")],
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", min=0, help="The trial's number.")],
+    data: Annotated[str | None, typer.Option(help="Where this machine has the study's images.")] = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Run a finished trial again from its stored config, and compare every metric."""
+    from sweep import commands
+
+    raise typer.Exit(commands.replay(study, trial, data, storage, tracking_uri, as_json))
 
 
 @app.command()

@@ -20,6 +20,7 @@ from sweep.secrets import redact
 from sweep.storage import alone
 
 REASON_LENGTH = 2000
+OF_ITS_END = ("outcome", "reason", "next_attempt")
 
 
 class Again(Enum):
@@ -46,7 +47,10 @@ class FencedError(Exception):
 
 
 def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
-    """Take the next trial from the queue; None where it is empty. The store gives each to one process."""
+    """Take the next trial from the queue; None where it is empty.
+
+    To be called under `alone(study)`: Optuna's own check-and-set is none on sqlite.
+    """
     storage = study._storage
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         try:
@@ -67,12 +71,13 @@ def finish(study: optuna.Study, trial_id: int, state: TrialState, values: Sequen
         FencedError: another process has ended it in another way.
     """
     storage = study._storage
-    try:
-        storage.set_trial_state_values(trial_id, state, values)
-    except UpdateFinishedTrialError as error:
-        stored = storage.get_trial(trial_id)
-        if stored.state is not state or (values is not None and stored.values != list(values)):
-            raise FencedError(f"trial {stored.number} was ended by another process") from error
+    with alone(study):
+        try:
+            storage.set_trial_state_values(trial_id, state, values)
+        except UpdateFinishedTrialError as error:
+            stored = storage.get_trial(trial_id)
+            if stored.state is not state or (values is not None and stored.values != list(values)):
+                raise FencedError(f"trial {stored.number} was ended by another process") from error
 
 
 def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> bool:
@@ -87,11 +92,8 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
             return False
         retries = int(trial.user_attrs.get("retries", 0)) + (ending.again is Again.COUNTED)
         again = ending.again is not Again.NEVER and retries <= max_retries
-        for key, value in {
-            "outcome": ending.outcome,
-            "reason": redact(ending.reason)[:REASON_LENGTH],
-            "next_attempt": retries if again else None,
-        }.items():
+        facts = ending.outcome, redact(ending.reason)[:REASON_LENGTH], retries if again else None
+        for key, value in zip(OF_ITS_END, facts, strict=True):
             storage.set_trial_user_attr(trial._trial_id, key, value)
         try:
             storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
@@ -135,6 +137,12 @@ def orphans(study: optuna.Study, me: str | None, first_seen: dict[int, float]) -
     return found
 
 
+def given_up(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that failed for good."""
+    trials = study.get_trials(deepcopy=False)
+    return [t for t in trials if t.state is TrialState.FAIL and t.user_attrs.get("next_attempt") is None]
+
+
 def root_of(trial: optuna.Trial | FrozenTrial) -> int:
     """The number of the first attempt."""
     return int(trial.user_attrs.get("root", trial.number))
@@ -154,7 +162,8 @@ def without_successor(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
-    given = trial.user_attrs.get("claimed", {}).get("given", list(trial.user_attrs))
+    # One that nobody had put a name to has no more than it was given, and how it ended.
+    given = trial.user_attrs.get("claimed", {}).get("given", trial.user_attrs.keys() - set(OF_ITS_END))
     attrs: dict[str, Any] = {key: trial.user_attrs[key] for key in given}
     if "seed" in trial.user_attrs:
         attrs["seed"] = trial.user_attrs["seed"]

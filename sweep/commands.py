@@ -23,12 +23,14 @@ def stored_study(name: str, storage_url: str | None = None) -> tuple[Home, optun
 
 
 def list_studies(as_json: bool) -> None:
+    from sweep.counts import count
+
     available = {name: load_study(name) for name in shipped()}
     home = Home.find()
     recorded = []
     if home.has_stores():
         store = storage.open_optuna(home)
-        recorded = [summarise(storage.load(store, name)) for name in storage.stored_names(store)]
+        recorded = [count(storage.load(store, name)) for name in storage.stored_names(store)]
     if as_json:
         print_json(
             {
@@ -53,10 +55,11 @@ def list_studies(as_json: bool) -> None:
 
 
 def status(name: str, storage_url: str | None, as_json: bool) -> None:
+    from sweep.counts import count
     from sweep.output import show_status
 
     _, study = stored_study(name, storage_url)
-    summary = summarise(study)
+    summary = count(study)
     if as_json:
         print_json(summary.as_dict())
     else:
@@ -69,6 +72,48 @@ def stop(name: str, storage_url: str | None) -> None:
     _, study = stored_study(name, storage_url)
     ask_to_stop(study, stop=True)
     print(f"{name}: running trials finish, no more are started; `python -m sweep run {name}` goes on")
+
+
+def worker(
+    name: str,
+    *,
+    timeout: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    checkpoint_uri: str | None,
+    data: str | None,
+    **options: Any,
+) -> int:
+    from sweep.engine import Options
+    from sweep.joining import join_study
+    from sweep.running import parse_duration
+
+    home = Home.find(storage, tracking_uri, checkpoint_uri)
+    if not home.has_stores():
+        raise UserError(f"there is no store in {home.root}: name one with --storage or SWEEP_STORAGE")
+    finished = join_study(name, data, Options(timeout_s=parse_duration(timeout), **options), home)
+    if finished.stopped:
+        print(f"ended early: {finished.stopped}")
+    return finished.exit_code
+
+
+def replay(
+    name: str,
+    trial: int,
+    data: str | None,
+    storage_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> int:
+    from sweep.replaying import replay_trial
+
+    _, study = stored_study(name, storage_url)
+    differences = replay_trial(Home.find(storage_url, tracking_uri), study, trial, data)
+    if as_json:
+        print_json({"study": name, "trial": trial, **differences.as_dict()})
+    else:
+        print(differences.text())
+    return 1 if differences.different else 0
 
 
 def doctor(fix: bool, storage_url: str | None, tracking_uri: str | None, as_json: bool) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.phases import Explore, Request, of_phase
+from sweep.phases import Explore, Request, of_phase, originals
 from sweep.study import Arm, Confirm, Plan, space_hash
 
 FIRST_SEED = 1_000_000
@@ -28,18 +28,18 @@ class Repeat:
 
     name = "confirm"
 
-    def __init__(self, plan: Plan, confirm: Confirm) -> None:
-        self.plan, self.confirm = plan, confirm
+    def __init__(self, plan: Plan, confirm: Confirm, explore_total: int) -> None:
+        self.plan, self.confirm, self.explore_total = plan, confirm, explore_total
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
         return next(self._missing(trials), None)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
-        """While an arm has no finished trial, it is taken to get one."""
-        explored = [t for t in of_phase(trials, Explore.name) if t.state.is_finished()]
-        begun = {str(trial.user_attrs.get("arm", "")) for trial in explored}
-        open_arms = [arm for arm in self.plan.arms if arm.from_trial == 0 and arm.name not in begun]
-        return sum(1 for _ in self._missing(trials)) + len(open_arms) * self.confirm.seeds
+        """An arm that explore has not come to yet is taken to get a setting that can be confirmed."""
+        asked = originals(trials, Explore.name)
+        begun = {str(trial.user_attrs.get("arm", "")) for trial in asked if trial.state.is_finished()}
+        coming = {self.plan.arm_of(number).name for number in range(len(asked), self.explore_total)}
+        return sum(1 for _ in self._missing(trials)) + len(coming - begun) * self.confirm.seeds
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> Iterator[Request]:
         asked = {_key(trial) for trial in of_phase(trials, self.name)}

@@ -3,13 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import optuna
 from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
-from sweep import phases
+from sweep import attempts, phases
 from sweep.devices import available_cores, place, visible_gpus
 from sweep.errors import UserError
 from sweep.home import Home
@@ -46,6 +46,8 @@ class Options:
     timeout_s: float | None = None
     max_failures: int = 3
     max_retries: int = 2
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, display: D
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
     threads = max(1, available_cores() // len(placing))
-    if len(phases.phases(plan, 0)) == 1:
+    if options.executor == "ray":
+        placing = []  # this process places workers, and has none itself
+    elif len(phases.phases(plan, 0)) == 1:
         placing = placing[: options.trials or plan.trials]
     home.create()
     display.say(f"preparing data and stores in {home.root}")
-    with _no_traceback(home), Pool(home, placing, threads) as pool:
+    with no_traceback(home), Pool(home, placing, threads) as pool:
         return _prepared(study, plan, options, home, display, pool)
 
 
@@ -96,7 +100,7 @@ def _prepared(
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
         ask_to_stop(stored, stop=False)
-        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
+        stored.set_user_attr("seed", options.seed)
         spec = Spec(
             home=home.root,
             storage=home.storage,
@@ -110,7 +114,11 @@ def _prepared(
             provenance=provenance,
         )
         _reconcile(stored, home, tracker, linker(storage), options, display)
+        # Only now: a trial that the last run left RUNNING is one that is asked for already.
+        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
         try:
+            if options.executor == "ray":
+                return _place_on_ray(stored, home, options, display)
             return supervise(stored, home, spec, pool, options, display, tracker)
         finally:
             _summarise(registered)
@@ -138,6 +146,27 @@ def supervise(
         postman.deliver()
     code = limits.exit_code(supervisor.failures)
     return Finished(study, code, supervisor.failures, limits.stopped)
+
+
+def _place_on_ray(study: optuna.Study, home: Home, options: Options, display: Display) -> Finished:
+    from sweep.executors.ray import run_on_ray
+
+    words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
+    if options.device:
+        words += ["--device", options.device]
+    with Limits(options.timeout_s, options.max_failures, display.say) as limits:
+        run_on_ray(
+            study,
+            home,
+            limits,
+            display.say,
+            address=options.ray_address,
+            workers=options.workers,
+            workers_per_gpu=options.workers_per_gpu,
+            options=words,
+        )
+        failures = len(attempts.given_up(study))
+        return Finished(study, limits.exit_code(failures), failures, limits.stopped)
 
 
 def _reconcile(
@@ -184,7 +213,7 @@ def _summarise(registered: "Registered") -> None:
 
 
 @contextlib.contextmanager
-def _no_traceback(home: Home) -> Iterator[None]:
+def no_traceback(home: Home) -> Iterator[None]:
     """A full disk and a store that stays away are for the user to mend."""
     try:
         yield

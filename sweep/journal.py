@@ -6,6 +6,7 @@ as its run. While it is away the journal waits, and whoever finds it later may s
 that sending one twice changes nothing (`sweep.sending`).
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 LOCK_TIMEOUT_S = 60.0
 POLL_S = 0.05
@@ -26,11 +27,19 @@ class JournalBusyError(Exception):
 class Journal:
     """An open journal, locked by this process until `close`; the system frees the lock of a dead one."""
 
-    def __init__(self, spool: Path, key: str, timeout_s: float = LOCK_TIMEOUT_S) -> None:
-        """Open or begin it. Raises JournalBusyError where another process holds it for longer than that."""
+    def __init__(
+        self, spool: Path, key: str, timeout_s: float = LOCK_TIMEOUT_S, must_exist: bool = False
+    ) -> None:
+        """Open or begin it.
+
+        Raises:
+            JournalBusyError: another process holds it for longer than that.
+            FileNotFoundError: `must_exist`, and it does not.
+        """
         self.key, self.path, self.folder = key, spool / f"{key}.jsonl", spool / key
         spool.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = self._locked(timeout_s)
+        self._file: IO[bytes] = self._locked(timeout_s, "r+b" if must_exist else "ab")
+        self._file.seek(0, os.SEEK_END)
         self._cut_torn_line()
         self._synced = self.size()
 
@@ -73,10 +82,10 @@ class Journal:
         self.path.unlink(missing_ok=True)
         self.close()
 
-    def _locked(self, timeout_s: float) -> IO[bytes]:
+    def _locked(self, timeout_s: float, mode: Literal["ab", "r+b"]) -> IO[bytes]:
         deadline = time.monotonic() + timeout_s
         while True:
-            file = self.path.open("ab", buffering=0)
+            file = self.path.open(mode, buffering=0)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # The one who held the lock may have deleted the file meanwhile.
@@ -92,9 +101,13 @@ class Journal:
     def _cut_torn_line(self) -> None:
         content = self.path.read_bytes()
         self._file.truncate(content.rfind(b"\n") + 1)
+        self._file.seek(0, os.SEEK_END)
 
 
 def waiting(spool: Path) -> list[str]:
     """Keys of the journals in a spool, oldest first."""
-    found = [(path.stat().st_mtime, path.stem) for path in spool.glob("*.jsonl")]
+    found = []
+    for path in spool.glob("*.jsonl"):
+        with contextlib.suppress(FileNotFoundError):  # sent just now
+            found.append((path.stat().st_mtime, path.stem))
     return [key for _, key in sorted(found)]

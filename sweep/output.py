@@ -41,7 +41,7 @@ def show_depths(groups: Sequence[Group]) -> None:
     from rich.table import Table
 
     table = Table(title="by depth (objective: validation loss an image, smaller is better)")
-    for column in ("encoder", "decoder", "trials", "unstable", "best", "median", "lr of best"):
+    for column in ("encoder", "decoder", "trials", "unstable", "best", "median", "lr of best", "confirmed"):
         table.add_column(column, justify="right")
     finite = [group.best for group in groups if group.best is not None]
     for group in groups:
@@ -53,6 +53,15 @@ def show_depths(groups: Sequence[Group]) -> None:
             "-" if group.best is None else f"{group.best:.2f}",
             "-" if group.median is None else f"{group.median:.2f}",
             "-" if group.best_lr is None else f"{group.best_lr:.2g}",
+            _confirmed(group),
         ]
         table.add_row(*row, style="bold" if finite and group.best == min(finite) else "")
     Console().print(table)
+
+
+def _confirmed(group: Group) -> str:
+    """Mean, 95 % interval, seeds."""
+    if group.confirmed is None:
+        return "-"
+    mean, low, high = group.confirmed
+    return f"{mean:.1f} ({low:.1f} to {high:.1f}, {group.seeds} seeds)"

@@ -111,7 +111,7 @@ def phases(plan: Plan, explore_total: int) -> list[Phase]:
     from sweep.confirm import Repeat
 
     explore = Explore(plan, explore_total)
-    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm)]
+    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]
 
 
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:

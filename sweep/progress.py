@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from sweep.secrets import redact
 from sweep.summary import best_of, outcome_of
 
 STYLES = {"budget": "green", "converged": "green", "collapsed": "yellow", "regressed": "yellow"}
@@ -38,7 +39,7 @@ class Display:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(redact(text), highlight=False, markup=False, soft_wrap=True)
 
     def start(self, study: optuna.Study, workers: int, left: Callable[[], int]) -> None:
         """`left`: how many trials are still to be started, as far as that is known at the time."""

@@ -140,6 +140,15 @@ class RecordingHooks(Hooks):
 
     def finish(self, result: RunResult) -> None:
         """The final metrics, the step series and the last pictures; the run is still open."""
+        self.final_metrics(result)
+        if result.kl_per_dim:
+            dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
+            self.run.files({"latent/kl_per_dim.parquet": parquet(dims)})
+        self.finish_early()
+        for epoch, objective in self.unreported.items():
+            self.trial.report(objective, epoch)
+
+    def final_metrics(self, result: RunResult) -> None:
         # A run that ended in mid-epoch has no record of that epoch: its last figures belong there.
         last = math.ceil(result.steps / self.steps_per_epoch)
         for key, value in (result.summary | result.intervals).items():
@@ -151,12 +160,6 @@ class RecordingHooks(Hooks):
         self.run.metric("time/seconds", result.seconds)
         if result.last_finite_loss is not None:
             self.run.metric("train/last_finite_loss", result.last_finite_loss)
-        if result.kl_per_dim:
-            dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
-            self.run.files({"latent/kl_per_dim.parquet": parquet(dims)})
-        self.finish_early()
-        for epoch, objective in self.unreported.items():
-            self.trial.report(objective, epoch)
 
     def finish_early(self) -> None:
         """Of a run that ends before its length: the series so far and the last pictures."""

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from typing import Literal
 
 from rich.console import Console
 
@@ -38,6 +39,8 @@ def run_command(
     storage: str | None,
     tracking_uri: str | None,
     checkpoint_uri: str | None,
+    executor: Literal["local", "ray"],
+    ray_address: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -64,6 +67,8 @@ def run_command(
         max_failures=max_failures,
         max_retries=max_retries,
         workers_per_gpu=workers_per_gpu,
+        executor=executor,
+        ray_address=ray_address,
     )
     if dry_run:
         _show_plan(plan, options, as_json)
@@ -114,6 +119,9 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
     names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
     print("  arms: " + ", ".join(names))
+    if plan.confirm is not None:
+        sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
+        print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
     print("  base: " + plan.base.model_dump_json())
 
 

@@ -152,8 +152,8 @@ def send_waiting(spool: Path, tracker: Tracker, linked: Linked, keys: Iterable[s
     count = 0
     for key in journals.waiting(spool) if keys is None else keys:
         try:
-            journal = Journal(spool, key, timeout_s=0)
-        except JournalBusyError:
+            journal = Journal(spool, key, timeout_s=0, must_exist=True)
+        except (JournalBusyError, FileNotFoundError):
             continue
         try:
             send(tracker, Sending(journal), linked)

@@ -24,7 +24,10 @@ class Best:
 
 @dataclass(frozen=True)
 class Group:
-    """Trials with the same depths. Values are objectives of finished trials; None where none is finite."""
+    """Explored trials with the same depths. Values are objectives of the finished; None where none is finite.
+
+    confirmed: geometric mean of the confirming runs with the ends of its 95 % t interval, over `seeds`.
+    """
 
     encoder_depth: int
     decoder_depth: int
@@ -33,6 +36,8 @@ class Group:
     best: float | None
     median: float | None
     best_lr: float | None
+    confirmed: tuple[float, float, float] | None = None
+    seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,36 @@ def by_depth(trials: Sequence[FrozenTrial]) -> list[Group]:
         if explored and trial.state is TrialState.COMPLETE and all(path in trial.params for path in DEPTHS):
             encoder, decoder = (int(trial.params[path]) for path in DEPTHS)
             groups.setdefault((encoder, decoder), []).append(trial)
-    return [_group(depths, members) for depths, members in sorted(groups.items())]
+    confirmed = _confirmed(trials)
+    return [
+        _group(depths, members, *confirmed.get(depths, (None, 0)))
+        for depths, members in sorted(groups.items())
+    ]
 
 
-def _group(depths: tuple[int, int], members: list[FrozenTrial]) -> Group:
+Spread = tuple[float, float, float]
+
+
+def _confirmed(trials: Sequence[FrozenTrial]) -> dict[tuple[int, int], tuple[Spread | None, int]]:
+    """Depths -> mean and interval of the confirming runs, and how many there are."""
+    if not any(trial.user_attrs.get("phase") == "confirm" for trial in trials):
+        return {}
+    # scipy takes a while to import, and these import the words of this module.
+    from sweep.report.evidence.estimate import mean_interval
+    from sweep.report.records import confirmed, records
+
+    found = {}
+    for runs in confirmed(records(trials, None)).values():
+        spread = mean_interval([math.log(r.objective) for r in runs if r.objective and r.objective > 0])
+        if runs[0].depths is not None:
+            mean = None if spread is None else (math.exp(spread[0]), math.exp(spread[1]), math.exp(spread[2]))
+            found[runs[0].depths] = (mean, len(runs))
+    return found
+
+
+def _group(
+    depths: tuple[int, int], members: list[FrozenTrial], confirmed: Spread | None, seeds: int
+) -> Group:
     finite = finite_trials(members)
     best = min(finite, key=lambda trial: trial.values[0], default=None)
     return Group(
@@ -113,4 +144,6 @@ def _group(depths: tuple[int, int], members: list[FrozenTrial]) -> Group:
         best=None if best is None else best.values[0],
         median=statistics.median(t.values[0] for t in finite) if finite else None,
         best_lr=None if best is None else best.params.get("optim.lr"),
+        confirmed=confirmed,
+        seeds=seeds,
     )

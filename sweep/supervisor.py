@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import optuna
@@ -52,6 +53,7 @@ class Supervisor:
         """Workers that wait for a running trial to end before anything can be decided."""
         self.me = ""
         self._first_seen: dict[int, float] = {}
+        self._states: Counter[TrialState] = Counter()
         self._oom_kills = oom_kills()
         self._polled = self._recovered = time.monotonic()
         self._started = time.monotonic()
@@ -93,7 +95,7 @@ class Supervisor:
             if is_asked_to_stop(self.study) and not self.limits.stopped:
                 self.limits.stop("it was asked to stop")
                 self.display.say("asked to stop: the running trials finish, no more are started")
-            self._wake()
+            self._look()
         if now - self._recovered > 3 * BEAT_S:
             self._recovered = now
             self._recover()
@@ -143,11 +145,11 @@ class Supervisor:
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
-        trial = attempts.claim(self.study, self.me)
-        if trial is not None or not self._request(self._trials()):
-            return trial
+        trials = self._trials()
+        if not any(t.state is TrialState.WAITING for t in trials) and self._request(trials) is None:
+            return None
         with alone(self.study):
-            # Another process may have decided meanwhile.
+            # Another process may have taken it, or decided, meanwhile.
             trial = attempts.claim(self.study, self.me)
             if trial is None and (request := self._request(self._trials())):
                 request.enqueue(self.study)
@@ -174,6 +176,14 @@ class Supervisor:
         idle, self.idle = self.idle, []
         for worker in idle:
             self._next(worker)
+
+    def _look(self) -> None:
+        """Wake the idle workers where another process has changed something."""
+        if self.idle:
+            states = Counter(trial.state for trial in self._trials())
+            if states != self._states:
+                self._states = states
+                self._wake()
 
     def _left(self) -> int:
         """Trials that wait or are still to be asked for."""

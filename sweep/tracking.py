@@ -20,6 +20,8 @@ from sweep.storage import set_wal
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
+# A trace for every error of the database; `sweep.sending` says it in one line.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 RUN_KEY = "run_key"
 """Tag of every run: our own name for it, known before MLflow has given it an id."""

@@ -65,11 +65,14 @@ class Observation:
         return cls(**{name: facts.get(name) for name in cls.__dataclass_fields__})  # type: ignore[arg-type]
 
 
-def default_horizon(label: Label, head_fan_in: int) -> Horizon:
+def probe_horizon(label: Label) -> Horizon:
     """How far a probe is followed at least. Measured on the laptop base: see `verdict`."""
-    if label == "useless":
-        return EARLY_SHARE
-    return LATE_STEPS if label == "nonfinite" and head_fan_in >= LATE_FAN_IN else EARLY_STEPS
+    return EARLY_SHARE if label == "useless" else EARLY_STEPS
+
+
+def late_horizon(label: Label, head_fan_in: int) -> int | None:
+    """How far the largest rates that probes called stable must be followed; None: no further than these."""
+    return LATE_STEPS if label == "nonfinite" and head_fan_in >= LATE_FAN_IN else None
 
 
 def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:

@@ -83,11 +83,11 @@ class ToRGB(nn.ConvTranspose2d):
         assert self.bias is not None
         # Position p sees inputs p - 1 + a and gives outputs 2p - 1 + r, for a, r in {0, 1}: row
         # 2 (1 - a) + r of the kernel. The columns alike.
-        kernel = self.weight.unflatten(3, (2, 2)).unflatten(2, (2, 2)).flip(2, 4)  # (width, 3, a, r, a, r)
+        kernel = self.weight.reshape(-1, 3, 2, 2, 2, 2).flip(2, 4)  # (width, 3, a, r, a, r)
         kernel = kernel.permute(3, 5, 1, 0, 2, 4).flatten(0, 2).contiguous(memory_format=torch.channels_last)
         squares = conv2d(x, kernel, self.bias.repeat(4), padding=1)
         rows, columns = squares.shape[2:]
-        image = squares.permute(0, 2, 3, 1).unflatten(3, (2, 2, 3)).transpose(2, 3)
+        image = squares.permute(0, 2, 3, 1).reshape(len(x), rows, columns, 2, 2, 3).transpose(2, 3)
         image = image.reshape(len(x), 2 * rows, 2 * columns, 3)[:, 1:-1, 1:-1]
         return image.contiguous().permute(0, 3, 1, 2)
 

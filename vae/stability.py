@@ -49,8 +49,10 @@ class Outcome(StrEnum):
     DIVERGED = "diverged"
     """Mean loss of the last 20 steps not below the first loss (Sohl-Dickstein 2024's rule).
 
-    Each loss at the KL weight of its step: where the weight rises from 0, the first is taken without the KL,
-    and a run that hardly learns can be called diverged for the weight alone.
+    The first loss is that of one batch, at the KL weight of its step, 0 where the weight rises: a run that
+    hardly learns can be called diverged. Laptop base, depths 2, 4 and 8, 12 epochs, one seed: the first
+    batch lay 7 to 10 % below the mean batch, so every run at lr 1e-6 was, and at 1e-5 with kl_weight 10 the
+    one of depth 4; the KL's part of those losses was 2 % at most. None was from 3e-5 on.
     """
     REGRESSED = "regressed"
     """Smoothed loss above twice its best for 100 steps."""

@@ -19,12 +19,14 @@ import numpy as np
 
 from sweep.border.process import Floats, Posterior, Runs, infer, prior_sample
 
-FIRST_STRIDE = 4
-"""Steps at a time of a ladder that nothing is known for."""
+FIRST_STRIDE = 0.5
+"""Decades at a time, about, of a ladder that nothing is known for."""
 PATIENCE = 5
 """Rungs in a row with the same outcome, after which a ladder takes two steps at a time, then four, ..."""
 PARAMETER_POINTS = 32
 TOLERANCE = 1e-6
+PLACES = 6
+"""Decimals of a proposed x: two ways to the same rung give the same number."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def next_point(task: Task, points: Sequence[Point]) -> Point | None:
     for cell in sorted(cells, key=lambda cell: cell in running):
         x = ladder.next_rung(*cell)
         if x is not None:
-            return Point(*cell, x)
+            return Point(*cell, round(x, PLACES))
     if running or model is None:
         return None
     return _refinement(task, known, model)
@@ -147,8 +149,9 @@ class _Ladders:
         return [float(x) for x in np.clip(task.high - down * task.step, task.low, task.high)]
 
     def _stride(self, mine: Sequence[Point]) -> float:
-        steps = 2 ** (len(mine) // PATIENCE) if self.anything_stable else FIRST_STRIDE
-        return float(steps * self.task.step)
+        if self.anything_stable:
+            return float(2 ** (len(mine) // PATIENCE) * self.task.step)
+        return max(1, int(FIRST_STRIDE / self.task.step + TOLERANCE)) * self.task.step
 
 
 def _refinement(task: Task, points: Sequence[Point], model: Posterior) -> Point | None:
@@ -188,5 +191,5 @@ def _most_telling(task: Task, model: Posterior, points: Sequence[Point], column:
         gain = model.information(index, free - task.middle)
         at = int(np.argmax(gain))
         if best is None or gain[at] > best[0]:
-            best = (float(gain[at]), Point(column, seed, float(free[at])))
+            best = (float(gain[at]), Point(column, seed, round(float(free[at]), PLACES)))
     return None if best is None else best[1]

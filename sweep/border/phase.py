@@ -17,14 +17,14 @@ from sweep.border.seen import PREFIX, Seen, border_runs, seen_in
 from sweep.border.strategies import Chooser, Proposal
 from sweep.config import TrialConfig, with_settings
 from sweep.phases import Request, of_phase
-from vae.labels import Label, default_horizon
+from vae.labels import Label, late_horizon, probe_horizon
 from vae.layout import head_fan_in
 
 
 def chooser(plan: BorderPlan, base: TrialConfig) -> Chooser:
-    """With each column's horizons, which hang on the fan-in of its latent head."""
+    """With how far runs of each column must be followed, which hangs on the fan-in of its latent head."""
     fan_ins = column_fan_ins(plan, base)
-    return Chooser(plan, {label: [default_horizon(label, f) for f in fan_ins] for label in plan.labels})
+    return Chooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
 
 
 def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
@@ -34,9 +34,9 @@ def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
 
 def models(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> dict[Label, BorderModel]:
     """The border of every label of the plan, from what the trials told so far."""
-    choose, runs = chooser(plan, base), seen_in(plan, trials)
+    runs = seen_in(plan, trials)
     return {
-        label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, choose.horizons[label]))
+        label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
         for label in plan.labels
     }
 

@@ -34,7 +34,7 @@ TOLERANCE = 1e-5
 # Median, and the factor that one standard deviation of its logarithm stands for.
 VARIATION = (0.25, 2.0)
 LENGTH = (0.5, 2.0)
-SIGMA = (0.16, 1.5)
+SIGMA = (0.17, 1.8)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A trial of a border study carries user attributes of its own: `border/at` (value
 probe), and after its end those of `vae.labels.Observation`, `border/steps` and the rest.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,15 @@ class Seen:
     observation: Observation | None
 
     @property
+    def place(self) -> tuple[int, int, float]:
+        """Runs of one place are the same run, followed for more or fewer steps."""
+        return self.column, self.seed, round(self.x, 6)
+
+    @property
+    def steps(self) -> int:
+        return 0 if self.observation is None else self.observation.steps
+
+    @property
     def is_check(self) -> bool:
         """A probe of full length."""
         return self.label is not None and self.horizon is None
@@ -45,7 +55,15 @@ class Seen:
     @property
     def is_whole(self) -> bool:
         """Followed to its end."""
-        return self.observation is not None and self.observation.steps >= self.observation.total_steps
+        return self.observation is not None and self.steps >= self.observation.total_steps
+
+    def followed(self, steps: int | None, x: float) -> bool:
+        """Whether it is, or will be, followed for so many steps at x or above."""
+        if self.x < x - 1e-9:
+            return False
+        if self.observation is None:
+            return self.horizon is None or (steps is not None and self.horizon >= steps)
+        return self.steps >= (self.observation.total_steps if steps is None else steps)
 
     def crossed(self, label: Label, horizon: Horizon) -> bool | None:
         """None while it is under way, or where it was followed for too few steps to tell."""
@@ -78,21 +96,34 @@ def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
     )
 
 
-def points_of(label: Label, runs: Sequence[Seen], horizons: Sequence[Horizon]) -> list[Point]:
+def furthest(runs: Sequence[Seen]) -> list[Seen]:
+    """Without runs that were followed further later: what these called stable was a forecast, no more."""
+    longest: dict[tuple[int, int, float], Seen] = {}
+    for run in runs:
+        known = longest.get(run.place)
+        if run.observation is not None and (known is None or run.steps > known.steps):
+            longest[run.place] = run
+    return [run for run in runs if run.observation is None or longest[run.place] is run]
+
+
+def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Point]:
     """For the mapper: runs that tell about the label, and probes of it that are under way."""
     points = []
-    for run in runs:
-        crossed = run.crossed(label, horizons[run.column])
+    for run in furthest(runs):
+        crossed = run.crossed(label, horizon)
         under_way = run.observation is None and run.label in (label, None)
         if crossed is not None or under_way:
             points.append(Point(run.column, run.seed, run.x, crossed))
     return points
 
 
-def border_runs(label: Label, runs: Sequence[Seen], horizons: Sequence[Horizon]) -> list[BorderRun]:
-    """For the model: finished runs that tell about the label."""
+def border_runs(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[BorderRun]:
+    """For the model: finished runs that tell about the label, with the steps of all that were made there."""
+    steps: Counter[tuple[int, int, float]] = Counter()
+    for run in runs:
+        steps[run.place] += run.steps
     return [
-        BorderRun(run.column, run.seed, run.x, crossed, run.observation.steps, run.trial)
-        for run in runs
-        if run.observation is not None and (crossed := run.crossed(label, horizons[run.column])) is not None
+        BorderRun(run.column, run.seed, run.x, crossed, steps[run.place], run.trial)
+        for run in furthest(runs)
+        if (crossed := run.crossed(label, horizon)) is not None
     ]

@@ -4,6 +4,7 @@
 in every column and seed, as anyone would without it, and each of their runs tells about all labels.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler,
 
 from sweep.border.mapper import Point, Task, next_point
 from sweep.border.plan import BorderPlan
-from sweep.border.seen import Seen, points_of
-from vae.labels import Horizon, Label
+from sweep.border.seen import Seen, furthest, points_of
+from vae.labels import Horizon, Label, probe_horizon
 
 FROM_ABOVE = {"blowup": 2.5, "nonfinite": 2.5, "useless": 0.5}
 """Steps above the expected border at which a ladder starts: runs that blow up end at once, but useless ones
@@ -40,11 +41,12 @@ class Proposal:
 class Chooser:
     """Chooses the runs of a plan.
 
-    horizons: label -> how far a probe of each column is followed (`vae.labels.default_horizon`).
+    late: label -> of each column, how far the edge that its probes found is followed once more
+        (`vae.labels.late_horizon`).
     """
 
-    def __init__(self, plan: BorderPlan, horizons: Mapping[Label, Sequence[Horizon]]) -> None:
-        self.plan, self.horizons = plan, horizons
+    def __init__(self, plan: BorderPlan, late: Mapping[Label, Sequence[int | None]]) -> None:
+        self.plan, self.late = plan, late
 
     @property
     def labels(self) -> list[Label]:
@@ -64,18 +66,37 @@ class Chooser:
         )
 
     def points(self, label: Label, runs: Sequence[Seen]) -> list[Point]:
-        return points_of(label, runs, self.horizons[label])
+        return points_of(label, runs, probe_horizon(label))
 
     def next_probe(self, runs: Sequence[Seen]) -> Proposal | None:
         """None where all is mapped, or what is left hangs on runs that are under way."""
         if self.plan.strategy != "mapper":
             return self._next_of_sampler(runs)
+        runs = furthest(runs)
         for label in self.labels:
             point = next_point(self.task(label), self.points(label, runs))
             if point is not None:
-                horizon = self.horizons[label][point.column]
-                return Proposal(point.column, point.seed, point.x, label, horizon)
+                return Proposal(point.column, point.seed, point.x, label, probe_horizon(label))
+            proposal = self._late_check(label, runs)
+            if proposal is not None:
+                return proposal
         return None
+
+    def _late_check(self, label: Label, runs: Sequence[Seen]) -> Proposal | None:
+        """The edge of a seed's ladder, followed further where runs are known to go late; one that goes sends
+        its ladder further down.
+        """
+        for column, steps in enumerate(self.late[label]):
+            mine = [run for run in runs if run.column == column]
+            for seed, edge in sorted(self._edges(label, mine).items()) if steps else ():
+                near = [run for run in mine if run.seed == seed and run.followed(steps, edge - self.reach)]
+                if all(run.crossed(label, None) for run in near):
+                    return Proposal(column, seed, edge, label, steps)
+        return None
+
+    @property
+    def reach(self) -> float:
+        return NEAR * self.plan.step
 
     def next_verification(self, runs: Sequence[Seen]) -> Proposal | None:
         """A full-length run where short ones say that the edge of stability is, a column after another.
@@ -83,6 +104,7 @@ class Chooser:
         It checks the largest rate that a seed's probes called stable; a column has `verify` such checks that
         held. Where one did not, every seed of the column is checked.
         """
+        runs = furthest(runs)
         for label in self.labels:
             for column in range(len(self.plan.plane.columns)):
                 proposal = self._verification(label, [run for run in runs if run.column == column])
@@ -94,14 +116,13 @@ class Chooser:
         edges = self._edges(label, column)
         if not edges:
             return None
-        reach = NEAR * self.plan.step
         under_way = {run.seed for run in column if run.observation is None and run.label == label}
         held = {
             run.seed
             for run in column
             if run.seed in edges
             and run.is_whole
-            and run.x >= edges[run.seed] - reach
+            and run.x >= edges[run.seed] - self.reach
             and run.crossed(label, None) is False
         }
         failed = any(run.is_check and run.label == label and run.crossed(label, None) for run in column)
@@ -117,7 +138,7 @@ class Chooser:
         """Of each seed, the largest x that was called stable below one that crossed; its ladder's foot."""
         edges: dict[int, float] = {}
         for run in column:
-            horizon = self.horizons[label][run.column]
+            horizon = probe_horizon(label)
             mine = [r for r in column if r.seed == run.seed and r.crossed(label, horizon)]
             if run.crossed(label, horizon) is False and any(r.x > run.x for r in mine):
                 edges[run.seed] = max(edges.get(run.seed, -np.inf), run.x)
@@ -147,7 +168,9 @@ def next_of_sampler(plan: BorderPlan, mine: Sequence[Seen], salt: int) -> float 
         "tpe": lambda: TPESampler(seed=salt + len(mine), n_startup_trials=4),
     }
     space: dict[str, BaseDistribution] = {"x": FloatDistribution(plan.low, plan.high)}
-    study = optuna.create_study(sampler=make[plan.strategy]())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Sobol' has been for years
+        study = optuna.create_study(sampler=make[plan.strategy]())
     if plan.strategy == "tpe":
         for run in mine:
             if run.observation is not None:

@@ -34,9 +34,8 @@ def reconcile(view: View, fix: bool) -> list[Finding]:
     found: list[Finding] = []
     for stage in STAGES:
         for finding in list(stage(view)):
-            if finding in found:
-                continue
-            found.append(finding)
+            if finding not in found:
+                found.append(finding)
             if fix:
                 finding.mend()
     if fix:
@@ -48,8 +47,8 @@ def spools(view: View) -> Iterator[Finding]:
     """Journals that nobody sends, of whatever study."""
     for key in journal.waiting(view.home.spool):
         try:
-            Journal(view.home.spool, key, timeout_s=0).close()
-        except JournalBusyError:
+            Journal(view.home.spool, key, timeout_s=0, must_exist=True).close()
+        except (JournalBusyError, FileNotFoundError):
             continue
         send = partial(send_waiting, view.home.spool, view.tracker, view.linked, [key])
         yield view.finding("spool", f"writes to the run {key} wait for the tracking store", send)

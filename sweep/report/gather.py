@@ -35,8 +35,10 @@ CURVE_COLUMNS = ("step", "loss", "grad_norm")
 
 @dataclass(frozen=True)
 class Material:
-    """stored and records are the same trials, by number. provenance and data are empty where the parent run
-    has none; curves: (why chosen, trial, its steps)."""
+    """stored and records are the same trials, by number. control: those of `depth_control_study`. provenance
+    and data are empty where the parent run has none. picks: trials to show, and why they were picked; curves:
+    those of them whose steps are in the store.
+    """
 
     summary: Summary
     study: str
@@ -49,6 +51,7 @@ class Material:
     data_hash: str
     data: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    picks: Sequence[tuple[str, Record]]
     curves: Sequence[tuple[str, Record, Series]]
 
     @property
@@ -63,6 +66,7 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
     plan = _plan(attrs.get("plan"))
     summary = summarise(study)
     rows = records(trials, plan)
+    picks = chosen(rows)
     return Material(
         summary=summary,
         study=str(attrs.get("study", study.study_name)),
@@ -75,9 +79,10 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
         data_hash=str(attrs.get("data_hash", "")),
         data=_document(tracker, summary.mlflow_run_id, "data.json"),
         provenance=_document(tracker, summary.mlflow_run_id, "provenance.json"),
+        picks=picks,
         curves=[
             (why, trial, series)
-            for why, trial in chosen(rows)
+            for why, trial in picks
             if (series := _series(tracker, trial.run_id)) is not None
         ],
     )

@@ -31,9 +31,12 @@ class BestSetting:
 
 @dataclass(frozen=True)
 class Overview:
+    """whole: trials trained to their end, or until they diverged; others were probes, or pruned."""
+
     trials: dict[str, int]
     phases: dict[str, int]
     outcomes: dict[str, int]
+    whole: int
     seeds: int
     wall_hours: float
     trial_hours: float
@@ -45,12 +48,13 @@ class Overview:
 
 
 def overview(material: Material) -> Overview:
-    finished = [record for record in material.records if record.finished]
+    finished = [record for record in material.records if record.ended]
     best = best_setting(material.records)
     return Overview(
         trials=material.summary.trials,
         phases=dict(Counter(record.phase for record in finished)),
         outcomes=dict(Counter(record.outcome for record in finished)),
+        whole=sum(record.finished for record in finished),
         seeds=len({record.seed for record in finished}),
         wall_hours=material.summary.seconds / 3600,
         trial_hours=sum(record.seconds or 0.0 for record in finished) / 3600,

@@ -48,7 +48,13 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "setting": setting, "code": code}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "setting": setting,
+        "code": code,
+        "sentence": sentence,
+    }
     drawn = {f.key: f.figure.to_plotly_json() for f in figures if f.figure is not None}
     return environment.get_template("page.html").render(
         m=material,
@@ -90,8 +96,8 @@ def row(record: Record) -> list[Any]:
         record.outcome,
         _short(record.objective),
         record.seed,
-        _short(record.number_of("optim.lr")),
-        _short(record.number_of(VOLATILITY)),
+        _short(record.number_of("optim.lr"), 3),
+        _short(record.number_of(VOLATILITY), 3),
         record.number_of("epochs"),
         None if record.seconds is None else round(record.seconds, 1),
         ", ".join(f"{path.rpartition('.')[2]} {setting(value)}" for path, value in params.items()),
@@ -117,6 +123,10 @@ def code(text: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(p) if k % 2 else p for k, p in enumerate(parts))
 
 
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+
+
 def setting(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -127,8 +137,8 @@ def effect(finding: Finding) -> str:
     return f"{percent(finding.ratio)} ({percent(finding.low)} to {percent(finding.high)})"
 
 
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
+def _short(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")
 
 
 def _script_json(value: Any) -> str:

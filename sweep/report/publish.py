@@ -8,6 +8,7 @@ import optuna
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
+from sweep.notes import mark_best
 from sweep.report.evidence import Claim
 from sweep.report.figures import Figure
 from sweep.secrets import redact
@@ -38,11 +39,15 @@ def to_mlflow(
     return ""
 
 
-def to_dashboard(study: optuna.Study, figures: Sequence[Figure]) -> None:
-    """The main figures, each under a fixed id, so that a new report replaces the old one."""
+def to_dashboard(study: optuna.Study, figures: Sequence[Figure], claims: Sequence[Claim]) -> None:
+    """The main figures, each under a fixed id, so that a new report replaces the old one; the verdicts as the
+    study's note, and the best trial marked in its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from optuna_dashboard import save_plotly_graph_object
+        from optuna_dashboard import save_note, save_plotly_graph_object
+
+        save_note(study, "\n".join(f"- {claim.title}: **{claim.verdict}**. {claim.why}" for claim in claims))
+        mark_best(study)
 
         for figure in figures:
             if figure.key in DASHBOARD and figure.figure is not None:

@@ -40,13 +40,12 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
         drawn = figures(material.records, material.stored, material.border, material.curves)
     folder = report_folder(home, study.study_name)
     pngs, png_note = write_pngs(drawn, folder / "figures")
-    picks = picked([(why, trial) for why, trial, _ in material.curves] or _chosen(material))
     page = render(
         material,
         head,
         judged,
         drawn,
-        side_by_side(home, study, material.stored, picks),
+        side_by_side(home, study, material.stored, picked(material.picks)),
         contact_sheet(home, material.plan, material.data_hash),
         pngs,
         png_note,
@@ -57,14 +56,8 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     said = publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
     if said:
         log.warning(said)
-    publish.to_dashboard(study, drawn)
+    publish.to_dashboard(study, drawn, judged)
     return path, document(material, head, judged, drawn, png_note)
-
-
-def _chosen(material: Material) -> list[tuple[str, Any]]:
-    from sweep.report.figures.curves import chosen
-
-    return chosen(material.records)
 
 
 def document(

@@ -9,8 +9,8 @@ depth's true border is the maximum-likelihood probit over its three seeds.
 
 Every run is real, and the same run has the same end, so each is trained once and kept with its losses: a
 strategy that asks for a probe of it gets what that probe would have seen, and pays its steps. What a
-strategy asks for and is not there is trained then. Rates are rounded to 0.05 decades to share runs. A rate
-below all of the truth's whole runs counts as finite and useful, and costs a whole run.
+strategy asks for and is not there is trained then. Rates are rounded to 0.1 decades, those of the truth. A
+rate below all of the truth's whole runs counts as finite and useful, and costs a whole run.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 from scipy.optimize import minimize
 from scipy.special import log_ndtr
@@ -33,12 +34,12 @@ from sweep.border.model import BorderModel
 from sweep.border.phase import chooser
 from sweep.border.plan import Across, BorderPlan, Plane, Strategy
 from sweep.border.seen import Seen, border_runs
-from sweep.border.strategies import Chooser, Proposal
+from sweep.border.strategies import Proposal
 from sweep.config import with_settings
 from sweep.home import Home
 from vae.fit import fit
 from vae.hooks import Hooks
-from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, verdict
+from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, probe_horizon, verdict
 
 DEPTHS, SEEDS = (2, 4, 8), (0, 1, 2)
 SPACING = 0.1
@@ -159,13 +160,13 @@ def settings_of(depth: int) -> dict[str, Any]:
     return {"model.encoder_depth": depth, "model.decoder_depth": depth}
 
 
-def truth(oracle: Oracle, label: Label) -> dict[int, tuple[float, float]]:
+def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[int, tuple[float, float]]:
     """Depth -> border and width (decades), by maximum likelihood of Phi((x - b) / width)."""
     found = {}
     for depth in DEPTHS:
         x, sign = [], []
-        for (of, _, at), record in oracle.records.items():
-            if of != depth or round(at / SPACING, 6) % 1 > 1e-6:
+        for (of, seed, at), record in oracle.records.items():
+            if of != depth or seed not in seeds or round(at / SPACING, 6) % 1 > 1e-6:
                 continue
             crossed = _true_outcome(label, record)
             if crossed is not None:
@@ -214,27 +215,30 @@ class Result:
 def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     """One strategy, as the phases of a study run it."""
     choose = chooser(plan, LAPTOP)
+    asked: list[Seen] = []
     runs: list[Seen] = []
     probes = 0
     while True:
-        proposal = choose.next_probe(runs)
+        proposal = choose.next_probe(asked)
         if proposal is not None:
             probes += 1
         elif verify:
-            proposal = choose.next_verification(runs)
+            proposal = choose.next_verification(asked)
         if proposal is None:
             break
         runs.append(_run(oracle, proposal, len(runs), plan.strategy))
-    return Result(runs, probes, {label: _borders(plan, choose, runs, label) for label in plan.labels})
+        # A sampler must find the rate that it asked for, or it would ask for it again.
+        asked.append(replace(runs[-1], x=proposal.x))
+    return Result(runs, probes, {label: _borders(plan, runs, label) for label in plan.labels})
 
 
-def _borders(plan: BorderPlan, choose: Chooser, runs: list[Seen], label: Label) -> dict[int, float | None]:
-    model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, choose.horizons[label]))
+def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[int, float | None]:
+    model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
     return {depth: row.border for depth, row in zip(DEPTHS, model.columns, strict=True)}
 
 
 def _run(oracle: Oracle, proposal: Proposal, number: int, strategy: Strategy) -> Seen:
-    depth, x = DEPTHS[proposal.column], round(round(proposal.x / 0.05) * 0.05, 2)
+    depth, x = DEPTHS[proposal.column], round(round(proposal.x / SPACING + 1e-6) * SPACING, 2)
     seen = Seen(number, "map", proposal.column, proposal.seed, x, proposal.label, proposal.horizon, None)
     if strategy != "mapper" and (assumed := _far_below(oracle, depth, proposal.seed, x, strategy)):
         return replace(seen, observation=assumed)
@@ -256,9 +260,9 @@ def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strate
     )
 
 
-def grid_cost(oracle: Oracle, price: Price) -> tuple[int, float]:
+def grid_cost(oracle: Oracle, seeds: tuple[int, ...], price: Price) -> tuple[int, float]:
     """Steps and seconds of unstopped runs, 0.25 decades apart, over the whole range, all depths and seeds."""
-    plan = BorderPlan(plane=PLANE, strategy="grid")
+    plan = BorderPlan(plane=PLANE, seeds=seeds, strategy="grid")
     return price.of(execute(oracle, plan, verify=False).runs)
 
 
@@ -266,43 +270,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--train", type=int, nargs=2, metavar=("DEPTH", "SEED"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="those that are trained")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     oracle = Oracle(options.cache)
     if options.train:
         oracle.train_truth(*options.train)
         return
-    report(oracle, options.json)
+    report(oracle, tuple(options.seeds), options.json)
 
 
-def report(oracle: Oracle, out: Path | None) -> None:
+def report(oracle: Oracle, seeds: tuple[int, ...], out: Path | None) -> None:
     price = Price(oracle)
-    grid_steps, grid_seconds = grid_cost(oracle, price)
-    cells = len(DEPTHS) * len(SEEDS)
+    grid_steps, grid_seconds = grid_cost(oracle, seeds, price)
+    cells = len(DEPTHS) * len(seeds)
     print(
         f"grid of 0.25: {grid_steps} steps, {grid_seconds:.0f} s; a column and seed {grid_steps / cells:.0f}"
     )
     rows: list[dict[str, Any]] = []
     for label in LABELS:
-        true = truth(oracle, label)
+        true = truth(oracle, label, seeds)
         shown = ", ".join(f"depth {d} {b:.2f} ({w:.2f} wide)" for d, (b, w) in true.items())
         print(
             f"\n{label}: {shown}\n\n| strategy | probes | steps | of the grid | seconds | error |\n"
             + "|---" * 6
             + "|"
         )
-        for name, plan, verify in strategies(label):
+        for name, plan, verify in strategies(label, seeds):
             began = time.perf_counter()
             result = execute(oracle, plan, verify)
             steps, seconds = price.of(result.runs)
-            share = steps * (len(SEEDS) / len(plan.seeds)) / grid_steps
+            share = steps * (len(seeds) / len(plan.seeds)) / grid_steps
             found = result.borders[label]
             errors = [abs(b - true[d][0]) for d, b in found.items() if b is not None]
             error = float(np.mean(errors)) if len(errors) == len(DEPTHS) else math.nan
             per = ", ".join("none" if b is None else f"{b - true[d][0]:+.2f}" for d, b in found.items())
             print(
-                f"| {name} | {len(result.runs)} | {steps} | 1/{1 / share:.1f} | {seconds:.0f} | {error:.3f} ({per}) |"
+                f"| {name} | {len(result.runs)} | {steps} | 1/{1 / share:.1f} | {seconds:.0f} | "
+                f"{error:.3f} ({per}) |"
             )
             rows.append(
                 {"label": label, "strategy": name, "runs": len(result.runs), "steps": steps, "share": share}
@@ -313,9 +320,9 @@ def report(oracle: Oracle, out: Path | None) -> None:
         out.write_text(json.dumps({"grid_steps": grid_steps, "rows": rows}, indent=1))
 
 
-def strategies(label: Label) -> list[tuple[str, BorderPlan, bool]]:
+def strategies(label: Label, seeds: tuple[int, ...]) -> list[tuple[str, BorderPlan, bool]]:
     """Name, plan, and whether it is verified."""
-    plan = BorderPlan(plane=PLANE, labels=(label,), step=0.2, precision=0.3)
+    plan = BorderPlan(plane=PLANE, labels=(label,), seeds=seeds, step=0.2, precision=0.3)
     others: list[Strategy] = ["grid", "random", "sobol"]
     return [
         ("mapper, probes alone", plan, False),

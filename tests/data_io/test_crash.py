@@ -16,7 +16,8 @@ from data_io.splits import SPLITS
 RACER = """
 import hashlib, logging, sys, time
 from pathlib import Path
-from data_io import DataConfig, prepare
+from data_io import DataConfig
+from data_io.cache import find_or_cut
 
 class Count(logging.Handler):
     cuts = 0
@@ -29,9 +30,9 @@ log.addHandler(Count())
 config = DataConfig.model_validate_json(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-tiles = prepare(config, Path(sys.argv[2]))
-pixels = hashlib.sha256(b"".join(t.numpy().tobytes() for t in (tiles.train, tiles.validation, tiles.test)))
-print(Count.cuts, tiles.content_hash, pixels.hexdigest())
+entry = find_or_cut(config, Path(sys.argv[2]))
+pixels = hashlib.sha256(b"".join(tiles.tobytes() for tiles in entry.tiles.values()))
+print(Count.cuts, entry.record.content_hash, pixels.hexdigest())
 """
 
 VICTIM = """
@@ -44,19 +45,19 @@ def stop(*_):
     print("now", flush=True)
     time.sleep(600)
 
-decode, scenes = data_io.build.decode, []
+open_raster, scenes = data_io.build.open_raster, []
 def second_scene(path):
     scenes.append(path)
-    return decode(path) if len(scenes) == 1 else stop()
+    return open_raster(path) if len(scenes) == 1 else stop()
 
 if sys.argv[3] == "cutting":
-    data_io.build.decode = second_scene
+    data_io.build.open_raster = second_scene
 elif sys.argv[3] == "splitting":
     data_io.build._write_synced = stop
 else:
     rename = Path.replace
     Path.replace = lambda path, target: stop() if path.suffix == ".partial" else rename(path, target)
-data_io.cache.prepare(DataConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+data_io.cache.find_or_cut(DataConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 """
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ def _client(home: Path) -> mlflow.MlflowClient:
 
 def test_status_counts_what_was_run(smoke_home: Path) -> None:
     status = _status(smoke_home)
-    assert status["trials"]["complete"] == 6
-    assert sum(status["outcomes"].values()) == 6
+    phases = Counter(t.user_attrs["phase"] for t in _trials(smoke_home))
+    assert phases["explore"] == 6
+    assert phases["confirm"] == 5 * len({t.user_attrs["arm"] for t in _trials(smoke_home)})
+    assert status["trials"]["complete"] == phases.total()
+    assert sum(status["outcomes"].values()) == phases.total()
     best = min(t.values[0] for t in _trials(smoke_home))
     assert status["best"]["value"] == best
     assert status["seconds"] > 0
@@ -129,7 +133,7 @@ def test_the_report_needs_no_network(smoke_home: Path) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     page = Path(document["path"]).read_text()
-    assert f"{document['best']['value']:.2f}" in page
+    assert f"{document['best']['value']:.6g}" in page
     assert 'src="http' not in page
     assert "data:image/png;base64," in page
 
@@ -144,7 +148,8 @@ def test_the_same_run_continues_the_study_and_another_space_is_refused(
     again = run_module("sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", home=home)
     assert again.returncode == 0, again.stderr
     status = _status(home)
-    assert status["trials"]["complete"] == 4
+    count = status["trials"]["complete"]
+    assert [t.user_attrs["phase"] for t in _trials(home)].count("explore") == 4
     assert status["mlflow_run_id"] == parent
     assert _client(home).get_run(parent).info.status == "FINISHED"
 
@@ -155,7 +160,7 @@ def test_the_same_run_continues_the_study_and_another_space_is_refused(
     assert "optim.lr" in changed.stderr
     assert "--name" in changed.stderr
     assert len(changed.stderr.strip().splitlines()) == 1
-    assert len(_trials(home)) == 4
+    assert len(_trials(home)) == count
     assert _client(home).get_run(parent).info.status == "FINISHED"
 
 
@@ -214,12 +219,15 @@ def test_another_scale_in_the_same_home_gets_a_name_of_its_own(tmp_path: Path) -
 
 @pytest.mark.parametrize("workers", ["2"])
 def test_trials_are_shared_among_workers_and_none_is_run_twice(tmp_path: Path, workers: str) -> None:
+    """Two arms, so that there are few confirming trials."""
     home = tmp_path / "home"
     done = run_module(
-        "sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "8", "--workers", workers, home=home
+        "sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", "--workers", workers, home=home
     )
     assert done.returncode == 0, done.stderr
     trials = _trials(home)
-    assert [t.number for t in trials] == list(range(8))
-    assert len({t.user_attrs["mlflow_run_id"] for t in trials}) == 8
-    assert len({t.user_attrs["seed"] for t in trials}) == 8
+    assert [t.number for t in trials] == list(range(2 + 2 * 5))
+    assert [t.user_attrs["phase"] for t in trials].count("explore") == 2
+    assert len({t.user_attrs["mlflow_run_id"] for t in trials}) == len(trials)
+    asked = [(t.user_attrs["phase"], t.user_attrs["arm"], t.user_attrs["seed"]) for t in trials]
+    assert len(set(asked)) == len(asked)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from vae.config import ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig
+from vae.config import ModelConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig
 
-PARTS = [ModelConfig, ObjectiveConfig, OptimConfig, TrainConfig]
+PARTS = [ModelConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -59,7 +59,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             beta2=0.99,
             eps=1e-7,
             weight_decay=0.01,
-            lr_schedule="plateau",
+            lr_schedule="cosine",
             lr_warmup_fraction=0.1,
             lr_decay_fraction=0.4,
             lr_step_fraction=0.2,
@@ -75,6 +75,8 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             skip="threshold",
             skip_threshold=50.0,
         ),
+        probe=ProbeConfig(label="blowup", horizon=5),
+        quality_draws=7,
         curvature_every=2,
         epochs=3,
         batch_size=5,
@@ -91,7 +93,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
     dumped = config.model_dump()
     same = [
         f"{part}.{name}"
-        for part in ("model", "objective", "optim")
+        for part in ("model", "objective", "optim", "probe")
         for name in dumped[part]
         if dumped[part][name] == default[part][name]
     ]

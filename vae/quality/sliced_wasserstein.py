@@ -24,6 +24,12 @@ def sliced_wasserstein(size: int) -> Metric:
     The level of 16 px is the low-pass image that is left: it sees colour and brightness. The others hold
     the detail between that size and the next.
 
+    On halves of the bundled scenes the levels of 64 and 32 px rank blur x2, x4, x8 and noise of 5, 15, 30,
+    and that of 16 px sees a shift of 20 grey levels. One step is ranked and not seen: noise of 5 at 32 px,
+    which is 1.2 grey levels there beside the tiles' 7. At 150 tiles it scores 0.086 against a floor of 0.089
+    (95 % of halvings: 0.066 to 0.139), at 387 tiles 0.070 against 0.052 (0.039 to 0.083), with 256 directions
+    the same; four times the patches lower the floor by a quarter and do not settle it.
+
     What it does not see: how patches fit together (tiles cut into 7 px pieces and shuffled score well),
     and detail that belongs to another level, so that a mean over levels hides each. Of the other levels
     none sees a shift of colour. Its floor falls with the number of tiles: compare equal numbers only.

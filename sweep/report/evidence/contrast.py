@@ -115,7 +115,7 @@ def untested(contrast: Contrast) -> Finding:
     lost = contrast.higher.lost + contrast.lower.lost
     why = f"{seeds} seeds have a value on both sides; a test needs {MIN_SEEDS}"
     if lost:
-        why += f" ({lost} runs diverged)"
+        why += f" ({lost} of {contrast.higher.runs + contrast.lower.runs} runs diverged)"
     return Finding(contrast, "inconclusive", why, _test(contrast), seeds=seeds)
 
 

@@ -26,19 +26,23 @@ CONTROL = "depth_control_study"
 def depth_claim(trials: Sequence[Record], study: str) -> Claim:
     """From the confirming runs of a study whose arms are depths."""
     more = f": `python -m sweep run {study}` with more confirming seeds" if study else ""
-    return _claim("depth", TITLE, STATEMENT, trials, more, "`python -m sweep run depth_study`")
+    none = "No runs here compare depths."
+    return _claim("depth", TITLE, STATEMENT, trials, more, "`python -m sweep run depth_study`", none)
 
 
 def fixed_depth_claim(control: Sequence[Record]) -> Claim:
     """From the control study's runs, of this store; empty where it was not run."""
     run = f"`python -m sweep run {CONTROL}` in the same SWEEP_HOME"
-    return _claim("depth_fixed_bottleneck", FIXED_TITLE, FIXED_STATEMENT, control, "", run)
+    none = f"This store holds no trials of {CONTROL}."
+    return _claim("depth_fixed_bottleneck", FIXED_TITLE, FIXED_STATEMENT, control, "", run, none)
 
 
-def _claim(key: str, title: str, statement: str, trials: Sequence[Record], more_runs: str, run: str) -> Claim:
+def _claim(
+    key: str, title: str, statement: str, trials: Sequence[Record], more_runs: str, run: str, none: str
+) -> Claim:
     planned = {trial.depth for trial in trials if trial.depth is not None}
     if len(planned) < 2:
-        return open_claim(key, title, statement, "No runs here compare depths.", f"{run}.")
+        return open_claim(key, title, statement, none, f"{run}.")
     runs = runs_by_depth(trials)
     if not runs:
         return open_claim(key, title, statement, "No depth has confirming runs yet.", f"Let {run} finish.")
@@ -82,7 +86,7 @@ def _contrasts(planned: set[int], runs: Mapping[int, Sequence[Record]]) -> list[
     found = []
     for depth, name in ((deepest, "the deepest"), (shallowest, "the shallowest")):
         if depth > max(MIDDLE) or depth < min(MIDDLE):
-            side = sample(f"{name}, {depth} layers", [runs.get(depth, [])], objective)
+            side = sample(f"{name} ({depth} layers)", [runs.get(depth, [])], objective)
             found.append(Contrast("objective", higher=side, lower=middle))
     return found
 

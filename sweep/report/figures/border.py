@@ -20,6 +20,7 @@ from sweep.report.figures.style import (
     VOLATILITY_SCALE,
     Figure,
     by_outcome,
+    count,
     layout,
     log_axes,
     outcome_style,
@@ -39,6 +40,7 @@ PLANES = (
 )
 """What the learning rate is drawn against: the first that the map, or else the trials, have values of."""
 BORDERS = {"useless": RED, "blowup": ORANGE, "nonfinite": PURPLE}
+MAX_TICKS = 16
 NO_MAP = "There is no map of the border for this study: `python -m sweep run border_study` makes one."
 
 
@@ -68,7 +70,10 @@ def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure
         )
     layout(figure, name, "learning rate")
     log_axes(figure, x=log, y=True)
-    caption = f"{len(shown):,} trials; stable ones coloured by the volatility of their gradient norm. "
+    places = sorted({v for t in drawn if (v := t.number_of(path)) is not None})
+    if not log and len(places) <= MAX_TICKS:
+        figure.update_xaxes(tickmode="array", tickvals=places)
+    caption = f"{count(len(shown), 'trial')}; stable ones coloured by the volatility of their gradient norm. "
     caption += NO_MAP if borders is None else _about(borders)
     return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
 
@@ -121,7 +126,7 @@ def _add_border(
         y=[10**c.border for c in line],
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": dash},
-        marker={"size": 4},
+        marker={"size": 9, "symbol": "diamond-open", "line": {"width": 2}},
         name=plain(name),
         legendgroup=name,
         hovertemplate=plain(name) + " at %{x}: learning rate %{y:.3g}<extra></extra>",
@@ -181,10 +186,10 @@ def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> 
         return Figure("distance", title, "", missing="No finished trial lies in a column of the map.")
     limit = max(1, 1500 // len(columns))
     figure = go.Figure()
-    count = drawn_count = 0
+    total = drawn_count = 0
     for index, (column, members) in enumerate(sorted(columns.items())):
         drawn = thin(sorted(members, key=lambda t: t.objective or 0), limit)
-        count, drawn_count = count + len(members), drawn_count + len(drawn)
+        total, drawn_count = total + len(members), drawn_count + len(drawn)
         figure.add_scatter(
             x=[borders.distance(t) for t in drawn],
             y=[t.objective for t in drawn],
@@ -204,7 +209,7 @@ def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> 
         borders.distance(min(m, key=lambda t: t.objective or 0)) or 0 for m in columns.values()
     )
     caption = (
-        f"{count:,} trials in {len(columns)} columns of the map. The best run of a column lies {median:.2f} "
-        "decades below its border (median over columns)." + thinned(drawn_count, count)
+        f"{count(total, 'trial')} in {count(len(columns), 'column')} of the map. The best run of a column "
+        f"lies {median:.2f} decades below its border (median over columns)." + thinned(drawn_count, total)
     )
     return Figure("distance", title, caption, figure)

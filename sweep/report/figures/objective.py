@@ -14,6 +14,7 @@ from sweep.report.figures.style import (
     RED,
     Figure,
     by_outcome,
+    count,
     layout,
     log_axes,
     outcome_style,
@@ -48,7 +49,7 @@ def objective_by_arm(trials: Sequence[Record]) -> Figure:
         )
     seeds = _add_means(figure, trials, names)
     caption = (
-        f"{len(finite):,} trials with a finite objective; smaller is better; the axis is logarithmic. "
+        f"{count(len(finite), 'trial')} with a finite objective; smaller is better; the axis is logarithmic. "
         + (
             f"Bars: geometric mean and 95 % t interval of the confirming runs, {seeds} seeds an arm."
             if seeds
@@ -128,7 +129,7 @@ def quality_by_volatility(trials: Sequence[Record]) -> Figure:
         )
     layout(figure, "gradient-norm volatility over the last 128 steps", OBJECTIVE)
     log_axes(figure, x=True, y=True)
-    caption = f"{len(found):,} trials; both axes are logarithmic." + thinned(len(drawn), len(found))
+    caption = f"{count(len(found), 'trial')}; both axes are logarithmic." + thinned(len(drawn), len(found))
     return Figure("volatility", title, caption, figure)
 
 

@@ -1,6 +1,7 @@
 """How figures look: colours that colour-blind readers tell apart, a shape for every outcome, safe text."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -124,8 +125,33 @@ def layout(figure: go.Figure, x: str, y: str, height: int = 440, **more: Any) ->
 
 
 def log_axes(figure: go.Figure, x: bool = False, y: bool = False) -> go.Figure:
-    """Ticks at 1, 2 and 5, written out: plotly's own are bare digits between the decades, and 100µ."""
-    for wanted, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
+    """Logarithmic axes with numbers as ticks: plotly's own are bare digits between the decades, and 100µ."""
+    for letter, wanted in (("x", x), ("y", y)):
         if wanted:
-            update(type="log", dtick="D2", tickformat="~g", exponentformat="none")
+            for name in [key for key in figure.layout if key.startswith(f"{letter}axis")]:
+                axis = letter + name.removeprefix(f"{letter}axis")
+                figure.layout[name].update(type="log", **_ticks(_values(figure, letter, axis)))
     return figure
+
+
+def _values(figure: go.Figure, letter: str, axis: str) -> list[float]:
+    traces = [trace for trace in figure.data if (trace[f"{letter}axis"] or letter) == axis]
+    values = [v for trace in traces for v in (trace[letter] if trace[letter] is not None else ())]
+    return [float(v) for v in values if isinstance(v, int | float) and 0 < v < math.inf]
+
+
+def _ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Every decade where there are many, at 1, 2 and 5 where few, and finer where there is not one."""
+    decades = math.log10(max(values) / min(values)) if values else 1.0
+    if decades > 3:
+        return {"dtick": 1, "exponentformat": "power"}
+    if decades > 1 or decades == 0:
+        return {"dtick": "D2", "tickformat": "~g", "exponentformat": "none"}
+    low, high = (math.floor(math.log10(end(values or [1.0]))) for end in (min, max))
+    steps = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
+    ticks = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    return {"tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -19,15 +19,27 @@ SIDE = 192
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B09", "B11", "B12", "AOT", "SCL", "WVP")
 
 
-def jp2(seed: int, side: int = SIDE, mode: str = "RGB", **save: Any) -> bytes:
+@cache
+def jp2(seed: int, side: int = SIDE, mode: str = "RGB") -> bytes:
     """A crop of a bundled scene, encoded as ESA does; each seed gives another one."""
-    scene = _bundled()
-    x, y = (seed * 37) % (scene.width - side), (seed * 101) % (scene.height - side)
-    crop = scene.crop((x, y, x + side, y + side)).convert(mode)
     file = io.BytesIO()
     options: dict[str, Any] = {"tile_size": (192, 192), "codeblock_size": (4, 4), "num_resolutions": 5}
-    crop.save(file, "JPEG2000", irreversible=False, **options | save)
+    _crop(seed, side).convert(mode).save(file, "JPEG2000", irreversible=False, **options)
     return file.getvalue()
+
+
+@cache
+def tiff(seed: int, side: int) -> bytes:
+    """A crop of a bundled scene, as the anonymous bucket has them."""
+    file = io.BytesIO()
+    _crop(seed, side).save(file, "TIFF", compression="tiff_adobe_deflate")
+    return file.getvalue()
+
+
+def _crop(seed: int, side: int) -> Image.Image:
+    scene = _bundled()
+    x, y = (seed * 37) % (scene.width - side), (seed * 101) % (scene.height - side)
+    return scene.crop((x, y, x + side, y + side))
 
 
 @cache

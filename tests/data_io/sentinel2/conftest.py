@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from data_io.fetch import FetchConfig, Report, fetch
+from data_io.fetch import fetch
+from data_io.fetch_config import FetchConfig
+from data_io.fetch_report import Report
 from data_io.manifest import Entry
 from data_io.squares import parse_squares
 
@@ -40,6 +42,18 @@ def no_credentials() -> Iterator[None]:
     patch.setenv("AWS_CONFIG_FILE", os.devnull)
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     patch.setenv("NO_PROXY", "127.0.0.1")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """boto3 reads its description of S3 once, and not anew for each of 150 clients: most of a test's time."""
+    from botocore import loaders
+
+    loader = loaders.create_loader()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(loaders, "create_loader", lambda *_: loader)
     yield
     patch.undo()
 
@@ -77,7 +91,7 @@ def serve_weed(folder: Path, scenes: list[bucket.FakeScene]) -> Iterator[str]:
         program, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
         "-filer", "-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false",
-        "-s3.port.iceberg=0",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
         "-master.volumeSizeLimitMB=64", "-volume.max=8", "-master.electionTimeout=1s",
         f"-filer.localSocket={folder / 'filer.sock'}",
     ]  # fmt: skip

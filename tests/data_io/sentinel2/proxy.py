@@ -49,7 +49,11 @@ class Exchange:
 
 
 class Proxy:
-    """Serves on 127.0.0.1. `faults` are applied in turn to each answer, `log` holds (method, path, bytes)."""
+    """Serves on 127.0.0.1. `faults` are applied in turn to each answer, `log` holds (method, path, bytes).
+
+    A request belongs to the faults and the log that were there when it came: the late answer to a client that
+    has given up must not count in the next test.
+    """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream).netloc
@@ -106,15 +110,16 @@ class Proxy:
         with self.lock:
             count = self.counts.get(handler.path, 0)
             self.counts[handler.path] = count + 1
+            before, faults, log = self.before, self.faults, self.log
         headers = {name.lower(): value for name, value in handler.headers.items()}
         exchange = Exchange(handler.command, handler.path, headers, count)
-        for fault in self.before:
+        for fault in before:
             fault(exchange)
         if exchange.status == 200 and not exchange.reset:
             self._forward(exchange)
-        for fault in self.faults:
+        for fault in faults:
             fault(exchange)
-        self._send(handler, exchange)
+        self._send(handler, exchange, log)
 
     def _forward(self, exchange: Exchange) -> None:
         connection = http.client.HTTPConnection(self.upstream, timeout=60)
@@ -127,7 +132,9 @@ class Proxy:
         finally:
             connection.close()
 
-    def _send(self, handler: BaseHTTPRequestHandler, exchange: Exchange) -> None:
+    def _send(
+        self, handler: BaseHTTPRequestHandler, exchange: Exchange, log: list[tuple[str, str, int]]
+    ) -> None:
         time.sleep(exchange.delay)
         if exchange.reset:
             # Linger 0 makes the close a reset.
@@ -146,7 +153,7 @@ class Proxy:
         handler.send_header("Content-Length", length if head and length else str(len(exchange.body)))
         handler.end_headers()
         with self.lock:
-            self.log.append((exchange.method, exchange.path, len(body)))
+            log.append((exchange.method, exchange.path, len(body)))
         if exchange.method != "HEAD":
             handler.wfile.write(body)
             handler.wfile.flush()

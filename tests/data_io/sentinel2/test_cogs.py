@@ -1,15 +1,13 @@
 """The anonymous bucket of GeoTIFFs: same filters, from its STAC items."""
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bucket import SIDE, jp2
+from bucket import SIDE, tiff
 from conftest import Fetch, entries
-from PIL import Image
 from proxy import Proxy
 
 from data_io.images import decode
@@ -32,9 +30,8 @@ def put_item(faulty: Proxy, moto: tuple[str, Any]) -> Put:
             "s2:processing_baseline": "04.00",
         }
         item = {"properties": {k: v for k, v in (usual | properties).items() if v is not None}}
-        image = io.BytesIO()
-        Image.open(io.BytesIO(jp2(day, side=6 * SIDE))).save(image, "TIFF", compression="tiff_adobe_deflate")
-        for name, content in ((f"{identity}.json", json.dumps(item).encode()), ("TCI.tif", image.getvalue())):
+        image = tiff(day, side=6 * SIDE)
+        for name, content in ((f"{identity}.json", json.dumps(item).encode()), ("TCI.tif", image)):
             client.put_object(Bucket="sentinel-cogs", Key=root + name, Body=content, ACL="public-read")
 
     return put

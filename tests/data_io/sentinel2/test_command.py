@@ -96,6 +96,16 @@ def test_info_and_prepare_read_a_fetched_folder(
             assert split_of.setdefault(ground, split) == split  # no two dates of a place in two splits
 
 
+def test_a_fetch_that_kept_nothing_says_so_and_info_says_why(
+    counted: Proxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command(counted.url, out, "--max-cloud", "0") == 0
+    assert "nothing to download: no scene passes" in capsys.readouterr().out
+    assert main(["info", str(out), "--cache", str(tmp_path / "cache")]) == 2
+    assert f"a fetch kept no scene in {out} (6 cloudy): fetch with other dates" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -163,10 +163,13 @@ def test_nothing_found_at_all(faulty: Proxy, run: Fetch) -> None:
     assert (report.decisions, report.downloaded, report.failures) == ({}, 0, [])
 
 
-def test_more_than_1000_keys_in_one_listing(faulty: Proxy, put: Put, run: Fetch, moto: Moto) -> None:
+def test_more_than_1000_keys_in_one_listing(faulty: Proxy, put: Put, run: Fetch) -> None:
+    from moto.s3.models import s3_backends
+
     put(ONE, TWO)
-    for i in range(1100):
-        moto[1].put_object(Bucket=BUCKET, Key=f"{ONE.root}auxiliary/{i}", Body=b"")
+    (account,) = [each for each in s3_backends.values() if BUCKET in each["aws"].buckets]
+    for i in range(1100):  # through HTTP it takes seconds
+        account["aws"].put_object(BUCKET, f"{ONE.root}auxiliary/{i}", b"")
     assert run(faulty).decisions == {"kept": 2}
 
 
@@ -274,8 +277,7 @@ def test_body_truncated_once(faulty: Proxy, put: Put, run: Fetch) -> None:
     report = run(faulty)
     assert (report.decisions, report.failures) == ({"kept": 2}, [])
     received = faulty.received(f"{ONE.root}R60m/TCI.jp2")
-    # It goes on from where it broke; at times, not understood yet, the image comes a second time.
-    assert list(received.values()) in ([len(jp2(1))], [2 * len(jp2(1))])
+    assert list(received.values()) == [len(jp2(1))]  # it goes on from where it broke
 
 
 def test_body_truncated_always(faulty: Proxy, put: Put, run: Fetch, tmp_path: Path) -> None:
@@ -489,7 +491,7 @@ def test_a_corrupt_middle_with_the_right_length(faulty: Proxy, put: Put, run: Fe
 def test_disk_full(
     faulty: Proxy, put: Put, run: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(*[replace(ONE, day=date(2022, 5, day), seed=day) for day in range(1, 31)])
+    put(*[replace(ONE, day=date(2022, 5, day), seed=day) for day in range(1, 13)])
 
     def full(*_: object, **__: object) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -499,9 +501,9 @@ def test_disk_full(
         report = run(faulty, threads=2)
     assert "takes no more (No space left on device): make room" in report.failures[0]
     assert "not tried" in report.failures[-1]
-    assert len(faulty.received("TCI.jp2")) < 15  # it does not go on for nothing
+    assert len(faulty.received("TCI.jp2")) < 8  # it does not go on for nothing
     assert not list((tmp_path / "out").glob("*.png"))
-    assert run(faulty).decisions == {"kept": 30}
+    assert run(faulty).decisions == {"kept": 12}
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(

@@ -14,7 +14,8 @@ BASE = TrialConfig(
     batch_size=64,
     early_stopping_patience=0,
     picture_every=1000,
-    checkpoint_seconds=0.3,
+    checkpoint_seconds=0.1,
+    threads=1,
     data=DataConfig(tile_size=16, stride=128),
 )
 PLAN = Plan(

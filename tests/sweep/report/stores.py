@@ -81,7 +81,7 @@ def confirming(plan: Plan, explore: Sequence[FrozenTrial], seed: int = 1) -> lis
     study = optuna.create_study()
     study.add_trials(explore)
     noise = np.random.default_rng(seed)
-    phase = Repeat(plan, plan.confirm)
+    phase = Repeat(plan, plan.confirm, len(explore))
     made: list[FrozenTrial] = []
     while request := phase.next(study.get_trials(deepcopy=False)):
         middle = request.params["model.encoder_depth"] in (4, 5)

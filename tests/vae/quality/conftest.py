@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data_io import DataConfig, prepare
+from data_io import DataConfig, TileSet, prepare
 
 COUNT = 150
 
@@ -22,12 +22,26 @@ class Scenes(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
-    """150, 150 and 164 tiles of 64 px."""
+def tile_set(tmp_path_factory: pytest.TempPathFactory) -> TileSet:
     config = DataConfig(tile_size=64, validation_fraction=0.2, test_fraction=0.2)
-    tiles = prepare(config, tmp_path_factory.mktemp("tiles")).train
-    tiles = tiles[torch.randperm(len(tiles), generator=torch.Generator().manual_seed(1))]
+    return prepare(config, tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="session")
+def scenes(tile_set: TileSet) -> Scenes:
+    """150, 150 and 164 tiles of 64 px."""
+    tiles = _shuffled(tile_set.train)
     return Scenes(tiles[:COUNT], tiles[COUNT : 2 * COUNT], tiles[2 * COUNT :])
+
+
+@pytest.fixture(scope="session")
+def all_tiles(tile_set: TileSet) -> Tensor:
+    """775 tiles of 64 px, of all three splits, in random order."""
+    return _shuffled(torch.cat([tile_set.train, tile_set.validation, tile_set.test]))
+
+
+def _shuffled(tiles: Tensor) -> Tensor:
+    return tiles[torch.randperm(len(tiles), generator=torch.Generator().manual_seed(1))]
 
 
 def _to_tiles(x: Tensor) -> Tensor:

@@ -8,11 +8,9 @@ import pytest
 import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
-from torch.nn import functional as F
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from vae.objective import kl_per_dim
-from vae.quality import EFFICIENTNET_METRICS, METRICS, latent_use, nearest_distance, psnr, ssim, structure
+from vae.quality import EFFICIENTNET_METRICS, METRICS, latent_use, nearest_distance, psnr, ssim
 from vae.quality.coverage import coverage, density
 from vae.quality.diversity import fitting_betas, pair_similarity
 from vae.quality.efficientnet import load_weights
@@ -49,32 +47,6 @@ def test_ssim_is_1_for_the_same_image_and_that_of_flat_tiles_is_its_luminance_te
     a, b, c1 = 100 / 255, 140 / 255, 0.01**2
     dark, light = (torch.full((1, 3, 64, 64), v, dtype=torch.uint8) for v in (100, 140))
     assert ssim(dark, light).item() == pytest.approx((2 * a * b + c1) / (a**2 + b**2 + c1), rel=1e-4)
-
-
-def test_ssim_is_the_mean_of_torchmetrics_map_over_whole_windows() -> None:
-    one, other = tiles(5, size=48), tiles(5, size=48, seed=1)
-    for weight in (0.1, 0.7):
-        mixed = (weight * one + (1 - weight) * other).to(torch.uint8)
-        _, whole = structural_similarity_index_measure(
-            one / 255, mixed / 255, data_range=1.0, reduction="none", return_full_image=True
-        )
-        inside = whole[..., 5:-5, 5:-5].mean((1, 2, 3))
-        assert ssim(one, mixed).tolist() == pytest.approx(inside.tolist(), rel=1e-4)
-
-
-def test_ms_ssim_is_the_product_over_scales_of_torchmetrics_contrast_and_the_last_ssim() -> None:
-    betas = (0.2, 0.3, 0.5)
-    one = F.avg_pool2d(tiles(6, size=192).float(), 3) / 255
-    other = 0.8 * one + 0.2 * F.avg_pool2d(tiles(6, size=192, seed=1).float(), 3) / 255
-    expected, x, y = torch.ones(6), one, other
-    for scale, beta in enumerate(betas):
-        _, contrast = structural_similarity_index_measure(
-            x, y, data_range=1.0, reduction="none", return_contrast_sensitivity=True
-        )
-        expected *= (structure.ssim(x, y) if scale == 2 else contrast) ** beta
-        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    assert structure.ms_ssim(one, other, betas).tolist() == pytest.approx(expected.tolist(), rel=1e-4)
-    assert expected.max() < 0.99
 
 
 def test_reconstructions_of_another_shape_are_refused() -> None:

@@ -99,8 +99,9 @@ def test_equal_weights_have_equal_quality_and_the_generator_is_left_alone(
         ({}, 0),
         ({}, LEAST_TILES - 1),
         ({"optim": {"lr": 1e30, "lr_schedule": "constant"}}, 24),
+        ({"probe": {"label": "blowup", "horizon": 3}}, 24),
     ],
-    ids=["turned off", "no test tiles", "too few", "nonfinite"],
+    ids=["turned off", "no test tiles", "too few", "nonfinite", "a probe"],
 )
 def test_a_run_without_draws_tiles_or_an_objective_has_no_quality_and_no_error(
     small: Small, make_tiles: MakeTiles, settings: dict[str, Any], tiles: int

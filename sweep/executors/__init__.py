@@ -1,0 +1,1 @@
+"""Where supervised workers run, other than on this machine."""

@@ -1,0 +1,156 @@
+"""Workers placed on a Ray cluster: each task is one `sweep worker`, replaced when its node is lost.
+
+Ray decides where, and nothing else: trials, retries and checkpoints are the study's, as on any machine.
+The nodes must reach the stores, the data and the home (or have a SWEEP_HOME of their own).
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import optuna
+
+from sweep.errors import UserError
+from sweep.home import Home
+from sweep.limits import Limits, ask_to_stop
+from sweep.phases import UNFINISHED
+
+POLL_S = 1.0
+LAST_LINES = 5
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+@dataclass(frozen=True)
+class Order:
+    """What every task is to run."""
+
+    words: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def run_on_ray(
+    study: optuna.Study,
+    home: Home,
+    limits: Limits,
+    say: Callable[[str], None],
+    *,
+    address: str | None,
+    workers: int | None,
+    workers_per_gpu: int,
+    options: Sequence[str],
+) -> None:
+    """Keep `workers` tasks at work (default: one a GPU of the cluster, or a core) until the study is whole.
+
+    Raises:
+        UserError: Ray is not installed, or there is no cluster at `address`.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray: pip install 'vae-stability-sweep[ray]'") from None
+    try:
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError, SystemExit) as error:  # Ray itself exits for some
+        raise UserError(
+            f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0][:200]}): "
+            "`ray start --head` makes one"
+        ) from error
+    try:
+        there = cast(Any, ray).cluster_resources()
+        gpus = int(there.get("GPU", 0))
+        count = workers or gpus * workers_per_gpu or int(there["CPU"])
+        needs: dict[str, Any] = {
+            "num_cpus": 1,
+            "num_gpus": 1 / workers_per_gpu if gpus else 0,
+            "max_retries": 0,
+        }
+        task = cast(Any, ray).remote(**needs)(_member)
+        order = Order(("worker", study.study_name, "--workers", "1", *options), _environment(home))
+        _watch(ray, study, limits, say, task, order, count)
+    finally:
+        ray.shutdown()
+
+
+def _watch(
+    ray: Any,
+    study: optuna.Study,
+    limits: Limits,
+    say: Callable[[str], None],
+    task: Any,
+    order: Order,
+    count: int,
+) -> None:
+    say(f"placing {count} workers on the Ray cluster")
+    tasks = [task.remote(order) for _ in range(count)]
+    asked = False
+    while tasks:
+        done, tasks = ray.wait(tasks, timeout=POLL_S)
+        for one in done:
+            try:
+                code, words = ray.get(one)
+            except ray.exceptions.RayError as error:  # its node, or its process, is gone
+                say(f"a worker was lost with its place in the cluster: {type(error).__name__}")
+                code, words = 0, ""
+            if code and not limits.stopped:
+                say(f"a worker ended with exit code {code}: {words}")
+                limits.one_failed(one)
+            if not limits.stopped and not _is_whole(study):
+                tasks.append(task.remote(order))
+        limits.check()
+        if limits.stopped and not asked:
+            asked = True
+            ask_to_stop(study, stop=True)
+        if limits.now or (not tasks and limits.stopped) or _is_whole(study):
+            for one in tasks:
+                ray.cancel(one, force=limits.now)
+            if limits.now:
+                return
+
+
+def _is_whole(study: optuna.Study) -> bool:
+    """Nothing runs or waits, and what the phases asked for is there."""
+    from sweep import phases
+    from sweep.study import Plan
+
+    trials = study.get_trials(deepcopy=False)
+    if not trials or any(trial.state in UNFINISHED for trial in trials):
+        return False
+    attrs = study.user_attrs
+    plan = Plan.model_validate_json(attrs["plan"])
+    parts = phases.phases(plan, int(attrs.get("explore_total", 0)))
+    return phases.next_request(parts, trials) is None
+
+
+def _member(order: Order) -> tuple[int, str]:
+    """In a task of Ray: one `sweep worker` as a process, which is stopped (SIGTERM) when the task dies."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sweep", *order.words],
+        env=os.environ | order.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - libc only
+    )
+    out, _ = process.communicate()
+    return process.returncode, " | ".join(out.splitlines()[-LAST_LINES:])
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """Passwords travel in the environment, never on a command line."""
+    known = {
+        "SWEEP_HOME": str(home.root),
+        "SWEEP_STORAGE": home.storage,
+        "SWEEP_TRACKING_URI": home.tracking,
+        "SWEEP_CHECKPOINT_URI": home.checkpoint_uri,
+    }
+    return {name: value for name, value in known.items() if value}

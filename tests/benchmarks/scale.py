@@ -1,0 +1,175 @@
+"""What ten thousand trials cost: `status`, the start of `run`, the next ask and tell; and many workers.
+
+python -m tests.benchmarks.scale --trials 10000
+python -m tests.benchmarks.scale --workers 64 --storage postgresql+psycopg://...
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import sqlalchemy
+from optuna.distributions import distribution_to_json
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+
+from sweep import attempts, phases
+from sweep.counts import count
+from sweep.home import Home
+from sweep.sampling import ArmSampler, search_space, suggest
+from sweep.storage import alone, open_optuna
+from sweep.study import Plan, load_study
+
+
+def fill(storage: optuna.storages.RDBStorage, study: optuna.Study, plan: Plan, trials: int) -> None:
+    """Finished trials, written as rows: Optuna itself would take a quarter of an hour."""
+    space = search_space(plan)
+    rng = np.random.default_rng(0)
+    tables = {name: model.__table__ for name, model in vars(models).items() if hasattr(model, "__table__")}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("params", "values", "attrs", "trials")}
+    now = datetime.now()
+    for number in range(trials):
+        arm = plan.arm_of(number)
+        trial_id = number + 1
+        rows["trials"].append(
+            {
+                "trial_id": trial_id,
+                "number": number,
+                "study_id": study._study_id,
+                "state": TrialState.COMPLETE,
+                "datetime_start": now,
+                "datetime_complete": now,
+            }
+        )
+        value = float(rng.normal(1000, 50))
+        kind = models.TrialValueModel.TrialValueType.FINITE
+        rows["values"].append({"trial_id": trial_id, "objective": 0, "value": value, "value_type": kind})
+        for path, dist in space.items():
+            single = optuna.samplers.RandomSampler(seed=number)
+            chosen = arm.fixed.get(path)
+            if chosen is None:
+                chosen = single.sample_independent(study, None, path, dist)  # type: ignore[arg-type]
+            rows["params"].append(
+                {
+                    "trial_id": trial_id,
+                    "param_name": path,
+                    "param_value": dist.to_internal_repr(chosen),
+                    "distribution_json": distribution_to_json(dist),
+                }
+            )
+        facts = {
+            "phase": "explore",
+            "arm": arm.name,
+            "outcome": "budget",
+            "seed": number,
+            "mlflow_run_id": f"run{number}",
+            "run_key": f"key{number}",
+            "claimed": {"by": "host:boot:ns 1 1", "given": ["arm", "phase"]},
+            **{f"stability/{index}": value for index in range(12)},
+        }
+        rows["attrs"] += [
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(fact)} for key, fact in facts.items()
+        ]
+    names = {
+        "trials": "TrialModel",
+        "values": "TrialValueModel",
+        "params": "TrialParamModel",
+        "attrs": "TrialUserAttributeModel",
+    }
+    with storage.engine.begin() as connection:
+        for kind, name in names.items():
+            for start in range(0, len(rows[kind]), 20_000):
+                connection.execute(sqlalchemy.insert(tables[name]), rows[kind][start : start + 20_000])
+
+
+def seconds(what: str, work: Any) -> Any:
+    began = time.perf_counter()
+    answer = work()
+    print(f"{what:40} {time.perf_counter() - began:8.2f} s", flush=True)
+    return answer
+
+
+def many_trials(trials: int) -> None:
+    plan = load_study("depth_study").plan("smoke")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder)).create()
+        storage = open_optuna(home)
+        study = optuna.create_study(study_name="depth_study", storage=storage)
+        study.set_user_attr("plan", plan.model_dump_json())
+        seconds(f"writing {trials} trials", lambda: fill(storage, study, plan, trials))
+        fresh = optuna.load_study(
+            study_name="depth_study", storage=open_optuna(home), sampler=ArmSampler(plan, 0)
+        )
+        seconds("status (counted in the database)", lambda: count(fresh))
+        seconds("loading all trials once, as `run` does", lambda: fresh.get_trials(deepcopy=False))
+
+        def ask_and_tell() -> None:
+            with alone(fresh):
+                parts = phases.phases(plan, trials + 100)
+                request = phases.next_request(parts, fresh.get_trials(deepcopy=False))
+                assert request is not None
+                request.enqueue(fresh)
+                claimed = attempts.claim(fresh, "benchmark")
+            assert claimed is not None
+            trial = optuna.Trial(fresh, claimed._trial_id)
+            suggest(trial, search_space(plan))
+            attempts.finish(fresh, claimed._trial_id, TrialState.COMPLETE, [1.0])
+
+        for _ in range(3):
+            seconds("the next ask and tell", ask_and_tell)
+
+
+def _work(home: Home, budget_s: float, done: Any) -> None:
+    study = optuna.load_study(study_name="many", storage=open_optuna(home))
+    end, finished = time.monotonic() + budget_s, 0
+    while time.monotonic() < end:
+        with alone(study):
+            study.enqueue_trial({"x": 0.5}, user_attrs={"phase": "explore"})
+            claimed = attempts.claim(study, "benchmark")
+        assert claimed is not None
+        optuna.Trial(study, claimed._trial_id).suggest_float("x", 0, 1)
+        for key in range(8):
+            study._storage.set_trial_user_attr(claimed._trial_id, f"fact {key}", 1.0)
+        attempts.finish(study, claimed._trial_id, TrialState.COMPLETE, [1.0])
+        finished += 1
+    done.put(finished)
+
+
+def many_workers(storage: str, counts: list[int], budget_s: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder), storage).create()
+        optuna.create_study(study_name="many", storage=open_optuna(home), load_if_exists=True)
+        context = multiprocessing.get_context("fork")
+        for workers in counts:
+            done = context.Queue()
+            processes = [context.Process(target=_work, args=(home, budget_s, done)) for _ in range(workers)]
+            for process in processes:
+                process.start()
+            total = sum(done.get() for _ in processes)
+            for process in processes:
+                process.join()
+            print(f"{workers:3} workers: {total / budget_s:6.1f} trials a second", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--storage")
+    parser.add_argument("--workers", type=int, nargs="+", default=[])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    if options.workers:
+        many_workers(options.storage, options.workers, options.seconds)
+    else:
+        many_trials(options.trials)
+
+
+if __name__ == "__main__":
+    main()

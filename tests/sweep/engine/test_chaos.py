@@ -1,0 +1,117 @@
+"""SIGKILL at named points and at random moments: afterwards the study is the one never disturbed."""
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.sweep.engine.conftest import RUN, Lab, kill_tree, make_lab, wait_until, workers_of
+
+RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
+SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=100")
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiles: Path) -> Lab:
+    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", tiles)
+    lab.run(*SHORT, "--workers", "2", "--trials", "4")
+    return lab
+
+
+def _asked(lab: Lab) -> bool:
+    return any("run_key" not in trial.user_attrs for trial in lab.running())
+
+
+def _run_made(lab: Lab) -> bool:
+    return any("run_key" in trial.user_attrs for trial in lab.running())
+
+
+def _in_mid_epoch(lab: Lab) -> bool:
+    return any(trial.intermediate_values for trial in lab.running())
+
+
+def _checkpoint_being_written(lab: Lab) -> bool:
+    return bool(list(lab.home.glob("checkpoints/tiny/*/state.pt.*.partial")))
+
+
+def _told(lab: Lab) -> bool:
+    """Between the end of the run in its journal and what follows the tell."""
+    return any("train_seconds" in trial.user_attrs for trial in lab.trials()) if lab.running() else False
+
+
+# What dies: both workers, which the parent replaces, or everything, which `run` takes up again.
+POINTS = [
+    (_asked, "workers"),
+    (_asked, "everything"),
+    (_run_made, "everything"),
+    (_in_mid_epoch, "workers"),
+    (_checkpoint_being_written, "everything"),
+    (_told, "workers"),
+    (_told, "everything"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("point", "whom"), POINTS, ids=[f"{point.__name__.strip('_')}-{whom}" for point, whom in POINTS]
+)
+def test_killed_at_a_named_point(lab: Lab, undisturbed: Lab, point: Callable[[Lab], bool], whom: str) -> None:
+    process = lab.start(*RUN_TWO, *SHORT, "--trials", "4")
+    wait_until(lambda: point(lab), timeout_s=200, poll_s=0.002)
+    if whom == "workers":
+        for worker in workers_of(process):
+            worker.kill()
+        out, _ = process.communicate(timeout=250)
+        assert process.returncode == 0, out
+    else:
+        kill_tree(process.pid)
+        done = lab.sweep(*RUN_TWO, *SHORT)
+        assert done.returncode == 0, done.stdout
+    lab.assert_whole([0, 1, 2, 3], undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
+    """A worker or two, or the parent with them, while trials run; then the study is completed."""
+    dice = random.Random(0)
+    whole, lab = make_lab(tmp_path / "whole", tiles), make_lab(tmp_path / "home", tiles)
+    whole.run(*LONG, "--workers", "2")
+    process = lab.start(*RUN_TWO, *LONG, "--trials", "12")
+    kills = 0
+    while kills < KILLS and len(lab.finished() if (lab.home / "optuna.db").exists() else []) < 12:
+        if process.poll() is not None:
+            process = lab.start(*RUN_TWO, *LONG)
+        wait_until(lambda: lab.running() or process.poll() is not None, timeout_s=200)  # noqa: B023
+        time.sleep(dice.uniform(0, 1.5))
+        kills += _kill(process, dice)
+    process.communicate(timeout=900)
+    if len(lab.finished()) < 12:
+        done = lab.sweep(*RUN_TWO, *LONG, timeout=600)
+        assert done.returncode == 0, done.stdout
+    print(f"{kills} kills, {len(lab.trials()) - 12} attempts were cut off")
+    lab.assert_whole(list(range(12)), whole)
+    lab.end()
+    whole.end()
+
+
+def _kill(process: subprocess.Popen[str], dice: random.Random) -> int:
+    """Returns how many processes there were to kill."""
+    try:
+        workers = workers_of(process)
+        chosen = dice.sample(workers, k=min(len(workers), dice.choice([1, 1, 2])))
+        if dice.random() < 0.3:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return 1
+        for worker in chosen:
+            worker.kill()
+        return len(chosen)
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,46 @@
+"""Ctrl-C once and twice, and a second `run` beside the first."""
+
+import signal
+
+from optuna.trial import TrialState
+
+from tests.sweep.engine.conftest import RUN, Lab, wait_until, workers_of
+
+BOTH = ("--workers", "2", "--set", "epochs=40", "--set", "checkpoint_seconds=3600")
+
+
+def test_ctrl_c_finishes_the_running_trials(lab: Lab) -> None:
+    process = lab.start(*RUN, *BOTH)
+    wait_until(lambda: len(lab.running()) == 2)
+    workers = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, out
+    assert {trial.state for trial in lab.trials()} == {TrialState.COMPLETE}
+    assert not any(worker.is_running() for worker in workers)
+    assert lab.doctor()["findings"] == []
+
+
+def test_a_second_run_of_a_study_is_refused(lab: Lab) -> None:
+    process = lab.start(*RUN, *BOTH)
+    wait_until((lab.home / "tiny.lock").exists)
+    refused = lab.sweep(*RUN, *BOTH)
+    assert refused.returncode == 2, refused.stdout
+    assert "another process" in refused.stdout.splitlines()[-1]
+    assert process.poll() is None
+
+
+def test_ctrl_c_twice_stops_now_and_run_takes_the_trials_up_again(lab: Lab) -> None:
+    process = lab.start(*RUN, *BOTH, "--trials", "4")
+    wait_until(lambda: sum("mlflow_run_id" in trial.user_attrs for trial in lab.running()) == 2)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, out
+    interrupted = [trial for trial in lab.trials() if trial.state is TrialState.FAIL]
+    waiting = [trial for trial in lab.trials() if trial.state is TrialState.WAITING]
+    assert [t.params for t in interrupted] == [t.system_attrs["fixed_params"] for t in waiting]
+    assert {trial.user_attrs["outcome"] for trial in interrupted} == {"interrupted"}
+    assert lab.doctor()["findings"] == []
+    lab.run(*BOTH)
+    lab.assert_whole([0, 1, 2, 3])

@@ -1,0 +1,105 @@
+"""The report reads the map that a border study writes, and places runs on it as the map itself does."""
+
+import json
+import math
+
+import pytest
+
+from sweep.border.model import BorderModel, BorderRun
+from sweep.border.plan import Across, Plane
+from sweep.report.bordermap import BorderMap, read
+from sweep.report.evidence.border import border_claim
+from sweep.report.figures.border import border_figure, quality_by_distance
+from sweep.report.records import Record
+from tests.sweep.report.synthetic import border_map, distance_records
+
+PLANE = Plane(
+    across=(
+        Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=(2, 4, 8)),
+        Across(name="halvings", paths=("model.max_downsamples",), values=(2, 4)),
+    ),
+    cells=((2, 4), (4, 4), (8, 4), (8, 2)),
+)
+HEIGHTS = (-2.7, -2.1, -2.2, -2.6)
+
+
+@pytest.fixture(scope="module")
+def model() -> BorderModel:
+    runs = [
+        BorderRun(column, seed, height + offset, offset > 0, 10, 0)
+        for column, height in enumerate(HEIGHTS)
+        for seed in range(3)
+        for offset in (-0.5, -0.3, -0.1, 0.1, 0.3, 0.5)
+    ]
+    return BorderModel("nonfinite", PLANE, (0, 1, 2), runs)
+
+
+@pytest.fixture(scope="module")
+def found(model: BorderModel) -> BorderMap:
+    document = json.loads(json.dumps({"study": "border_study", "labels": {"nonfinite": model.as_dict()}}))
+    read_back = read(document, "nonfinite", {"model.max_downsamples": 4})
+    assert read_back
+    return read_back
+
+
+def run(depth: int, rate: float, **more: object) -> Record:
+    params = {"model.encoder_depth": depth, "model.decoder_depth": depth, "optim.lr": rate}
+    return Record(1, "complete", objective=300.0, outcome="budget", params=params | more)
+
+
+def test_a_run_is_as_far_from_the_border_as_the_map_says(model: BorderModel, found: BorderMap) -> None:
+    for depth in (2, 4, 8):
+        trial = run(depth, 1e-3)
+        theirs = model.distance({**trial.params, "model.max_downsamples": 4})
+        assert theirs
+        assert found.distance(trial) == pytest.approx(theirs[0], abs=0.02)
+    other_grid = run(8, 1e-3, **{"model.max_downsamples": 2})
+    assert (found.distance(other_grid) or 0) < (found.distance(run(8, 1e-3)) or 0)
+
+
+def test_a_run_outside_the_plane_has_no_distance(found: BorderMap) -> None:
+    assert found.distance(run(6, 1e-3)) is None
+    assert found.distance(run(2, 1e-3, **{"model.max_downsamples": 2})) is None
+
+
+def test_a_map_without_a_border_of_the_learning_rate_is_none(model: BorderModel) -> None:
+    document = {"study": "b", "labels": {"nonfinite": model.as_dict()}}
+    for row in document["labels"]["nonfinite"]["columns"]:  # type: ignore[index]
+        row["border"] = None
+    assert read(document) is None
+    assert read({"study": "b", "labels": {}}) is None
+
+
+def test_the_figures_show_the_border_with_its_band_and_every_column(found: BorderMap) -> None:
+    trials = [run(depth, 10**x) for depth in (2, 4, 8) for x in (-4.0, -3.5, -3.0)]
+    drawn = border_figure(trials, found)
+    assert drawn.figure is not None
+    lines = [t for t in drawn.figure.data if t.name and "border" in t.name]
+    assert {line.name for line in lines} == {"nonfinite border, halvings 2", "nonfinite border, halvings 4"}
+    usual = next(line for line in lines if line.name.endswith("4"))
+    assert [math.log10(y) for y in usual.y] == pytest.approx(list(HEIGHTS[:3]), abs=0.1)
+    placed = quality_by_distance(trials, found)
+    assert placed.figure is not None
+    assert len(placed.figure.data) == 3
+    assert quality_by_distance(trials, None).missing
+    assert border_figure(trials, None).figure is not None
+
+
+def test_runs_of_the_distance_phase_keep_the_distance_they_were_made_at() -> None:
+    trials = distance_records(0, 0.3, 0.25)
+    moved = [
+        Record(
+            t.number,
+            t.state,
+            phase=t.phase,
+            seed=t.seed,
+            objective=t.objective,
+            params={**t.params, "optim.lr": t.params["optim.lr"] * 1.3},
+            attrs={"border/distance": border_map().distance(t)},
+        )
+        for t in trials
+    ]
+    assert (
+        border_claim(moved, border_map()).findings[0].ratio
+        == border_claim(trials, border_map()).findings[0].ratio
+    )

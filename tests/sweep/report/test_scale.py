@@ -1,0 +1,26 @@
+"""A report of many trials: how long it takes, how large it is."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sweep.report import write_report
+from sweep.storage import load, open_optuna
+from tests.sweep.report.stores import confirming, depth_plan, explored, store
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "seconds", "megabytes"), [(1_000, 20, 15), (10_000, 90, 40)])
+def test_many_trials_make_a_page_that_is_soon_written_and_opens(
+    tmp_path: Path, count: int, seconds: float, megabytes: float
+) -> None:
+    """The seconds are of this process's CPU: what else the machine does is no concern of the report."""
+    plan = depth_plan()
+    explore = explored(plan, count - 30)
+    home = store(tmp_path / "home", explore + confirming(plan, explore))
+    started = time.process_time()
+    path, document = write_report(home, load(open_optuna(home), "depth_study"))
+    assert time.process_time() - started < seconds
+    assert path.stat().st_size < megabytes * 1e6
+    assert document["trials"]["complete"] == count
