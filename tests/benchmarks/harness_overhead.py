@@ -16,8 +16,6 @@ from unittest import mock
 import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore
-from tests.benchmarks.table import Row, show
-from tests.benchmarks.turns import CLOCKS, Clock, middle, ratios, take_turns
 
 import sweep.trial
 from data_io import BatchLoader, TileSet, prepare
@@ -35,6 +33,8 @@ from sweep.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
 from sweep.tracking import Tracker
 from sweep.trial import Context, run_trial
+from tests.benchmarks.table import Row, show
+from tests.benchmarks.turns import CLOCKS, Clock, middle, ratios, take_turns
 from vae.hardware import resolve
 from vae.model import build_model
 from vae.pixels import normalise

@@ -28,7 +28,7 @@ from sweep.home import Home
 from tests.benchmarks.table import Row, show
 from vae.fit import fit
 from vae.hardware import resolve
-from vae.labels import Label, default_horizon, verdict
+from vae.labels import Label, late_horizon, probe_horizon, verdict
 from vae.layout import head_fan_in
 
 PRECISIONS = ("float32", "bfloat16")
@@ -64,7 +64,8 @@ def objective(depth: int, seed: int, precision: str, tiles: TileSet) -> float:
 
 def border(label: Label, depth: int, seed: int, precision: str, tiles: TileSet) -> float:
     """Logarithm (base 10) of the rate at the border: the middle of the last interval."""
-    horizon = default_horizon(label, head_fan_in(configured(depth, seed, precision).model))
+    fan_in = head_fan_in(configured(depth, seed, precision).model)
+    horizon = late_horizon(label, fan_in) or probe_horizon(label)
     low, high = LOWEST, HIGHEST
     while high - low > RESOLUTION:
         middle = (low + high) / 2
