@@ -73,6 +73,12 @@ def run(
     max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
     max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
     workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
+    strategy: Annotated[
+        str | None, typer.Option(help="How a border is mapped: mapper, grid, random, sobol or tpe.")
+    ] = None,
+    use_map: Annotated[
+        bool, typer.Option("--map/--no-map", help="Search learning rates inside a mapped border.")
+    ] = True,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     checkpoint_uri: CheckpointUri = None,
@@ -98,6 +104,8 @@ def run(
         max_failures=max_failures,
         max_retries=max_retries,
         workers_per_gpu=workers_per_gpu,
+        strategy=strategy,
+        use_map=use_map,
         storage=storage,
         tracking_uri=tracking_uri,
         checkpoint_uri=checkpoint_uri,

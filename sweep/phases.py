@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.study import Plan
 
+CAP = "lr_cap"
+"""Attribute of a trial whose learning rate is searched inside a mapped border: the largest allowed."""
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -95,7 +97,10 @@ class Explore:
         if asked >= self.total:
             return None
         arm = self.plan.arm_of(asked)
-        return Request(phase=self.name, params=arm.fixed, attrs={"arm": arm.name})
+        attrs: dict[str, Any] = {"arm": arm.name}
+        if arm.name in self.plan.caps:
+            attrs |= {CAP: self.plan.caps[arm.name], "capped_by": self.plan.capped_by}
+        return Request(phase=self.name, params=arm.fixed, attrs=attrs)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         return max(0, self.total - len(originals(trials, self.name)))

@@ -2,10 +2,11 @@
 
 import re
 import sys
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Console
 
+from sweep.border.plan import Strategy
 from sweep.config import with_settings
 from sweep.devices import visible_gpus
 from sweep.engine import Finished, Options, run_study
@@ -17,6 +18,7 @@ from sweep.output import print_json, show_best, show_depths
 from sweep.progress import Display
 from sweep.study import IntAxis, Plan, load_study
 from sweep.summary import Summary, by_depth, summarise
+from vae.registry import nearest
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -36,6 +38,8 @@ def run_command(
     max_failures: int,
     max_retries: int,
     workers_per_gpu: int,
+    strategy: str | None,
+    use_map: bool,
     storage: str | None,
     tracking_uri: str | None,
     checkpoint_uri: str | None,
@@ -54,7 +58,7 @@ def run_command(
     study = load_study(name)
     scale = scale or ("paper" if visible_gpus(device) else "laptop")
     chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
-    plan = study.plan(scale).with_settings(chosen)
+    plan = with_strategy(study.plan(scale).with_settings(chosen), strategy)
     check_arms(plan)
     options = Options(
         scale=scale,
@@ -75,6 +79,8 @@ def run_command(
         return 0
     home = Home.find(storage, tracking_uri, checkpoint_uri)
     display = Display(Console(stderr=as_json), quiet=as_json)
+    if use_map:
+        plan = _inside_border(plan, home, display)
     finished = run_study(study, plan, options, home, display)
     summary = summarise(finished.study)
     if as_json:
@@ -82,6 +88,27 @@ def run_command(
     else:
         _show_end(finished, summary, unsent=len(waiting(home.spool)))
     return finished.exit_code
+
+
+def with_strategy(plan: Plan, strategy: str | None) -> Plan:
+    """Raises UserError where the study maps no border, or there is no such strategy."""
+    if strategy is None:
+        return plan
+    if plan.border is None:
+        raise UserError("--strategy is for studies that map a border, as border_study")
+    if strategy not in get_args(Strategy):
+        raise UserError(f"there is no strategy {strategy!r}; {nearest(strategy, get_args(Strategy))}")
+    return plan.model_copy(update={"border": plan.border.model_copy(update={"strategy": strategy})})
+
+
+def _inside_border(plan: Plan, home: Home, display: Display) -> Plan:
+    from sweep.border.inside import with_caps
+
+    capped, name = with_caps(plan, home)
+    if name:
+        arms = len(capped.caps)
+        display.say(f"learning rates of {arms} arms stay inside the border that {name} mapped (or --no-map)")
+    return capped
 
 
 def check_arms(plan: Plan) -> None:

@@ -12,7 +12,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.phases import phase_of
+from sweep.phases import CAP, phase_of
 from sweep.study import Arm, Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
@@ -52,6 +52,14 @@ def telling(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trials[number] for number in sorted(kept)]
 
 
+def _capped(space: dict[str, BaseDistribution], cap: float | None) -> dict[str, BaseDistribution]:
+    """The learning rate no larger than `cap`."""
+    lr = space.get("optim.lr")
+    if cap is None or not isinstance(lr, FloatDistribution) or cap >= lr.high:
+        return space
+    return space | {"optim.lr": FloatDistribution(lr.low, cap, log=lr.log)}
+
+
 class ArmSampler(BaseSampler):
     """Proposes an arm's fixed values and, for the rest, what TPE makes of that arm's trials alone.
 
@@ -73,6 +81,7 @@ class ArmSampler(BaseSampler):
     ) -> dict[str, Any]:
         fixed = dict(self._arm(trial).fixed)
         free = {path: dist for path, dist in search_space.items() if path not in fixed}
+        free = _capped(free, trial.user_attrs.get(CAP))
         sampler = TPESampler(
             seed=(self.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
         )
@@ -104,6 +113,9 @@ class ArmSampler(BaseSampler):
             return None
         params = {path: other.params[path] for path in free if path in other.params}
         if len(params) < len(free):  # still being asked by another worker
+            return None
+        lr = free.get("optim.lr")
+        if lr is not None and not lr._contains(params["optim.lr"]):  # beyond a border that was mapped since
             return None
         return optuna.trial.create_trial(
             state=other.state, value=other.value, params=params, distributions=free

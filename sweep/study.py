@@ -106,6 +106,9 @@ class Plan(_Frozen):
     trials: Annotated[int, Field(ge=1)]
     confirm: Confirm | None = None
     border: BorderPlan | None = None
+    caps: Mapping[str, float] = Field(default_factory=dict)
+    """Arm -> largest learning rate inside the border that `capped_by` mapped; not of the identity."""
+    capped_by: str | None = None
 
     @classmethod
     def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":

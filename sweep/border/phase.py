@@ -7,13 +7,14 @@ compare with one another and with other studies, and the best trial is the best 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from sweep.border.model import BorderModel
 from sweep.border.plan import BorderPlan
-from sweep.border.seen import PREFIX, Seen, border_runs, seen_in
+from sweep.border.seen import PREFIX, Seen, border_runs, probes_in, seen_in
 from sweep.border.strategies import Chooser, Proposal
 from sweep.config import TrialConfig, with_settings
 from sweep.phases import Request, of_phase
@@ -27,6 +28,7 @@ def chooser(plan: BorderPlan, base: TrialConfig) -> Chooser:
     return Chooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
 
 
+@lru_cache(maxsize=8)
 def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
     configs = [with_settings(base, plan.plane.settings(column)) for column in plan.plane.columns]
     return [head_fan_in(config.model) for config in configs]
@@ -34,7 +36,7 @@ def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
 
 def models(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> dict[Label, BorderModel]:
     """The border of every label of the plan, from what the trials told so far."""
-    runs = seen_in(plan, trials)
+    runs = probes_in(plan, trials)
     return {
         label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
         for label in plan.labels
@@ -51,7 +53,7 @@ class Map:
         self.chooser = chooser(plan, base)
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        proposal = self.chooser.next_probe(seen_in(self.plan, trials))
+        proposal = self.chooser.next_probe(probes_in(self.plan, trials))
         return None if proposal is None else _request(self.name, self.plan, proposal)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
@@ -66,7 +68,7 @@ class Verify(Map):
     name = "verify"
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        proposal = self.chooser.next_verification(seen_in(self.plan, trials))
+        proposal = self.chooser.next_verification(probes_in(self.plan, trials))
         return None if proposal is None else _request(self.name, self.plan, proposal)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:

@@ -82,6 +82,11 @@ def seen_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
     return found
 
 
+def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
+    """What a map is made of. Whole training runs lie where it says, and must not move it."""
+    return [run for run in seen_in(plan, trials) if run.label is not None]
+
+
 def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
     facts = {key.removeprefix(PREFIX): value for key, value in attrs.items() if key.startswith(PREFIX)}
     return Seen(
@@ -111,7 +116,7 @@ def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Poin
     points = []
     for run in furthest(runs):
         crossed = run.crossed(label, horizon)
-        under_way = run.observation is None and run.label in (label, None)
+        under_way = run.observation is None and run.label == label
         if crossed is not None or under_way:
             points.append(Point(run.column, run.seed, run.x, crossed))
     return points

@@ -7,6 +7,7 @@ in every column and seed, as anyone would without it, and each of their runs tel
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import optuna
@@ -52,19 +53,6 @@ class Chooser:
     def labels(self) -> list[Label]:
         return [label for label in ORDER if label in self.plan.labels]
 
-    def task(self, label: Label) -> Task:
-        plan = self.plan
-        return Task(
-            z=np.array([plan.plane.unit(column) for column in plan.plane.columns]),
-            seeds=plan.seeds,
-            low=plan.low,
-            high=plan.high,
-            step=plan.step,
-            precision=plan.precision,
-            column_budget=plan.cell_budget * len(plan.seeds),
-            start_above=FROM_ABOVE[label],
-        )
-
     def points(self, label: Label, runs: Sequence[Seen]) -> list[Point]:
         return points_of(label, runs, probe_horizon(label))
 
@@ -74,7 +62,7 @@ class Chooser:
             return self._next_of_sampler(runs)
         runs = furthest(runs)
         for label in self.labels:
-            point = next_point(self.task(label), self.points(label, runs))
+            point = _next_point(self.plan, label, tuple(self.points(label, runs)))
             if point is not None:
                 return Proposal(point.column, point.seed, point.x, label, probe_horizon(label))
             proposal = self._late_check(label, runs)
@@ -153,6 +141,25 @@ class Chooser:
                 if x is not None:
                     return Proposal(column, seed, x, "nonfinite", None)
         return None
+
+
+def task_of(plan: BorderPlan, label: Label) -> Task:
+    return Task(
+        z=np.array([plan.plane.unit(column) for column in plan.plane.columns]),
+        seeds=plan.seeds,
+        low=plan.low,
+        high=plan.high,
+        step=plan.step,
+        precision=plan.precision,
+        column_budget=plan.cell_budget * len(plan.seeds),
+        start_above=FROM_ABOVE[label],
+    )
+
+
+@lru_cache(maxsize=64)
+def _next_point(plan: BorderPlan, label: Label, points: tuple[Point, ...]) -> Point | None:
+    """Asked again whenever a worker is free; a label whose runs are the same has the same answer."""
+    return next_point(task_of(plan, label), points)
 
 
 def next_of_sampler(plan: BorderPlan, mine: Sequence[Seen], salt: int) -> float | None:
