@@ -28,7 +28,7 @@ EARLY_STEPS, LATE_STEPS = 16, 150
 EARLY_SHARE = 0.25
 """Of a run's length, after which its losses tell whether it will be useless."""
 CLEARLY_USEFUL = 0.8
-SLOW = 1.5
+FALLING = 0.9
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Observation:
     first_loss, peak_loss: of the first step, and the largest, of the finite ones. None where there is none.
     recent_loss, recent_median, recent_peak: mean and median of the last 20, largest of the last 12; of all,
         where there are fewer; inf where one of them is (None before the first step).
+    settled_loss, late_peak: median of steps 20 to 39; the largest from step 20 on, inf where one is not
+        finite. None before.
     mean_image_loss: of predicting the mean training image, in the units of the loss; None where the
         likelihood has no such thing.
     blowup_step, nonfinite_step: the first step, from 0, at which the label held; None: never so far.
@@ -51,6 +53,8 @@ class Observation:
     recent_loss: float | None
     recent_median: float | None
     recent_peak: float | None
+    settled_loss: float | None
+    late_peak: float | None
     mean_image_loss: float | None
     blowup_step: int | None
     nonfinite_step: int | None
@@ -85,8 +89,7 @@ def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:
     useless     the median of its last 20 losses above the mean image's loss -> True, below -> False. From
                 half the horizon on also where it is clear: above the first loss -> True, below 0.8 of the
                 mean image's -> False. The median, because a run that is going to be fine still has spikes.
-    On the laptop base (three depths, three seeds, rates 0.1 decades apart) the forecast of `useless` at a
-    quarter of the run was wrong for a run in thirty; losses that are not calm preceded most late crossings.
+    Measured by `tests/benchmarks/border_mapping.py`, which says how often these forecasts are wrong.
     """
     total = seen.total_steps
     length = total if horizon is None else math.ceil(horizon * total) if horizon < 1 else int(horizon)
@@ -104,8 +107,10 @@ def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:
 
 
 def is_useless(seen: Observation) -> bool:
-    """Of a run that was followed to its end. Too slow is not useless: its loss never rose above 1.5 times
-    the first. Raises ValueError where the likelihood has no mean-image loss.
+    """Of a run that was followed to its end. Too slow is not useless (`_is_slow`).
+
+    Raises:
+        ValueError: the likelihood has no mean-image loss.
     """
     if seen.nonfinite_step is not None:
         return True
@@ -132,9 +137,11 @@ def _is_calm(seen: Observation) -> bool:
 
 
 def _is_slow(seen: Observation) -> bool:
-    assert seen.first_loss is not None
-    assert seen.peak_loss is not None
-    return seen.peak_loss <= seen.first_loss + (SLOW - 1) * abs(seen.first_loss)
+    """Its loss has kept below the first since step 20, and has fallen by a tenth since: a run on its way."""
+    if seen.settled_loss is None or seen.first_loss is None or seen.late_peak is None:
+        return False
+    median = math.inf if seen.recent_median is None else seen.recent_median
+    return seen.late_peak <= seen.first_loss and median < FALLING * seen.settled_loss
 
 
 def _mean_image_loss(seen: Observation) -> float:
@@ -152,6 +159,8 @@ class BorderLabels:
         self._first: float | None = None
         self._peak: float | None = None
         self._recent: list[float] = []
+        self._settled: list[float] = []
+        self._late_peak: float | None = None
         self._blowup_step: int | None = None
         self._nonfinite_step: int | None = None
 
@@ -167,7 +176,12 @@ class BorderLabels:
         if not finite:
             self._nonfinite_step = self._steps if self._nonfinite_step is None else self._nonfinite_step
             self._blowup_step = self._steps if self._blowup_step is None else self._blowup_step
-        self._recent = [*self._recent[-(RECENT - 1) :], loss if math.isfinite(loss) else math.inf]
+        loss = loss if math.isfinite(loss) else math.inf
+        self._recent = [*self._recent[-(RECENT - 1) :], loss]
+        if self._steps >= RECENT:
+            self._late_peak = max(self._late_peak or loss, loss)
+            if len(self._settled) < RECENT:
+                self._settled = [*self._settled, loss]
         self._steps += 1
 
     def observation(self) -> Observation:
@@ -179,6 +193,8 @@ class BorderLabels:
             recent_loss=statistics.fmean(self._recent) if self._recent else None,
             recent_median=statistics.median(self._recent) if self._recent else None,
             recent_peak=max(self._recent[-CALM:], default=None),
+            settled_loss=statistics.median(self._settled) if len(self._settled) == RECENT else None,
+            late_peak=self._late_peak,
             mean_image_loss=self.mean_image_loss,
             blowup_step=self._blowup_step,
             nonfinite_step=self._nonfinite_step,

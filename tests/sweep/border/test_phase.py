@@ -45,6 +45,8 @@ def observed(step: int | None, label: Label, horizon: Any) -> Observation:
             recent_loss=1.0,
             recent_median=1.0,
             recent_peak=1.0,
+            settled_loss=1.0,
+            late_peak=1.0,
             mean_image_loss=5.0,
             blowup_step=step if gone else None,
             nonfinite_step=step if gone else None,
