@@ -1,6 +1,7 @@
 """The Optuna store of a home, and what is written beside a study in it."""
 
 import contextlib
+import functools
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -101,11 +102,17 @@ def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
 
 def _advisory_lock(url: sqlalchemy.URL, name: str) -> sqlalchemy.Connection:
     """A connection that holds it; the server frees it with the connection, also of a holder that died."""
-    settings = {"connect_args": _engine_settings(url)["connect_args"]}
-    connection = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **settings).connect()
+    connection = _lock_engine(url).connect()
     key = sqlalchemy.func.hashtext(f"vae-stability-sweep {name}")
     connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
     return connection
+
+
+@functools.cache
+def _lock_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    """Kept, because the first connection of an engine costs a dozen questions to the server."""
+    settings = {"connect_args": _engine_settings(url)["connect_args"]}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **settings)
 
 
 def engine_of(study: optuna.Study) -> sqlalchemy.Engine:

@@ -4,7 +4,6 @@ import contextlib
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -145,19 +144,12 @@ class Supervisor:
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
-        trials = self._trials()
-        if not any(t.state is TrialState.WAITING for t in trials) and self._request(trials) is None:
-            return None
         with alone(self.study):
-            # Another process may have taken it, or decided, meanwhile.
             trial = attempts.claim(self.study, self.me)
-            if trial is None and (request := self._request(self._trials())):
+            if trial is None and (request := phases.next_request(self._phases(), self._trials())):
                 request.enqueue(self.study)
                 trial = attempts.claim(self.study, self.me)
             return trial
-
-    def _request(self, trials: Sequence[FrozenTrial]) -> phases.Request | None:
-        return phases.next_request(self._phases(), trials)
 
     def _phases(self) -> list[Phase]:
         """Whoever adds trials to the study changes the total, on whatever machine."""
