@@ -85,7 +85,7 @@ def _prepared(
     from sweep.provenance import collect
     from sweep.registration import register, stored_name
     from sweep.sending import Sender
-    from sweep.storage import open_optuna
+    from sweep.storage import open_optuna, read_all
     from sweep.tracking import Tracker
 
     tiles = load_tiles(plan, home)
@@ -99,6 +99,7 @@ def _prepared(
         sender = Sender(tracker, linker(storage))
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
+        read_all(stored)
         ask_to_stop(stored, stop=False)
         stored.set_user_attr("seed", options.seed)
         spec = Spec(

@@ -24,12 +24,13 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
         UserError: there is no such study, or the images here are others.
     """
     from sweep.provenance import collect
-    from sweep.storage import load, open_optuna
+    from sweep.storage import load, open_optuna, read_all
     from sweep.tracking import Tracker
 
     display = Display(Console())
     home.create()
     study = load(open_optuna(home), name)
+    read_all(study)
     attrs = study.user_attrs
     if "mlflow_run_id" not in attrs:
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")

@@ -108,7 +108,7 @@ def _open(spec: Spec, trial: Any) -> Any:
     from sweep.linking import linker
     from sweep.sampling import ArmSampler
     from sweep.sending import Sender
-    from sweep.storage import open_optuna
+    from sweep.storage import open_optuna, read_all
     from sweep.tracking import Tracker
 
     home = spec.open_home()
@@ -116,6 +116,7 @@ def _open(spec: Spec, trial: Any) -> Any:
     study = optuna.load_study(
         study_name=spec.study_name, storage=storage, sampler=ArmSampler(spec.plan, spec.seed)
     )
+    read_all(study)
     return trial.Context(
         plan=spec.plan,
         study=study,
