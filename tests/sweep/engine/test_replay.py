@@ -1,0 +1,42 @@
+"""A finished trial is trained again and is the same, point by point."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sweep.replaying import compare
+from tests.sweep.engine.conftest import Lab
+
+
+def test_a_replay_finds_all_metrics_equal(lab: Lab) -> None:
+    lab.run("--set", "epochs=5", "--trials", "2", "--workers", "1")
+    done = lab.sweep("replay", "tiny", "1", "--json")
+    assert done.returncode == 0, done.stdout
+    found = json.loads(done.stdout)
+    assert found["different"] == {}
+    assert found["metrics"] > 25
+    assert found["points"] > 100
+    client, trial = lab.client(), lab.trials()[1]
+    client.log_metric(trial.user_attrs["mlflow_run_id"], "val/kl", 1e9, step=6)
+    changed = lab.sweep("replay", "tiny", "1")
+    assert changed.returncode == 1
+    assert "val/kl: step 6" in changed.stdout
+    missing = lab.sweep("replay", "tiny", "7")
+    assert missing.returncode == 2
+    assert not (Path(lab.home) / "checkpoints/replay").exists()
+
+
+@pytest.mark.parametrize(
+    ("now", "different"),
+    [
+        ({"loss": {0: 1.0, 1: 2.0}}, {}),
+        ({"loss": {0: 1.0, 1: 2.5}}, {"loss": (1, 2.0, 2.5)}),
+        ({"other": {0: 1.0}}, {}),
+    ],
+)
+def test_points_are_compared_one_by_one(
+    now: dict[str, dict[int, float]], different: dict[str, tuple[int, float, float]]
+) -> None:
+    run = {"loss": {0: 1.0, 1: 2.0}, "time/seconds": {0: 3.0}}
+    assert compare(run, now).different == different
