@@ -3,7 +3,7 @@
     python -m tests.benchmarks [--quick] [--json FILE] [--clock wall]
 
 Each script can be run alone, with more rounds: `python -m tests.benchmarks.NAME --help`. `--quick` takes
-fewer rounds and smaller sets, under 5 minutes on two cores. Wall clock needs a machine that does nothing
+fewer rounds and smaller sets. Wall clock needs a machine that does nothing
 else; `--clock cpu` counts processor seconds of one thread where it is busy, and leaves out what only a wall
 clock can tell. Ratios are medians over rounds in which both sides ran in turn, with the 95 % interval.
 
