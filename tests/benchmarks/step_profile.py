@@ -7,11 +7,11 @@ for the weights' gradient, for the input's gradient; each timed alone at its own
 precision), as a share of the step's seconds. 1 would be a step that does nothing but multiply, at this
 machine's rate. The table by kind of operation is torch's profiler's, in wall time: only on an idle machine.
 
-Measured in bfloat16 with one thread on a 2-core machine busy with other work (processor seconds): 64 px 78 ms a
-step, 0.63 of the limit; 224 px 1.88 s, 0.88. By kind, at 64 and 224 px, in wall time and so roughly: convolution
-backward 48 and 46 %, forward 21 and 21, linear layers 2 and 20 (float32, bound by memory: 77 M weights), batch
-norm 7 and 4, casts and copies 6 and 2, activations 5 and 3, all else 11 and 4. What is left at 64 px is the
-dispatch of some 1,600 small operations a step; at 224 px the convolutions run at the rate of matrix products.
+Measured in bfloat16 with one thread on a 2-core machine busy with other work (processor seconds): 64 px
+78 ms a step, 0.63 of the limit; 224 px 1.88 s, 0.88, where convolutions run at about the rate of a
+2048 x 2048 product. By kind, at 64 and 224 px, in wall time on that busy machine and so roughly: convolution
+backward 48 and 46 %, forward 21 and 21, linear layers 2 and 20 (in float32; 77 M weights at 224 px), batch
+norm 7 and 4, casts and copies 6 and 2, activations 5 and 3, all else 11 and 4.
 """
 
 import argparse
