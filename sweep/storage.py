@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from sweep import secrets
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.patience import be_patient, patient
+from sweep.patience import be_patient, impatient, patient
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -25,16 +25,21 @@ SQLITE_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
 
 
-def open_optuna(home: Home) -> RDBStorage:
+def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
     """Open or create it; safe for several processes at once. Its methods sit out an outage of the server.
+
+    Args:
+        home: says where it is.
+        wait: sit out an outage here already, as a worker that starts in the middle of a study should. A
+            command that somebody typed says at once that there is no server.
 
     Raises:
         UserError: it cannot be opened.
     """
     url = _url(home)
     try:
-        with _alone(url, "open"):
-            storage = RDBStorage(home.optuna_url, engine_kwargs=_engine_settings(url))
+        with contextlib.nullcontext() if wait else impatient(), _alone(url, "open"):
+            storage = patient(RDBStorage)(home.optuna_url, engine_kwargs=_engine_settings(url))
             if url.drivername.startswith("sqlite") and url.database:
                 set_wal(url.database)
     except UserError:

@@ -112,7 +112,7 @@ def _open(spec: Spec, trial: Any) -> Any:
     from sweep.tracking import Tracker
 
     home = spec.open_home()
-    storage = open_optuna(home)
+    storage = open_optuna(home, wait=True)
     study = optuna.load_study(
         study_name=spec.study_name, storage=storage, sampler=ArmSampler(spec.plan, spec.seed)
     )

@@ -8,6 +8,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from sweep.limits import Limits, ask_to_stop
 from sweep.phases import UNFINISHED
 
 POLL_S = 1.0
+CONNECT_TIMEOUT_S = 10.0
 LAST_LINES = 5
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -55,8 +57,9 @@ def run_on_ray(
     except ImportError:
         raise UserError("--executor ray needs Ray: pip install 'vae-stability-sweep[ray]'") from None
     try:
+        _assert_answers(address)
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError, SystemExit) as error:  # Ray itself exits for some
+    except (OSError, ValueError, RuntimeError, SystemExit) as error:  # Ray itself exits for some
         raise UserError(
             f"there is no Ray cluster at {address or 'auto'} ({str(error).splitlines()[0][:200]}): "
             "`ray start --head` makes one"
@@ -75,6 +78,17 @@ def run_on_ray(
         _watch(ray, study, limits, say, task, order, count)
     finally:
         ray.shutdown()
+
+
+def _assert_answers(address: str | None) -> None:
+    """Ray itself asks an address where nothing listens for minutes, and then says no more than 15.
+
+    Raises:
+        OSError: nothing listens there.
+    """
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _watch(

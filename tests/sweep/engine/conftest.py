@@ -87,7 +87,10 @@ class Lab:
         if self.study is None:
             if not self._has_study():
                 return []
-            self.study = optuna.load_study(study_name="tiny", storage=self.storage)
+            # No connection is kept: a test that cuts those of its database would cut its own.
+            settings = {"poolclass": sqlalchemy.NullPool}
+            store = optuna.storages.RDBStorage(self.storage, engine_kwargs=settings)
+            self.study = optuna.load_study(study_name="tiny", storage=store)
         return self.study.get_trials(deepcopy=False)
 
     def forget(self) -> None:

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from tests.sweep.engine.conftest import RUN, Lab, wait_until, workers_of
 
-BOTH = ("--workers", "2", "--set", "epochs=40", "--set", "checkpoint_seconds=3600")
+BOTH = ("--workers", "2", "--set", "epochs=200", "--set", "checkpoint_seconds=3600")
 
 
 def test_ctrl_c_finishes_the_running_trials(lab: Lab) -> None:
