@@ -82,7 +82,8 @@ def late_horizon(label: Label, head_fan_in: int) -> int | None:
 def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:
     """Whether a run crossed the label's border: True, False, or None while it is not known.
 
-    Before the run's end a False is a forecast, and for `useless` a True too. At the horizon:
+    Before the run's end a False is a forecast, and for `useless` a True too; where the horizon is its end
+    there is none. At the horizon:
     blowup      has not crossed -> False.
     nonfinite   has not crossed, and its last 12 losses are not above the first -> False; a run that is not
                 so calm is followed up to 150 steps.
@@ -103,7 +104,7 @@ def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:
         return False if enough else None
     if seen.steps >= total:
         return is_useless(seen)
-    return _forecast_useless(seen, length)
+    return None if length >= total else _forecast_useless(seen, length)
 
 
 def is_useless(seen: Observation) -> bool:

@@ -63,7 +63,8 @@ class Seen:
             return False
         if self.observation is None:
             return self.horizon is None or (steps is not None and self.horizon >= steps)
-        return self.steps >= (self.observation.total_steps if steps is None else steps)
+        total = self.observation.total_steps
+        return self.steps >= min(total, total if steps is None else steps)
 
     def crossed(self, label: Label, horizon: Horizon) -> bool | None:
         """None while it is under way, or where it was followed for too few steps to tell."""
@@ -101,20 +102,22 @@ def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
     )
 
 
-def furthest(runs: Sequence[Seen]) -> list[Seen]:
-    """Without runs that were followed further later: what these called stable was a forecast, no more."""
+def furthest(runs: Sequence[Seen], label: Label, horizon: Horizon) -> list[Seen]:
+    """Of every place the run that was followed furthest among those that tell about the label, and what is
+    under way: what a shorter one called stable was a forecast, no more.
+    """
     longest: dict[tuple[int, int, float], Seen] = {}
     for run in runs:
         known = longest.get(run.place)
-        if run.observation is not None and (known is None or run.steps > known.steps):
+        if run.crossed(label, horizon) is not None and (known is None or run.steps > known.steps):
             longest[run.place] = run
-    return [run for run in runs if run.observation is None or longest[run.place] is run]
+    return [run for run in runs if run.observation is None or longest.get(run.place) is run]
 
 
 def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Point]:
     """For the mapper: runs that tell about the label, and probes of it that are under way."""
     points = []
-    for run in furthest(runs):
+    for run in furthest(runs, label, horizon):
         crossed = run.crossed(label, horizon)
         under_way = run.observation is None and run.label == label
         if crossed is not None or under_way:
@@ -129,6 +132,6 @@ def border_runs(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Bo
         steps[run.place] += run.steps
     return [
         BorderRun(run.column, run.seed, run.x, crossed, steps[run.place], run.trial)
-        for run in furthest(runs)
+        for run in furthest(runs, label, horizon)
         if (crossed := run.crossed(label, horizon)) is not None
     ]

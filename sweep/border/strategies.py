@@ -60,13 +60,13 @@ class Chooser:
         """None where all is mapped, or what is left hangs on runs that are under way."""
         if self.plan.strategy != "mapper":
             return self._next_of_sampler(runs)
-        runs = furthest(runs)
         for label in self.labels:
             point = _next_point(self.plan, label, tuple(self.points(label, runs)))
-            if point is not None:
-                return Proposal(point.column, point.seed, point.x, label, probe_horizon(label))
-            proposal = self._late_check(label, runs)
-            if proposal is not None:
+            if point is None:
+                proposal = self._late_check(label, runs)
+            else:
+                proposal = Proposal(point.column, point.seed, point.x, label, probe_horizon(label))
+            if proposal is not None and _is_new(proposal, runs):
                 return proposal
         return None
 
@@ -74,6 +74,7 @@ class Chooser:
         """The edge of a seed's ladder, followed further where runs are known to go late; one that goes sends
         its ladder further down.
         """
+        runs = furthest(runs, label, probe_horizon(label))
         for column, steps in enumerate(self.late[label]):
             mine = [run for run in runs if run.column == column]
             for seed, edge in sorted(self._edges(label, mine).items()) if steps else ():
@@ -92,11 +93,11 @@ class Chooser:
         It checks the largest rate that a seed's probes called stable; a column has `verify` such checks that
         held. Where one did not, every seed of the column is checked.
         """
-        runs = furthest(runs)
         for label in self.labels:
+            told = furthest(runs, label, probe_horizon(label))
             for column in range(len(self.plan.plane.columns)):
-                proposal = self._verification(label, [run for run in runs if run.column == column])
-                if proposal is not None:
+                proposal = self._verification(label, [run for run in told if run.column == column])
+                if proposal is not None and _is_new(proposal, runs):
                     return proposal
         return None
 
@@ -109,7 +110,7 @@ class Chooser:
             run.seed
             for run in column
             if run.seed in edges
-            and run.is_whole
+            and (run.is_whole or run.is_check)
             and run.x >= edges[run.seed] - self.reach
             and run.crossed(label, None) is False
         }
@@ -141,6 +142,13 @@ class Chooser:
                 if x is not None:
                     return Proposal(column, seed, x, "nonfinite", None)
         return None
+
+
+def _is_new(proposal: Proposal, runs: Sequence[Seen]) -> bool:
+    """The same run again would tell the same again, and be asked for again."""
+    place = (proposal.column, proposal.seed, round(proposal.x, 6))
+    asked = (place, proposal.label, proposal.horizon)
+    return all((run.place, run.label, run.horizon) != asked for run in runs)
 
 
 def task_of(plan: BorderPlan, label: Label) -> Task:

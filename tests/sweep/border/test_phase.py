@@ -1,6 +1,7 @@
 """A border study from its trials alone: map, verify, distance; crashes, corrections, other strategies."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,20 +34,22 @@ def at_once(x: float, depth: int) -> int | None:
     return 2 if x > -2.0 - 0.1 * depth else None
 
 
-def observed(step: int | None, label: Label, horizon: Any) -> Observation:
-    """A run that is calm and useful until it goes at that step, as a probe sees it."""
-    for steps in range(1, TOTAL + 1):
+def observed(
+    step: int | None, label: Label, horizon: Any, loss: float = 1.0, total: int = TOTAL
+) -> Observation:
+    """A run that is calm, of that loss, until it goes at that step, as a probe sees it."""
+    for steps in range(1, total + 1):
         gone = step is not None and step < steps
         seen = Observation(
             steps=steps,
-            total_steps=TOTAL,
+            total_steps=total,
             first_loss=10.0,
             peak_loss=10.0,
-            recent_loss=1.0,
-            recent_median=1.0,
-            recent_peak=1.0,
-            settled_loss=1.0,
-            late_peak=1.0,
+            recent_loss=loss,
+            recent_median=loss,
+            recent_peak=loss,
+            settled_loss=loss,
+            late_peak=100.0,
             mean_image_loss=5.0,
             blowup_step=step if gone else None,
             nonfinite_step=step if gone else None,
@@ -63,6 +66,8 @@ class Loop:
         self.plan = Plan.for_border(base, border)
         self.study = optuna.create_study()
         self.behaviour = behaviour
+        self.useless_above = math.inf
+        self.total = TOTAL
 
     def start(self) -> optuna.Trial | None:
         request = next_request(phases(self.plan, 0), self.study.get_trials())
@@ -75,7 +80,8 @@ class Loop:
         facts = settings_of(trial)
         x, depth = trial.user_attrs[f"{PREFIX}x"], trial.params["model.encoder_depth"]
         label, horizon = facts.get("probe.label", "nonfinite"), facts.get("probe.horizon")
-        seen = observed(self.behaviour(x, depth), label, horizon)
+        loss = 8.0 if x > self.useless_above else 1.0
+        seen = observed(self.behaviour(x, depth), label, horizon, loss, self.total)
         for key, value in seen.as_dict().items():
             trial.set_user_attr(PREFIX + key, value)
         if "probe.label" in facts:
@@ -92,7 +98,10 @@ class Loop:
             elif running:
                 self.finish(running.pop(0))
             else:
-                return self.study.get_trials()
+                trials = self.study.get_trials()
+                asked = [str((t.params, t.user_attrs["seed"], settings_of(t))) for t in trials]
+                assert len(set(asked)) == len(asked), "nothing is run twice"
+                return trials
         raise AssertionError("the study does not end")
 
 
@@ -157,7 +166,7 @@ def test_a_run_followed_further_replaces_what_was_forecast_of_it() -> None:
     short, long = observed(120, "nonfinite", EARLY_STEPS), observed(120, "nonfinite", None)
     (seen,) = seen_in(border, Loop(border, at_once).run()[:1])
     runs = [dataclasses.replace(seen, observation=one, x=-2.2) for one in (short, long)]
-    assert furthest(runs) == [runs[1]]
+    assert furthest(runs, "nonfinite", EARLY_STEPS) == [runs[1]]
     assert [point.crossed for point in points_of("nonfinite", runs, EARLY_STEPS)] == [True]
     (run,) = border_runs("nonfinite", runs, EARLY_STEPS)
     assert run.crossed
@@ -177,6 +186,39 @@ def test_no_probe_is_run_twice_however_many_run_at_once(workers: int) -> None:
         for t in trials
     ]
     assert len(set(asked)) == len(asked)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_borders_of_their_own_are_all_found_and_checked_by_whole_runs(workers: int) -> None:
+    loop = Loop(border_plan(labels=("nonfinite", "useless", "blowup")), at_once)
+    loop.useless_above = -3.1
+    trials = loop.run(workers)
+    assert loop.plan.border is not None
+    found = models(loop.plan.border, SMOKE, trials)
+    for column in range(2):
+        assert found["useless"].columns[column].border == pytest.approx(-3.1, abs=0.15)
+        assert found["nonfinite"].columns[column].border == pytest.approx(-2.2 - 0.1 * column, abs=0.15)
+    checks = [run for run in seen_in(loop.plan.border, trials) if run.is_check]
+    assert {run.label for run in checks} >= {"nonfinite", "useless"}
+    crossed = [run for run in checks if run.crossed("nonfinite", None)]
+    assert all(run.is_whole for run in checks if run not in crossed)
+
+
+def test_a_run_shorter_than_the_late_horizon_is_followed_to_its_end_once() -> None:
+    wide = with_settings(SMOKE, {"model.max_downsamples": 1, "model.base_channels": 16})
+    loop = Loop(border_plan(verify=0), at_once, wide)
+    loop.total = 40
+    assert len(loop.run()) < 60
+
+
+def test_a_longer_run_that_tells_nothing_leaves_what_a_shorter_one_told() -> None:
+    """A probe of another label may end where this one is not calm: no verdict, and no reason to go again."""
+    border = border_plan()
+    calm = observed(None, "nonfinite", EARLY_STEPS)
+    restless = dataclasses.replace(calm, steps=42, recent_peak=1e9)
+    (seen,) = seen_in(border, Loop(border, at_once).run()[:1])
+    runs = [dataclasses.replace(seen, observation=one, x=-2.2) for one in (calm, restless)]
+    assert [point.crossed for point in points_of("nonfinite", runs, EARLY_STEPS)] == [False]
 
 
 def test_a_crash_at_any_moment_costs_the_running_probe_and_nothing_else() -> None:
