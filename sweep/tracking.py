@@ -36,6 +36,10 @@ Every trial is a run below the study's parent run, named by its trial number.
 `objective` is the best validation objective (smaller is better; a diverged run has none, but the tag
 `outcome` and the metric `diverged`). `train/`, `val/`, `latent/` are per epoch, `step/` per optimizer step
 (thinned: the whole series is the artifact `series/steps.parquet`), `stability/` what the monitor says.
+The tag `phase` says why a run was made: `explore` runs are the sampler's; `confirm` runs repeat the best
+setting of an arm (tag `arm`; the explored trial in `confirms`) over fresh seeds; `map`, `verify` and
+`distance` runs are of a border. `sweep report` logs its page to the parent run, as the artifact `report/`,
+and each verdict as a tag `claim.<name>`.
 The image grids (originals, reconstructions, samples, from the top) are a run's metric chart
 `sample/pictures` with a slider over steps, and lie under its Artifacts.
 """

@@ -144,10 +144,11 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         replaced = {}
     trial.set_user_attr("seed", config.seed)
     trial.set_user_attr("run_key", key)
-    tags = {
+    tags: dict[str, Any] = {
         "study": context.study_name,
         "trial": trial.number,
         "phase": phase_of(trial),
+        **{key: trial.user_attrs[key] for key in ("arm", "confirms") if key in trial.user_attrs},
         "seed": config.seed,
         "encoder_depth": config.model.encoder_depth,
         "decoder_depth": config.model.decoder_depth,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import optuna
 import pyarrow.parquet as pq
@@ -29,6 +30,8 @@ from sweep.tracking import Tracker
 log = logging.getLogger(__name__)
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+MLFLOW_UI = "http://127.0.0.1:5000"
+"""Where `sweep ui` serves the runs of a home that has no tracking server."""
 MOVES_THE_BORDER = ("model.", "objective.", "optim.optimizer", "optim.momentum", "batch_size")
 CURVE_COLUMNS = ("step", "loss", "grad_norm")
 
@@ -36,11 +39,12 @@ CURVE_COLUMNS = ("step", "loss", "grad_norm")
 @dataclass(frozen=True)
 class Material:
     """stored and records are the same trials, by number. control: those of `depth_control_study`. provenance
-    and data are empty where the parent run has none. picks: trials to show, and why they were picked; curves:
-    those of them whose steps are in the store.
+    and data are empty where the parent run has none. mlflow_url: where the runs are browsed. picks: trials to
+    show, and why they were picked; curves: those of them whose steps are in the store.
     """
 
     summary: Summary
+    mlflow_url: str
     study: str
     text: str
     plan: Plan | None
@@ -69,6 +73,7 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
     picks = chosen(rows)
     return Material(
         summary=summary,
+        mlflow_url=browsed_at(home),
         study=str(attrs.get("study", study.study_name)),
         text=str(attrs.get("summary", "")),
         plan=plan,
@@ -86,6 +91,15 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
             if (series := _series(tracker, trial.run_id)) is not None
         ],
     )
+
+
+def browsed_at(home: Home) -> str:
+    """A tracking server's own address, without the user's name and password in it."""
+    url = home.tracking or ""
+    if not url.startswith(("http://", "https://")):
+        return MLFLOW_UI
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 def _plan(text: str | None) -> Plan | None:

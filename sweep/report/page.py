@@ -21,9 +21,6 @@ from sweep.report.overview import Overview
 from sweep.report.pictures import Picture
 from sweep.report.records import Record
 
-MLFLOW_UI = "http://127.0.0.1:5000"
-"""Where `sweep ui` serves the runs: what the page links to."""
-
 COLUMNS = (
     *("trial", "phase", "arm", "outcome", "objective", "seed", "learning rate", "volatility", "epochs"),
     *("seconds", "settings", "why", "run"),
@@ -83,7 +80,7 @@ def render(
 
 def run_url(material: Material) -> str:
     """The address of a run, but for its id at the end."""
-    return f"{MLFLOW_UI}/#/experiments/{material.summary.mlflow_experiment_id}/runs/"
+    return f"{material.mlflow_url}/#/experiments/{material.summary.mlflow_experiment_id}/runs/"
 
 
 def row(record: Record) -> list[Any]:

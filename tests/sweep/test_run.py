@@ -58,6 +58,10 @@ def test_every_trial_and_its_run_agree(smoke_home: Path) -> None:
         assert run.data.tags["outcome"] == trial.user_attrs["outcome"]
         assert len(run.data.metrics) >= 12
         assert run.inputs.dataset_inputs[0].dataset.digest
+        assert (run.data.tags["phase"], run.data.tags["arm"]) == (
+            trial.user_attrs["phase"],
+            trial.user_attrs["arm"],
+        )
         if math.isfinite(trial.values[0]):
             assert run.data.metrics["objective"] == trial.values[0]
         assert all(abs(value) < 1e300 for value in run.data.metrics.values())

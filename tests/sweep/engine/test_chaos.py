@@ -13,7 +13,7 @@ import pytest
 from tests.sweep.engine.conftest import RUN, Lab, kill_tree, make_lab, wait_until, workers_of
 
 RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
-SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=100")
+SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=500")
 KILLS = 50
 
 
@@ -96,6 +96,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
         done = lab.sweep(*RUN_TWO, *LONG, timeout=600)
         assert done.returncode == 0, done.stdout
     print(f"{kills} kills, {len(lab.trials()) - 12} attempts were cut off")
+    assert kills >= KILLS, "the study was over too soon"
     lab.assert_whole(list(range(12)), whole)
     lab.end()
     whole.end()
