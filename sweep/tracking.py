@@ -8,7 +8,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # With its own seven retries a server that is away would block for four minutes; `sweep.sending` tries again.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
-# Two lines on stdout for every run that ends would break what `--json` prints.
+# Two lines for every run that ends and a bar for every file that is read hide what a command says itself.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mlflow warns of its own dependencies while it is imported

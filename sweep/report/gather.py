@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from sweep.summary import Summary, summarise
 from sweep.tracking import Tracker
 
 log = logging.getLogger(__name__)
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Where `sweep ui` serves the runs of a home that has no tracking server."""
