@@ -123,17 +123,20 @@ class BorderModel:
 
     def sentences(self) -> list[str]:
         """What is to be said of columns without a border in the range, one sentence each."""
-        low, high, searched = self.plane.low, self.plane.high, self.plane.searched
-        text = {
-            "above": f"no run crossed it up to {searched}={high:g}: it lies above the searched range",
-            "below": f"every run crossed it down to {searched}={low:g}: the range holds no stable run",
-            "empty": "no run yet",
-        }
-        return [
-            f"{self.label} border at {row.name}: {text[row.status]}."
-            for row in self.columns
-            if row.status != "found"
-        ]
+        rows = [row for row in self.columns if row.status != "found"]
+        return [f"{self.label} border at {row.name}: {self._why_none(row)}." for row in rows]
+
+    def _why_none(self, row: ColumnBorder) -> str:
+        """As far as the runs tell: a few of them can miss a border that is ragged."""
+        mine = [run for run in self.runs if run.column == row.column]
+        if not mine:
+            return "no run yet"
+        seeds = len({run.seed for run in mine})
+        told = f"{len(mine)} run{'s'[: len(mine) > 1]} of {seeds} seed{'s'[: seeds > 1]}"
+        reached = [10**run.x for run in mine]
+        if row.status == "above":
+            return f"none of {told} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
+        return f"all of {told} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
 
     def probability(self, settings: Mapping[str, Any]) -> float | None:
         """P(crossed) of a run with these flat settings and a new seed; None outside the plane."""

@@ -109,7 +109,7 @@ def test_a_config_outside_the_plane_has_no_distance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("crossed", "status", "words"), [(False, "above", "lies above"), (True, "below", "no stable run")]
+    ("crossed", "status", "words"), [(False, "above", "lies above"), (True, "below", "none is stable")]
 )
 def test_a_border_outside_the_range_is_said_and_not_invented(crossed: bool, status: str, words: str) -> None:
     runs = [BorderRun(0, 0, x, crossed, 10, 0) for x in (-5.0, -2.0, 1.0)]

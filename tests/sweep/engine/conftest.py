@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -175,6 +177,22 @@ def kill_tree(pid: int) -> None:
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [p for p in psutil.Process(process.pid).children() if "sweep.worker" in p.cmdline()]
+
+
+def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:
+    """A worker or two, or the parent, whose workers end with it. Returns how many processes that were."""
+    try:
+        workers = workers_of(process)
+        chosen = dice.sample(workers, k=min(len(workers), dice.choice([1, 1, 2])))
+        if dice.random() < 0.3:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            return 1
+        for worker in chosen:
+            worker.kill()
+        return len(chosen)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 @pytest.fixture(scope="session")

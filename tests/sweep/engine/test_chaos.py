@@ -1,16 +1,13 @@
 """SIGKILL at named points and at random moments: afterwards the study is the one never disturbed."""
 
 import random
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.sweep.engine.conftest import RUN, Lab, kill_tree, make_lab, wait_until, workers_of
+from tests.sweep.engine.conftest import RUN, Lab, kill_at_random, kill_tree, make_lab, wait_until, workers_of
 
 RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
 SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=500")
@@ -90,7 +87,7 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
             process = lab.start(*RUN_TWO, *LONG)
         wait_until(lambda: lab.running() or process.poll() is not None, timeout_s=200)  # noqa: B023
         time.sleep(dice.uniform(0, 1.5))
-        kills += _kill(process, dice)
+        kills += kill_at_random(process, dice)
     process.communicate(timeout=900)
     if len(lab.finished()) < 12:
         done = lab.sweep(*RUN_TWO, *LONG, timeout=600)
@@ -100,19 +97,3 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
     lab.assert_whole(list(range(12)), whole)
     lab.end()
     whole.end()
-
-
-def _kill(process: subprocess.Popen[str], dice: random.Random) -> int:
-    """Returns how many processes there were to kill."""
-    try:
-        workers = workers_of(process)
-        chosen = dice.sample(workers, k=min(len(workers), dice.choice([1, 1, 2])))
-        if dice.random() < 0.3:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return 1
-        for worker in chosen:
-            worker.kill()
-        return len(chosen)
-    except psutil.NoSuchProcess:
-        return 0

@@ -1,0 +1,61 @@
+"""A map that is made while its processes are killed is the one that was never disturbed."""
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.phases import phase_of, settings_of
+from tests.sweep.engine.conftest import Lab, kill_at_random, make_lab, wait_until
+
+BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")
+TWO = (*BORDER, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
+KILLS = 20
+
+
+def _map(lab: Lab) -> dict[str, dict[str, Any]]:
+    """Of the nonfinite border, by the name of the column."""
+    document = json.loads(lab.sweep("map", "tiny", "--json").stdout)
+    return {column["name"]: column for column in document["labels"]["nonfinite"]["columns"]}
+
+
+def _asked(trial: FrozenTrial) -> str:
+    """All that tells one run of a border study from another."""
+    return json.dumps([phase_of(trial), trial.user_attrs["seed"], trial.params, settings_of(trial)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_twenty_random_moments_a_map_is_whole(tmp_path: Path, tiles: Path) -> None:
+    """With two workers; and one worker finds the same border, within the bands of both."""
+    whole, lab = make_lab(tmp_path / "whole", tiles), make_lab(tmp_path / "home", tiles)
+    assert whole.sweep(*BORDER, "--workers", "1").returncode == 0
+    dice = random.Random(0)
+    process = lab.start(*TWO)
+    kills = 0
+    while kills < KILLS:
+        if process.poll() is not None:
+            assert process.returncode < 0, "the map was over too soon"
+            process = lab.start(*TWO)
+        wait_until(lambda: lab.running() or process.poll() is not None)  # noqa: B023
+        time.sleep(dice.uniform(0, 1))
+        kills += kill_at_random(process, dice)
+    process.communicate(timeout=200)
+    done = lab.sweep(*TWO)
+    assert done.returncode == 0, done.stdout
+    trials = lab.trials()
+    assert all(trial.state.is_finished() for trial in trials)
+    told = [_asked(trial) for trial in trials if trial.state is not TrialState.FAIL]
+    assert len(set(told)) == len(told), "no run is made twice"
+    assert {_asked(trial) for trial in trials} == set(told), "none is lost"
+    assert lab.doctor()["findings"] == []
+    for name, border in _map(lab).items():
+        other = _map(whole)[name]
+        assert border["status"] == other["status"] == "found"
+        assert max(border["low"], other["low"]) < min(border["high"], other["high"])
+    lab.end()
+    whole.end()
