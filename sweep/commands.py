@@ -67,7 +67,7 @@ def status(name: str, storage_url: str | None, as_json: bool) -> None:
 
 
 def stop(name: str, storage_url: str | None) -> None:
-    from sweep.limits import ask_to_stop
+    from sweep.engine.limits import ask_to_stop
 
     _, study = stored_study(name, storage_url)
     ask_to_stop(study, stop=True)
@@ -84,8 +84,8 @@ def worker(
     data: str | None,
     **options: Any,
 ) -> int:
-    from sweep.engine import Options
-    from sweep.joining import join_study
+    from sweep.engine.joining import join_study
+    from sweep.engine.run import Options
     from sweep.running import parse_duration
 
     home = Home.find(storage, tracking_uri, checkpoint_uri)

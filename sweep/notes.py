@@ -7,7 +7,7 @@ import threading
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.phases import phase_of
+from sweep.search.phases import phase_of
 from sweep.summary import best_of, outcome_of
 
 BEST = "noted_best"

@@ -28,7 +28,7 @@ def be_patient(storage: RDBStorage) -> None:
     """Have all methods of `storage` try again, with back-off, while its server is away.
 
     A write whose reply was lost is done twice. That is harmless: attributes are overwritten, a state set
-    twice is refused (`sweep.attempts.finish` knows its own), a trial queued twice counts towards its phase.
+    twice is refused (`sweep.engine.attempts` knows its own), a trial queued twice counts towards its phase.
     """
     for name in _PUBLIC:
         method = getattr(storage, name, None)

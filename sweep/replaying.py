@@ -14,17 +14,17 @@ from optuna.trial import TrialState
 
 from data_io.loader import BatchLoader
 from data_io.tileset import TileSet
-from sweep.checkpoints import Checkpoints
 from sweep.config import TrialConfig, with_settings
-from sweep.engine import load_tiles
+from sweep.engine.checkpoints import Checkpoints
+from sweep.engine.run import load_tiles
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.linking import RUN_ID
-from sweep.recording import RecordingHooks
-from sweep.runs import Run
-from sweep.series import Series
 from sweep.study import Plan
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.recording import RecordingHooks
+from sweep.tracking.runs import Run
+from sweep.tracking.series import Series
 from vae.fit import fit
 
 EXEMPT = ("time/",)

@@ -8,16 +8,16 @@ from rich.console import Console
 
 from sweep.border.plan import Strategy
 from sweep.config import with_settings
-from sweep.devices import visible_gpus
-from sweep.engine import Finished, Options, run_study
+from sweep.engine.devices import visible_gpus
+from sweep.engine.limits import EXIT_INTERRUPTED, EXIT_TERMINATED
+from sweep.engine.progress import Display
+from sweep.engine.run import Finished, Options, run_study
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.journal import waiting
-from sweep.limits import EXIT_INTERRUPTED, EXIT_TERMINATED
 from sweep.output import print_json, show_best, show_depths
-from sweep.progress import Display
 from sweep.study import IntAxis, Plan, load_study
 from sweep.summary import Summary, by_depth, summarise
+from sweep.tracking.journal import waiting
 from vae.registry import nearest
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}

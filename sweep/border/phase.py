@@ -17,7 +17,7 @@ from sweep.border.plan import BorderPlan
 from sweep.border.seen import PREFIX, Seen, border_runs, probes_in, seen_in
 from sweep.border.strategies import Chooser, Proposal
 from sweep.config import TrialConfig, with_settings
-from sweep.phases import Request, of_phase
+from sweep.search.phases import Request, of_phase
 from vae.labels import Label, late_horizon, probe_horizon
 from vae.layout import head_fan_in
 

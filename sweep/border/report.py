@@ -18,7 +18,7 @@ from sweep.border.seen import PREFIX, seen_in
 from sweep.config import TrialConfig
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.phases import of_phase, phase_of
+from sweep.search.phases import of_phase, phase_of
 from sweep.study import Plan
 from vae.labels import Label
 

@@ -7,10 +7,10 @@ from sweep.doctor.findings import Finding, View
 from sweep.doctor.reconcile import reconcile
 from sweep.doctor.setup import Check, check_setup
 from sweep.home import Home
-from sweep.linking import linker
 from sweep.output import print_json
 from sweep.secrets import redact
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
+from sweep.tracking.linking import linker
 
 
 def doctor(home: Home, fix: bool, as_json: bool) -> int:

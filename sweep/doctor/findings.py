@@ -10,11 +10,11 @@ from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep import presence
+from sweep.engine import presence
 from sweep.home import Home
-from sweep.linking import RUN_ID
-from sweep.sending import Linked
-from sweep.tracking import RUN_KEY, Tracker
+from sweep.tracking.client import RUN_KEY, Tracker
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.sending import Linked
 
 RECONCILED = "reconciled"
 """Study attribute: all trials below this number have ended and agree with their runs."""

@@ -7,18 +7,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config import flatten
 from sweep.doctor.findings import View
-from sweep.linking import RUN_ID
 from sweep.output import to_json
-from sweep.phases import phase_of, settings_of
-from sweep.runs import Run, new_key
-from sweep.sending import Sender
+from sweep.search.phases import phase_of, settings_of
 from sweep.study import Plan
 from sweep.summary import outcome_of
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.runs import Run, new_key
+from sweep.tracking.sending import Sender
 
 
 def rebuild_run(view: View, trial: FrozenTrial) -> None:
     """Make it, by the trial's own key, with its parameters, figures and outcome."""
-    from sweep.trial import resolve_config
+    from sweep.engine.trial import resolve_config
 
     attrs = trial.user_attrs
     plan = Plan.model_validate_json(view.attrs["plan"])

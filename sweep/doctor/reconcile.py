@@ -12,15 +12,16 @@ from mlflow.entities import Metric
 from mlflow.entities import Run as StoredRun
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep import attempts, journal, recovery
-from sweep.attempts import root_of
-from sweep.checkpoints import PATTERNS, Checkpoints
 from sweep.doctor.findings import RECONCILED, WITH_RESULT, Finding, View, trial_of
 from sweep.doctor.rebuilding import rebuild_run
-from sweep.journal import Journal, JournalBusyError
-from sweep.linking import RUN_ID
-from sweep.sending import send_waiting
+from sweep.engine import attempts, recovery
+from sweep.engine.attempts import root_of
+from sweep.engine.checkpoints import PATTERNS, Checkpoints
 from sweep.summary import outcome_of
+from sweep.tracking import journal
+from sweep.tracking.journal import Journal, JournalBusyError
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.sending import send_waiting
 
 WITHOUT_TRIAL = "without_trial"
 """Tag of a run whose trial the store does not know: nothing is deleted."""

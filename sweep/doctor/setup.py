@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 
 from sweep import storage
-from sweep.devices import available_cores, visible_gpus
+from sweep.engine.devices import available_cores, visible_gpus
 from sweep.errors import UserError
 from sweep.home import Home
 from sweep.provenance import PACKAGES

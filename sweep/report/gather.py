@@ -24,7 +24,7 @@ from sweep.report.figures.curves import Series, chosen
 from sweep.report.records import Record, records
 from sweep.study import Plan
 from sweep.summary import Summary, summarise
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
 
 log = logging.getLogger(__name__)
 

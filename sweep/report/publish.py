@@ -12,7 +12,7 @@ from sweep.notes import mark_best
 from sweep.report.evidence import Claim
 from sweep.report.figures import Figure
 from sweep.secrets import redact
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
 
 DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
 """Figures that the dashboard does not make itself."""

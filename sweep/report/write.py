@@ -19,7 +19,7 @@ from sweep.report.page import render
 from sweep.report.pictures import contact_sheet, picked, side_by_side
 from sweep.report.static import write_pngs
 from sweep.summary import by_depth
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import torch
 from data_io import BatchLoader, prepare
 from studies.base import LAPTOP
 from sweep.config import TrialConfig, with_settings
-from sweep.devices import available_cores
+from sweep.engine.devices import available_cores
 from sweep.home import Home
 from tests.benchmarks import (
     harness_overhead,

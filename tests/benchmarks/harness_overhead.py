@@ -17,22 +17,22 @@ import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore
 
-import sweep.trial
+import sweep.engine.trial
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
-from sweep.attempts import claim
 from sweep.config import TrialConfig, with_settings
+from sweep.engine.attempts import claim
+from sweep.engine.trial import Context, run_trial
 from sweep.home import Home
-from sweep.linking import linker
-from sweep.phases import Request
 from sweep.provenance import collect
-from sweep.registration import register
-from sweep.sampling import ArmSampler
-from sweep.sending import Sender
+from sweep.search.phases import Request
+from sweep.search.sampling import ArmSampler
 from sweep.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
-from sweep.tracking import Tracker
-from sweep.trial import Context, run_trial
+from sweep.tracking.client import Tracker
+from sweep.tracking.linking import linker
+from sweep.tracking.registration import register
+from sweep.tracking.sending import Sender
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock, middle, ratios, take_turns
 from vae.hardware import resolve
@@ -118,7 +118,7 @@ class TrialRunner:
         Request(phase="explore").enqueue(self.context.study)
         claimed = claim(self.context.study, "benchmark")
         assert claimed is not None
-        with mock.patch.object(sweep.trial, "BatchLoader", Timed):
+        with mock.patch.object(sweep.engine.trial, "BatchLoader", Timed):
             trial = optuna.Trial(self.context.study, claimed._trial_id)
             run_trial(self.context, trial, lambda facts: False)
 

@@ -4,10 +4,10 @@
 
 The trials of a random sampler do not depend on each other, so their recorded objectives by epoch say what a
 pruner would have done. The finished explore trials of a stored study are served in random orders; each is
-asked after every epoch whether to end (`sweep.pruning`), and costs the epochs that it got. In each order: the
-epochs until the study's best trial is at its end, as a share of the epochs without a pruner; and whether the
-best was itself pruned, so that the study ends with a worse one. Pruning pays where the first is clearly below
-1 and the second does not happen.
+asked after every epoch whether to end (`sweep.search.pruning`), and costs the epochs that it got. In each
+order: the epochs until the study's best trial is at its end, as a share of the epochs without a pruner; and
+whether the best was itself pruned, so that the study ends with a worse one. Pruning pays where the first is
+clearly below 1 and the second does not happen.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.base import LAPTOP
 from sweep.home import Home
-from sweep.phases import Explore, phase_of
-from sweep.pruning import should_prune
+from sweep.search.phases import Explore, phase_of
+from sweep.search.pruning import should_prune
 from sweep.storage import open_optuna
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import middle

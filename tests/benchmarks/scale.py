@@ -20,10 +20,11 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from sweep import attempts, phases
 from sweep.counts import count
+from sweep.engine import attempts
 from sweep.home import Home
-from sweep.sampling import ArmSampler, search_space, suggest
+from sweep.search import phases
+from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.storage import alone, open_optuna
 from sweep.study import Plan, load_study
 

@@ -69,7 +69,7 @@ def memory() -> list[Row]:
 def _workers(parent: int) -> list[psutil.Process]:
     try:
         children = psutil.Process(parent).children(recursive=True)
-        return [child for child in children if "sweep.worker" in child.cmdline()]
+        return [child for child in children if "sweep.engine.worker" in child.cmdline()]
     except psutil.Error:
         return []
 

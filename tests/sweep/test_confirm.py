@@ -8,9 +8,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from sweep.confirm import FIRST_SEED, Repeat
-from sweep.phases import Request, next_request, phases, settings_of
-from sweep.sampling import search_space
+from sweep.search.confirm import FIRST_SEED, Repeat
+from sweep.search.phases import Request, next_request, phases, settings_of
+from sweep.search.sampling import search_space
 from sweep.study import Plan, load_study
 
 

@@ -7,9 +7,17 @@ import pytest
 from optuna.trial import TrialState
 
 from studies.base import SMOKE
-from sweep import attempts
-from sweep.phases import Explore, Request, explore_total, next_request, phase_of, remaining, settings_of
-from sweep.sampling import search_space, suggest
+from sweep.engine import attempts
+from sweep.search.phases import (
+    Explore,
+    Request,
+    explore_total,
+    next_request,
+    phase_of,
+    remaining,
+    settings_of,
+)
+from sweep.search.sampling import search_space, suggest
 from sweep.study import Arm, FloatAxis, IntAxis, Plan
 
 

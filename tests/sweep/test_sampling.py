@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from studies.base import SMOKE
-from sweep.sampling import ArmSampler, search_space
+from sweep.search.sampling import ArmSampler, search_space
 from sweep.study import Arm, FloatAxis, IntAxis, Plan, load_study
 
 

@@ -10,8 +10,8 @@ from studies.depth_study import STUDY as DEPTH_STUDY
 from sweep.border.inside import inside_border, same_base
 from sweep.border.model import BorderModel, BorderRun
 from sweep.border.plan import Across, BorderPlan, Plane
-from sweep.phases import CAP, Explore
-from sweep.sampling import ArmSampler, search_space
+from sweep.search.phases import CAP, Explore
+from sweep.search.sampling import ArmSampler, search_space
 from sweep.study import Plan
 from vae.labels import Label
 

@@ -14,8 +14,8 @@ from sweep.border.phase import Distance, Map, Verify, chooser, models
 from sweep.border.plan import Across, BorderPlan, Plane
 from sweep.border.seen import PREFIX, border_runs, furthest, points_of, seen_in
 from sweep.config import TrialConfig, with_settings
-from sweep.phases import Request, next_request, phase_of, phases, settings_of
-from sweep.sampling import search_space
+from sweep.search.phases import Request, next_request, phase_of, phases, settings_of
+from sweep.search.sampling import search_space
 from sweep.study import Plan
 from vae.labels import EARLY_STEPS, Label, Observation, verdict
 

@@ -176,7 +176,7 @@ def kill_tree(pid: int) -> None:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [p for p in psutil.Process(process.pid).children() if "sweep.worker" in p.cmdline()]
+    return [p for p in psutil.Process(process.pid).children() if "sweep.engine.worker" in p.cmdline()]
 
 
 def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.phases import phase_of, settings_of
+from sweep.search.phases import phase_of, settings_of
 from tests.sweep.engine.conftest import Lab, kill_at_random, make_lab, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")

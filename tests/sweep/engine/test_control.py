@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from sweep.devices import place, visible_gpus
+from sweep.engine.devices import place, visible_gpus
 from sweep.errors import UserError
 from tests.sweep.engine.conftest import RUN, STUDY, Lab, make_lab, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.home import Home
-from sweep.runs import close_run
+from sweep.tracking.runs import close_run
 from tests.sweep.engine.conftest import Lab, make_lab
 
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from sweep.home import Home
-from sweep.journal import Journal, JournalBusyError, waiting
-from sweep.runs import Run, close_run
-from sweep.sending import Sender, Sending, send, send_waiting
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
+from sweep.tracking.journal import Journal, JournalBusyError, waiting
+from sweep.tracking.runs import Run, close_run
+from sweep.tracking.sending import Sender, Sending, send, send_waiting
 
 KEY = "tiny.0.abcd"
 

@@ -13,15 +13,15 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from sweep import attempts, presence
-from sweep.attempts import Again, Ending, FencedError
 from sweep.counts import count
+from sweep.engine import attempts, presence
+from sweep.engine.attempts import Again, Ending, FencedError
+from sweep.engine.presence import SUPERVISORS, Presence
 from sweep.home import Home
 from sweep.patience import is_disk_full
-from sweep.presence import SUPERVISORS, Presence
 from sweep.storage import alone, engine_of, open_optuna
 from sweep.summary import summarise
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
 from tests.sweep.engine.databases import database, running_server
 
 

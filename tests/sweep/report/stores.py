@@ -20,11 +20,11 @@ from optuna.storages._rdb.models import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.home import Home
-from sweep.phases import Request
-from sweep.sampling import search_space
+from sweep.search.phases import Request
+from sweep.search.sampling import search_space
 from sweep.storage import open_optuna
 from sweep.study import Plan, load_study
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
 
 RUN = "0123456789abcdef0123456789abcdef"
 
@@ -75,7 +75,7 @@ def explored(plan: Plan, count: int, seed: int = 0, diverged: float = 0.1) -> li
 
 def confirming(plan: Plan, explore: Sequence[FrozenTrial], seed: int = 1) -> list[FrozenTrial]:
     """What the confirm phase asks for, finished: depths of 4 and 5 are 20 % better."""
-    from sweep.confirm import Repeat
+    from sweep.search.confirm import Repeat
 
     assert plan.confirm
     study = optuna.create_study()

@@ -14,22 +14,22 @@ from optuna.trial import TrialState
 
 from data_io.loader import BatchLoader
 from data_io.tileset import TileSet
-from sweep.attempts import FencedError, finish, root_of
-from sweep.checkpoints import Checkpoints
 from sweep.config import TrialConfig, flatten, with_settings
-from sweep.failures import OutOfMemoryError, describe, is_out_of_memory
+from sweep.engine.attempts import FencedError, finish, root_of
+from sweep.engine.checkpoints import Checkpoints
+from sweep.engine.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.home import Home
 from sweep.output import to_json
-from sweep.phases import phase_of, settings_of
 from sweep.provenance import Provenance
-from sweep.pruning import should_prune
-from sweep.recording import RecordingHooks, TrialInterrupted
-from sweep.runs import Run, new_key
-from sweep.sampling import search_space, suggest
+from sweep.search.phases import phase_of, settings_of
+from sweep.search.pruning import should_prune
+from sweep.search.sampling import search_space, suggest
 from sweep.secrets import redact
-from sweep.sending import Sender
-from sweep.series import Series
 from sweep.study import Plan
+from sweep.tracking.recording import RecordingHooks, TrialInterrupted
+from sweep.tracking.runs import Run, new_key
+from sweep.tracking.sending import Sender
+from sweep.tracking.series import Series
 from vae import checkpoint
 from vae.fit import fit
 from vae.hardware import resolve

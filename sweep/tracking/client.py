@@ -5,7 +5,7 @@ import os
 import warnings
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# With its own seven retries a server that is away would block for four minutes; `sweep.sending` tries again.
+# With its own seven retries a server that is away would block for minutes; `sending` tries again.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 # Two lines for every run that ends and a bar for every file that is read hide what a command says itself.
@@ -23,7 +23,7 @@ from sweep.storage import set_wal
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
-# A trace for every error of the database; `sweep.sending` says it in one line.
+# A trace for every error of the database; `sweep.tracking.sending` says it in one line.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 RUN_KEY = "run_key"

@@ -13,12 +13,12 @@ from sweep.config import flatten
 from sweep.errors import UserError
 from sweep.output import to_json
 from sweep.provenance import Provenance
-from sweep.runs import Run, new_key
 from sweep.secrets import redact
-from sweep.sending import Sender
 from sweep.storage import alone, check_same_space, shown, stored_names
 from sweep.study import Plan, Study, space_hash
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
+from sweep.tracking.runs import Run, new_key
+from sweep.tracking.sending import Sender
 
 if TYPE_CHECKING:
     from data_io.tileset import TileSet

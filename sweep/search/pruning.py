@@ -5,7 +5,7 @@ from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config import TrialConfig
-from sweep.phases import Explore, phase_of
+from sweep.search.phases import Explore, phase_of
 
 STARTUP_TRIALS = 5
 WORST_PERCENT = 25.0

@@ -113,7 +113,7 @@ def phases(plan: Plan, explore_total: int) -> list[Phase]:
         from sweep.border.phase import Distance, Map, Verify
 
         return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
-    from sweep.confirm import Repeat
+    from sweep.search.confirm import Repeat
 
     explore = Explore(plan, explore_total)
     return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]

@@ -7,7 +7,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialUserAttributeModel as Attribute
 
-from sweep.sending import Linked
+from sweep.tracking.sending import Linked
 
 RUN_ID = "mlflow_run_id"
 

@@ -85,7 +85,7 @@ def main() -> None:
     with _private_stdout() as out:
         commands = _Commands(sys.stdin)
         # The heavy imports run while the parent prepares the data and the stores.
-        from sweep import trial
+        from sweep.engine import trial
 
         spec = commands.lines.get()
         if spec.get("do") == "end":
@@ -105,11 +105,11 @@ def _open(spec: Spec, trial: Any) -> Any:
     from optuna.artifacts import FileSystemArtifactStore
 
     from data_io import prepare
-    from sweep.linking import linker
-    from sweep.sampling import ArmSampler
-    from sweep.sending import Sender
+    from sweep.search.sampling import ArmSampler
     from sweep.storage import open_optuna, read_all
-    from sweep.tracking import Tracker
+    from sweep.tracking.client import Tracker
+    from sweep.tracking.linking import linker
+    from sweep.tracking.sending import Sender
 
     home = spec.open_home()
     storage = open_optuna(home, wait=True)
@@ -153,7 +153,7 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
     except BaseException as error:
         import traceback
 
-        from sweep.failures import describe
+        from sweep.engine.failures import describe
 
         traceback.print_exc()
         _say(out, "error", **describe(error))

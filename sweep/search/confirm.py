@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.phases import Explore, Request, of_phase, originals
+from sweep.search.phases import Explore, Request, of_phase, originals
 from sweep.study import Arm, Confirm, Plan, space_hash
 
 FIRST_SEED = 1_000_000

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from sweep.devices import available_cores, place, visible_gpus
-from sweep.engine import Finished, Options, load_tiles, no_traceback, supervise
+from sweep.engine.devices import available_cores, place, visible_gpus
+from sweep.engine.limits import is_asked_to_stop
+from sweep.engine.progress import Display
+from sweep.engine.run import Finished, Options, load_tiles, no_traceback, supervise
+from sweep.engine.worker import Spec
+from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.limits import is_asked_to_stop
-from sweep.progress import Display
 from sweep.study import Plan
-from sweep.worker import Spec
-from sweep.workers import Pool
 
 
 def join_study(name: str, data: str | None, options: Options, home: Home) -> Finished:
@@ -25,7 +25,7 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
     """
     from sweep.provenance import collect
     from sweep.storage import load, open_optuna, read_all
-    from sweep.tracking import Tracker
+    from sweep.tracking.client import Tracker
 
     display = Display(Console())
     home.create()

@@ -17,10 +17,10 @@ from typing import Any, cast
 
 import optuna
 
+from sweep.engine.limits import Limits, ask_to_stop
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.limits import Limits, ask_to_stop
-from sweep.phases import UNFINISHED
+from sweep.search.phases import UNFINISHED
 
 POLL_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
@@ -129,7 +129,7 @@ def _watch(
 
 def _is_whole(study: optuna.Study) -> bool:
     """Nothing runs or waits, and what the phases asked for is there."""
-    from sweep import phases
+    from sweep.search import phases
     from sweep.study import Plan
 
     trials = study.get_trials(deepcopy=False)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.checkpoints import Checkpoints
+from sweep.engine.checkpoints import Checkpoints
 
 Record = dict[str, float]
 

@@ -8,18 +8,19 @@ from collections import Counter
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep import attempts, phases, recovery
-from sweep.attempts import Again, Ending
-from sweep.failures import ending_of, exit_cause, oom_kills
+from sweep.engine import attempts, recovery
+from sweep.engine.attempts import Again, Ending
+from sweep.engine.failures import ending_of, exit_cause, oom_kills
+from sweep.engine.limits import Limits, is_asked_to_stop
+from sweep.engine.presence import BEAT_S, Presence
+from sweep.engine.progress import Display
+from sweep.engine.worker import Spec
+from sweep.engine.workers import Event, Pool, Worker
 from sweep.home import Home
-from sweep.limits import Limits, is_asked_to_stop
 from sweep.notes import NoteWriter
-from sweep.phases import Phase
-from sweep.presence import BEAT_S, Presence
-from sweep.progress import Display
+from sweep.search import phases
+from sweep.search.phases import Phase
 from sweep.storage import alone
-from sweep.worker import Spec
-from sweep.workers import Event, Pool, Worker
 
 POLL_S = 2.0
 """How often the store is asked what other machines did."""
@@ -30,8 +31,8 @@ class Supervisor:
     """Runs trials until the study is whole, on this machine and together with others like it.
 
     Whoever has a free worker takes a trial from the queue; where the queue is empty it decides, under the
-    study's lock, what comes next (`sweep.phases` are functions of the store alone). So no process is in
-    charge, and any may die.
+    study's lock, what comes next (`sweep.search.phases` are functions of the store alone). So no process is
+    in charge, and any may die.
     """
 
     def __init__(

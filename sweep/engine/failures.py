@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from sweep.attempts import Again, Ending
+from sweep.engine.attempts import Again, Ending
 from sweep.patience import is_disk_full
 
 CGROUP_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")

@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep import presence
+from sweep.engine import presence
 from sweep.secrets import redact
 from sweep.storage import alone
 

@@ -4,8 +4,8 @@ import contextlib
 import threading
 from pathlib import Path
 
-from sweep.sending import Linked, send_waiting
-from sweep.tracking import Tracker
+from sweep.tracking.client import Tracker
+from sweep.tracking.sending import Linked, send_waiting
 
 PERIOD_S = 5.0
 

@@ -13,10 +13,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
 
-from sweep import journal as journals
-from sweep.journal import Journal, JournalBusyError
 from sweep.patience import impatient
-from sweep.tracking import RUN_KEY, Tracker
+from sweep.tracking import journal as journals
+from sweep.tracking.client import RUN_KEY, Tracker
+from sweep.tracking.journal import Journal, JournalBusyError
 
 METRICS_A_BATCH = 1000  # MLflow's limits on one log_batch
 PARAMS_A_BATCH = TAGS_A_BATCH = 100

@@ -9,26 +9,27 @@ import optuna
 from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
-from sweep import attempts, phases
-from sweep.devices import available_cores, place, visible_gpus
+from sweep.engine import attempts
+from sweep.engine.devices import available_cores, place, visible_gpus
+from sweep.engine.limits import Limits, ask_to_stop
+from sweep.engine.presence import this_process
+from sweep.engine.progress import Display
+from sweep.engine.supervisor import Supervisor, no_space
+from sweep.engine.worker import Spec
+from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.home import Home
-from sweep.limits import Limits, ask_to_stop
 from sweep.patience import is_away, is_disk_full
-from sweep.presence import this_process
-from sweep.progress import Display
+from sweep.search import phases
 from sweep.secrets import redact
 from sweep.storage import shown
 from sweep.study import Plan, Study
-from sweep.supervisor import Supervisor, no_space
-from sweep.worker import Spec
-from sweep.workers import Pool
 
 if TYPE_CHECKING:
     from data_io.tileset import TileSet
-    from sweep.registration import Registered
-    from sweep.sending import Linked
-    from sweep.tracking import Tracker
+    from sweep.tracking.client import Tracker
+    from sweep.tracking.registration import Registered
+    from sweep.tracking.sending import Linked
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,12 @@ def _prepared(
     study: Study, plan: Plan, options: Options, home: Home, display: Display, pool: Pool
 ) -> Finished:
     """The heavy imports run while the workers do theirs."""
-    from sweep.linking import linker
     from sweep.provenance import collect
-    from sweep.registration import register, stored_name
-    from sweep.sending import Sender
     from sweep.storage import open_optuna, read_all
-    from sweep.tracking import Tracker
+    from sweep.tracking.client import Tracker
+    from sweep.tracking.linking import linker
+    from sweep.tracking.registration import register, stored_name
+    from sweep.tracking.sending import Sender
 
     tiles = load_tiles(plan, home)
     storage = open_optuna(home)
@@ -136,9 +137,9 @@ def supervise(
     tracker: "Tracker",
 ) -> Finished:
     """Work on a registered study until it is whole or a limit is reached."""
-    from sweep.linking import linker
-    from sweep.postman import Postman
     from sweep.storage import open_optuna
+    from sweep.tracking.linking import linker
+    from sweep.tracking.postman import Postman
 
     limits = Limits(options.timeout_s, options.max_failures, display.say)
     supervisor = Supervisor(study, home, spec, pool, limits, display, options.max_retries)
@@ -150,7 +151,7 @@ def supervise(
 
 
 def _place_on_ray(study: optuna.Study, home: Home, options: Options, display: Display) -> Finished:
-    from sweep.executors.ray import run_on_ray
+    from sweep.engine.ray import run_on_ray
 
     words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
     if options.device:

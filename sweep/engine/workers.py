@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.worker import Spec
 from sweep.home import Home
 from sweep.secrets import redact
-from sweep.worker import Spec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LAST_BYTES = 20_000
@@ -50,7 +50,7 @@ class Worker:
         self._log_start = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sweep.worker"],
+                [sys.executable, "-m", "sweep.engine.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -11,9 +11,9 @@ from typing import Any
 
 from PIL import Image
 
-from sweep.journal import Journal
 from sweep.secrets import redact
-from sweep.sending import Sender, Sending
+from sweep.tracking.journal import Journal
+from sweep.tracking.sending import Sender, Sending
 
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 PREVIEW_SIZE = 256

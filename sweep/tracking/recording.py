@@ -13,8 +13,8 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from sweep.patience import impatient, is_away
-from sweep.runs import Run
-from sweep.series import Series, parquet
+from sweep.tracking.runs import Run
+from sweep.tracking.series import Series, parquet
 from vae.hooks import Hooks, RunInfo, RunResult
 from vae.pictures import Pictures
 

@@ -5,13 +5,13 @@ import contextlib
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep import attempts, presence
-from sweep.attempts import Again, Ending
+from sweep.engine import attempts, presence
+from sweep.engine.attempts import Again, Ending
 from sweep.home import Home
-from sweep.journal import JournalBusyError
-from sweep.linking import RUN_ID
-from sweep.runs import close_run
 from sweep.secrets import redact
+from sweep.tracking.journal import JournalBusyError
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.runs import close_run
 
 LOST = Ending("lost", "its process ended without a word", Again.COUNTED)
 

@@ -1,1 +1,0 @@
-"""Where supervised workers run, other than on this machine."""

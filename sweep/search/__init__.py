@@ -1,0 +1,1 @@
+"""Which trial comes next: a study's phases, the sampler inside them, and pruning."""
