@@ -17,7 +17,7 @@ import psutil
 import sqlalchemy
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table
 
-from sweep.patience import impatient
+from sweep.patience import impatient, patient
 from sweep.storage import engine_of
 
 BEAT_S = float(os.environ.get("SWEEP_HEARTBEAT_SECONDS", "10"))
@@ -94,7 +94,7 @@ class Presence:
 
     def __enter__(self) -> "Presence":
         create_table(self._engine)
-        self._beat()
+        patient(self._beat)()
         self._thread.start()
         return self
 
@@ -123,6 +123,7 @@ def create_table(engine: sqlalchemy.Engine) -> None:
         SUPERVISORS.create(engine, checkfirst=True)
 
 
+@patient
 def ages(study: optuna.Study) -> dict[str, float]:
     """Seconds since each of the study's supervisors was last seen, by id."""
     engine = engine_of(study)
@@ -141,6 +142,7 @@ def is_alive(owner: str, ages: dict[str, float]) -> bool:
     return ages.get(owner, float("inf")) < STALE_BEATS * BEAT_S
 
 
+@patient
 def forget_dead(study: optuna.Study) -> None:
     """Remove the rows of supervisors that ended without a word."""
     dead = [owner for owner, age in ages(study).items() if not is_alive(owner, {owner: age})]
