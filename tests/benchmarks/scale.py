@@ -7,6 +7,10 @@ python -m tests.benchmarks.scale --workers 64 --storage postgresql+psycopg://...
 import argparse
 import json
 import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import datetime
@@ -21,6 +25,7 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
 from sweep.counts import count
+from sweep.doctor.findings import RECONCILED
 from sweep.engine import attempts
 from sweep.home import Home
 from sweep.search import phases
@@ -28,15 +33,19 @@ from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.storage import alone, open_optuna
 from sweep.study import Plan, load_study
 
+FILLED = str(Path(__file__).with_name("filled_study.py"))
 
-def fill(storage: optuna.storages.RDBStorage, study: optuna.Study, plan: Plan, trials: int) -> None:
-    """Finished trials, written as rows: Optuna itself would take a quarter of an hour."""
+
+def fill(
+    storage: optuna.storages.RDBStorage, study: optuna.Study, plan: Plan, first: int, trials: int
+) -> None:
+    """Finished trials from number `first` on, as rows: Optuna itself would take a quarter of an hour."""
     space = search_space(plan)
     rng = np.random.default_rng(0)
     tables = {name: model.__table__ for name, model in vars(models).items() if hasattr(model, "__table__")}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("params", "values", "attrs", "trials")}
     now = datetime.now()
-    for number in range(trials):
+    for number in range(first, first + trials):
         arm = plan.arm_of(number)
         trial_id = number + 1
         rows["trials"].append(
@@ -99,16 +108,21 @@ def seconds(what: str, work: Any) -> Any:
 
 
 def many_trials(trials: int) -> None:
-    plan = load_study("depth_study").plan("smoke")
+    """A real study of one trial, filled up, and the commands that a user gives then."""
+    plan = load_study("depth_study").plan("smoke").model_copy(update={"confirm": None})
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder)).create()
+        sweep(home, "run", FILLED, "--scale", "smoke", "--device", "cpu", "--trials", "1").wait()
         storage = open_optuna(home)
-        study = optuna.create_study(study_name="depth_study", storage=storage)
-        study.set_user_attr("plan", plan.model_dump_json())
-        seconds(f"writing {trials} trials", lambda: fill(storage, study, plan, trials))
-        fresh = optuna.load_study(
-            study_name="depth_study", storage=open_optuna(home), sampler=ArmSampler(plan, 0)
-        )
+        study = optuna.load_study(study_name="filled", storage=storage)
+        begun = len(study.get_trials(deepcopy=False))
+        seconds(f"writing {trials} trials", lambda: fill(storage, study, plan, begun, trials))
+        # As any `run` leaves behind what it found in order: the trials have no MLflow runs to look at.
+        study.set_user_attr(RECONCILED, begun + trials)
+        seconds("`sweep status`, the whole command", lambda: sweep(home, "status", "filled").wait())
+        seconds("`sweep run` until its first trial runs", lambda: _start(home, study._study_id))
+        storage.engine.dispose()
+        fresh = optuna.load_study(study_name="filled", storage=open_optuna(home), sampler=ArmSampler(plan, 0))
         seconds("status (counted in the database)", lambda: count(fresh))
         seconds("loading all trials once, as `run` does", lambda: fresh.get_trials(deepcopy=False))
 
@@ -126,6 +140,28 @@ def many_trials(trials: int) -> None:
 
         for _ in range(3):
             seconds("the next ask and tell", ask_and_tell)
+
+
+def sweep(home: Home, *words: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"SWEEP_HOME": str(home.root)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "sweep", *words], env=environment, stdout=subprocess.DEVNULL
+    )
+
+
+def _start(home: Home, study: int) -> None:
+    """As the database sees it: the state of Optuna's own copy of the trials would cost a second."""
+    query = f"select count(*) from trials where study_id = {study} and state = '{TrialState.RUNNING.name}'"
+    process = sweep(home, "run", FILLED, "--scale", "smoke", "--device", "cpu", "--trials", "1")
+    with sqlite3.connect(home.optuna_url.removeprefix("sqlite:///")) as connection:
+        while connection.execute(query).fetchone()[0] == 0:
+            if process.poll() is not None:
+                raise RuntimeError("`sweep run` ended before it had a trial")
+            time.sleep(0.05)
+    connection.close()
+    began = time.monotonic()
+    process.wait()
+    print(f"{'its one trial, to its end':40} {time.monotonic() - began:8.2f} s")
 
 
 def _work(home: Home, budget_s: float, done: Any) -> None:
