@@ -34,7 +34,15 @@ STUDY = Study(
     summary="Where does training stop being stable? The learning rate's border by depth and by head fan-in.",
     plans={
         "smoke": _plan(SMOKE, ((2, 4), (4, 4)), ((4, 2),), seeds=(0,), step=0.25, distances=(0.3, 1.0)),
-        "laptop": _plan(LAPTOP, ((2, 4), (4, 4), (8, 4)), ((4, 2), (8, 2), (8, 3), (8, 5)), step=0.25),
+        "laptop": _plan(
+            LAPTOP,
+            ((2, 4), (4, 4), (8, 4)),
+            ((4, 2), (8, 2), (8, 3), (8, 5)),
+            step=0.25,
+            # One in each band of the claim, over as many seeds as an interval needs.
+            distances=(0.3, 0.9, 1.5),
+            distance_seeds=(0, 1, 2),
+        ),
         "paper": _plan(
             PAPER,
             ((2, 5), (3, 5), (4, 5), (5, 5), (6, 5), (8, 5)),

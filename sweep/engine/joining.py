@@ -30,7 +30,6 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
     display = Display(Console())
     home.create()
     study = load(open_optuna(home), name)
-    read_all(study)
     attrs = study.user_attrs
     if "mlflow_run_id" not in attrs:
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")
@@ -60,4 +59,6 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
             seed=int(attrs.get("seed", 0)),
             provenance=collect(),
         )
+        pool.send_spec(spec)
+        read_all(study)
         return supervise(study, home, spec, pool, replace(options, seed=spec.seed), display, Tracker(home))

@@ -100,9 +100,6 @@ def _prepared(
         sender = Sender(tracker, linker(storage))
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
-        read_all(stored)
-        ask_to_stop(stored, stop=False)
-        stored.set_user_attr("seed", options.seed)
         spec = Spec(
             home=home.root,
             storage=home.storage,
@@ -115,6 +112,10 @@ def _prepared(
             seed=options.seed,
             provenance=provenance,
         )
+        pool.send_spec(spec)
+        read_all(stored)
+        ask_to_stop(stored, stop=False)
+        stored.set_user_attr("seed", options.seed)
         _reconcile(stored, home, tracker, linker(storage), options, display)
         # Only now: a trial that the last run left RUNNING is one that is asked for already.
         stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))

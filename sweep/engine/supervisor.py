@@ -67,8 +67,6 @@ class Supervisor:
                 self.me = presence.id
                 self._recover()
                 self.display.start(self.study, self.pool.count, self._left)
-                for worker in self.pool.live:
-                    worker.send_spec(self.spec)
                 while self.pool.live:
                     with contextlib.suppress(queue.Empty):
                         self._handle(self.pool.events.get(timeout=0.25))

@@ -124,6 +124,11 @@ class Pool:
         self.live.append(worker)
         return worker
 
+    def send_spec(self, spec: Spec) -> None:
+        """To all; they open the stores and read the trials while their parent does the same."""
+        for worker in self.live:
+            worker.send_spec(spec)
+
     def __enter__(self) -> "Pool":
         for number in range(self.count):
             self.start(number)

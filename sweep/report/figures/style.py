@@ -28,6 +28,8 @@ OTHER = (GREY, "circle-open")
 
 MAX_POINTS = 1500
 """Of a scatter: more cannot be told apart, and make the page heavy."""
+MOST_DECADES = 7
+"""That an axis names one by one."""
 LABEL_LENGTH = 60
 
 
@@ -141,10 +143,10 @@ def _values(figure: go.Figure, letter: str, axis: str) -> list[float]:
 
 
 def _ticks(values: Sequence[float]) -> dict[str, Any]:
-    """Every decade where there are many, at 1, 2 and 5 where few, and finer where there is not one."""
+    """Decades where there are many, at 1, 2 and 5 where few, and finer where there is not one."""
     decades = math.log10(max(values) / min(values)) if values else 1.0
     if decades > 3:
-        return {"dtick": 1, "exponentformat": "power"}
+        return {"dtick": math.ceil(decades / MOST_DECADES), "exponentformat": "power"}
     if decades > 1 or decades == 0:
         return {"dtick": "D2", "tickformat": "~g", "exponentformat": "none"}
     low, high = (math.floor(math.log10(end(values or [1.0]))) for end in (min, max))
