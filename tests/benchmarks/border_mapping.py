@@ -267,7 +267,18 @@ def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strate
     total, image = nearest.total_steps, nearest.mean_image_loss
     step = blowup.blowup_step if blowup else None
     return Observation(
-        total, total, 4 * image, 40 * image, 0.9 * image, 0.9 * image, image, image, step, None
+        steps=total,
+        total_steps=total,
+        first_loss=4 * image,
+        peak_loss=40 * image,
+        recent_loss=0.9 * image,
+        recent_median=0.9 * image,
+        recent_peak=image,
+        settled_loss=image,
+        late_peak=image,
+        mean_image_loss=image,
+        blowup_step=step,
+        nonfinite_step=None,
     )
 
 
