@@ -66,18 +66,33 @@ def _panel(axis: Any, found: "BorderMap", model: BorderModel) -> None:
 
 
 def _trained_panel(axis: Any, found: "BorderMap") -> None:
-    for column in dict.fromkeys(run.column for run in found.trained):
-        runs = [run for run in found.trained if run.column == column and run.objective is not None]
-        if runs:
-            best = min(run.objective for run in runs if run.objective is not None)
-            ratios = [run.objective / best for run in runs if run.objective is not None]
-            axis.plot([run.distance for run in runs], ratios, "o-", label=column)
+    """A line a seed, in its column's colour; runs without a finite objective are crosses at the top."""
+    top = max((ratio for *_, ratio in _ratios(found)), default=1.0) * 1.5
+    for index, column in enumerate(dict.fromkeys(run.column for run in found.trained)):
+        colour = f"C{index}"
+        mine = [run for run in found.trained if run.column == column]
+        for seed in sorted({run.seed for run in mine}):
+            points = [(x, ratio) for name, of, x, ratio in _ratios(found) if (name, of) == (column, seed)]
+            axis.plot(*zip(*sorted(points), strict=True) if points else ([], []), "o-", color=colour)
+        # Beside those of the other columns, which were lost at the same distance.
+        lost = [run.distance + 0.02 * index for run in mine if run.objective is None]
+        axis.plot(lost, [top] * len(lost), "x", color=colour)
+        axis.plot([], [], "o-", color=colour, label=f"{column} ({len(lost)} of {len(mine)} diverged: x)")
     axis.set_yscale("log")
     axis.set_xlabel(f"decades below the {found.plan.distance_label} border")
     axis.set_ylabel("objective / best of its column")
     axis.set_title("whole runs")
     axis.grid(alpha=0.25, which="both")
     axis.legend(fontsize=8)
+
+
+def _ratios(found: "BorderMap") -> list[tuple[str, int, float, float]]:
+    """Of runs with an objective: column, seed, distance, and how many times the best of the column it is."""
+    finite = [(run, run.objective) for run in found.trained if run.objective is not None]
+    best: dict[str, float] = {}
+    for run, objective in finite:
+        best[run.column] = min(objective, best.get(run.column, math.inf))
+    return [(run.column, run.seed, run.distance, value / best[run.column]) for run, value in finite]
 
 
 def as_html(found: "BorderMap") -> str:
@@ -147,14 +162,15 @@ def _traces(go: Any, model: BorderModel, first: bool) -> list[Any]:
 
 def _trained_traces(go: Any, found: "BorderMap") -> list[Any]:
     traces = []
-    for column in dict.fromkeys(run.column for run in found.trained):
-        runs = [run for run in found.trained if run.column == column and run.objective is not None]
+    for column, seed in dict.fromkeys((run.column, run.seed) for run in found.trained):
+        runs = [run for run in found.trained if (run.column, run.seed) == (column, seed)]
+        runs = sorted((run for run in runs if run.objective is not None), key=lambda run: run.distance)
         traces.append(
             go.Scatter(
                 x=[run.distance for run in runs],
                 y=[run.objective for run in runs],
                 mode="lines+markers",
-                name=column,
+                name=f"{column}, seed {seed}",
                 customdata=[[run.trial] for run in runs],
                 hovertemplate="trial %{customdata[0]}<br>%{y:.1f}",
             )
