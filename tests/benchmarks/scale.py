@@ -164,8 +164,9 @@ def _start(home: Home, study: int) -> None:
     print(f"{'its one trial, to its end':40} {time.monotonic() - began:8.2f} s")
 
 
-def _work(home: Home, budget_s: float, done: Any) -> None:
+def _work(home: Home, budget_s: float, together: Any, done: Any) -> None:
     study = optuna.load_study(study_name="many", storage=open_optuna(home))
+    together.wait()
     end, finished = time.monotonic() + budget_s, 0
     while time.monotonic() < end:
         with alone(study):
@@ -184,10 +185,12 @@ def many_workers(storage: str, counts: list[int], budget_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder), storage).create()
         optuna.create_study(study_name="many", storage=open_optuna(home), load_if_exists=True)
-        context = multiprocessing.get_context("fork")
+        # Forked, they would share the connections of this process.
+        context = multiprocessing.get_context("spawn")
         for workers in counts:
-            done = context.Queue()
-            processes = [context.Process(target=_work, args=(home, budget_s, done)) for _ in range(workers)]
+            together, done = context.Barrier(workers), context.Queue()
+            args = home, budget_s, together, done
+            processes = [context.Process(target=_work, args=args) for _ in range(workers)]
             for process in processes:
                 process.start()
             total = sum(done.get() for _ in processes)
