@@ -131,8 +131,7 @@ class BorderModel:
         mine = [run for run in self.runs if run.column == row.column]
         if not mine:
             return "no run yet"
-        seeds = len({run.seed for run in mine})
-        told = f"{len(mine)} run{'s'[: len(mine) > 1]} of {seeds} seed{'s'[: seeds > 1]}"
+        told = f"the runs here ({len(mine)}, over {len({run.seed for run in mine})} of the seeds)"
         reached = [10**run.x for run in mine]
         if row.status == "above":
             return f"none of {told} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"

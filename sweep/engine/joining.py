@@ -47,11 +47,8 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
                 f"{plan.base.data.source} is not the data of {name!r} (hash {tiles.content_hash[:12]}, "
                 f"not {attrs['data_hash'][:12]}): name the same images with --data"
             )
-        spec = Spec(
-            home=home.root,
-            storage=home.storage,
-            tracking=home.tracking,
-            checkpoint_uri=home.checkpoint_uri,
+        spec = Spec.of(
+            home,
             study_name=name,
             plan=plan,
             experiment=attrs["mlflow_experiment_id"],

@@ -88,7 +88,8 @@ def _assert_answers(address: str | None) -> None:
     """
     host, _, port = (address or "").rpartition("://")[2].rpartition(":")
     if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        address_of = host.strip("[]"), int(port)  # as IPv6 is written
+        socket.create_connection(address_of, timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _watch(

@@ -100,11 +100,8 @@ def _prepared(
         sender = Sender(tracker, linker(storage))
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
-        spec = Spec(
-            home=home.root,
-            storage=home.storage,
-            tracking=home.tracking,
-            checkpoint_uri=home.checkpoint_uri,
+        spec = Spec.of(
+            home,
             study_name=name,
             plan=plan,
             experiment=registered.experiment,

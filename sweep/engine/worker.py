@@ -41,6 +41,12 @@ class Spec(BaseModel):
     seed: int
     provenance: Provenance
 
+    @classmethod
+    def of(cls, home: Home, **facts: Any) -> "Spec":
+        """With the stores of `home`."""
+        places = {"storage": home.storage, "tracking": home.tracking, "checkpoint_uri": home.checkpoint_uri}
+        return cls(home=home.root, **places, **facts)
+
     def open_home(self) -> Home:
         secrets.hide(self.storage)
         secrets.hide(self.tracking)

@@ -104,6 +104,23 @@ class Oracle:
         if known is None or len(known.losses) < len(record.losses):
             self.records[key] = record
 
+    def assert_current(self) -> None:
+        """The shortest run of every depth and seed again: another state of the code trains other runs.
+
+        Raises:
+            SystemExit: a record is not what training gives now.
+        """
+        for depth, seed in sorted({(d, s) for d, s, _ in self.records}):
+            mine = [r for (d, s, _), r in self.records.items() if (d, s) == (depth, seed)]
+            known = min(mine, key=lambda record: len(record.losses))
+            again = self._run(
+                depth, seed, known.x, None if known.nonfinite_step is not None else BLOWUP_STEPS
+            )
+            if not np.array_equal(known.losses, again.losses, equal_nan=True):
+                raise SystemExit(
+                    f"depth {depth} seed {seed} at 10^{known.x} trains otherwise now: empty {self.folder}"
+                )
+
     def probe(self, depth: int, seed: int, x: float, label: Label, horizon: Horizon) -> Observation:
         record = self.records.get((depth, seed, x))
         seen = record.probe(label, horizon) if record else None
@@ -121,7 +138,14 @@ class Oracle:
         return self._floors[key]
 
     def train(self, depth: int, seed: int, x: float, steps: int | None) -> Record:
-        """A whole run, or its first steps."""
+        """A whole run, or its first steps; kept."""
+        record = self._run(depth, seed, x, steps)
+        with (self.folder / f"depth{depth}-seed{seed}.jsonl").open("a") as file:
+            file.write(json.dumps(vars(record)) + "\n")
+        self._keep(record)
+        return record
+
+    def _run(self, depth: int, seed: int, x: float, steps: int | None) -> Record:
         self.tiles = self.tiles or prepare(LAPTOP.data, Home.find().create().cache)
         probe = {"probe.label": "blowup", "probe.horizon": steps} if steps else {"probe.label": "nonfinite"}
         config = with_settings(
@@ -132,7 +156,7 @@ class Oracle:
         result = fit(config, loader, self.tiles.validation, hooks)
         told = result.observation
         assert told.mean_image_loss is not None
-        record = Record(
+        return Record(
             depth,
             seed,
             x,
@@ -142,10 +166,6 @@ class Oracle:
             told.mean_image_loss,
             result.seconds,
         )
-        with (self.folder / f"depth{depth}-seed{seed}.jsonl").open("a") as file:
-            file.write(json.dumps(vars(record)) + "\n")
-        self._keep(record)
-        return record
 
     def train_truth(self, depth: int, seed: int) -> None:
         clean = 0
@@ -301,6 +321,7 @@ def main() -> None:
     if options.train:
         oracle.train_truth(*options.train)
         return
+    oracle.assert_current()
     report(oracle, tuple(options.seeds), options.json)
 
 

@@ -120,7 +120,8 @@ def many_trials(trials: int) -> None:
         # As any `run` leaves behind what it found in order: the trials have no MLflow runs to look at.
         study.set_user_attr(RECONCILED, begun + trials)
         seconds("`sweep status`, the whole command", lambda: sweep(home, "status", "filled").wait())
-        seconds("`sweep run` until its first trial runs", lambda: _start(home, study._study_id))
+        process = seconds("`sweep run` until its first trial runs", lambda: _start(home, study._study_id))
+        seconds("its one trial, to its end", process.wait)
         storage.engine.dispose()
         fresh = optuna.load_study(study_name="filled", storage=open_optuna(home), sampler=ArmSampler(plan, 0))
         seconds("status (counted in the database)", lambda: count(fresh))
@@ -149,8 +150,8 @@ def sweep(home: Home, *words: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _start(home: Home, study: int) -> None:
-    """As the database sees it: the state of Optuna's own copy of the trials would cost a second."""
+def _start(home: Home, study: int) -> subprocess.Popen[bytes]:
+    """Ends when the database holds a running trial: Optuna's own copy of the trials would cost a second."""
     query = f"select count(*) from trials where study_id = {study} and state = '{TrialState.RUNNING.name}'"
     process = sweep(home, "run", FILLED, "--scale", "smoke", "--device", "cpu", "--trials", "1")
     with sqlite3.connect(home.optuna_url.removeprefix("sqlite:///")) as connection:
@@ -159,9 +160,7 @@ def _start(home: Home, study: int) -> None:
                 raise RuntimeError("`sweep run` ended before it had a trial")
             time.sleep(0.05)
     connection.close()
-    began = time.monotonic()
-    process.wait()
-    print(f"{'its one trial, to its end':40} {time.monotonic() - began:8.2f} s")
+    return process
 
 
 def _work(home: Home, budget_s: float, together: Any, done: Any) -> None:
