@@ -103,7 +103,9 @@ def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.close()
+        # Of a connection that was cut, the server has freed the lock already.
+        with contextlib.suppress(sqlalchemy.exc.DBAPIError):
+            connection.close()
 
 
 def _advisory_lock(url: sqlalchemy.URL, name: str) -> sqlalchemy.Connection:

@@ -235,6 +235,20 @@ def test_cut_connections_and_a_restart_cost_waiting_only(
     assert len(study.trials) == 9
 
 
+def test_a_connection_that_is_cut_inside_the_lock_ends_nothing(
+    server: Any, tmp_path: Path, opened: Callable[[Home], RDBStorage]
+) -> None:
+    """The server has freed the lock with the connection: there is nothing left to give back."""
+    study = optuna.create_study(
+        study_name="tiny", storage=opened(Home(tmp_path / "home", database(server, "inside")).create())
+    )
+    with alone(study):
+        server.psql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'inside';")
+        assert _claim(study, "me") == 0
+    with alone(study):
+        assert _claim(study, "me") == 1
+
+
 @pytest.mark.parametrize(
     "error",
     [
