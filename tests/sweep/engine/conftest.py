@@ -205,10 +205,22 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, tiles: Path) -> Iterator[Lab]:
-    lab = make_lab(tmp_path / "home", tiles)
-    yield lab
-    lab.end()
+def labs(tmp_path: Path, tiles: Path) -> Iterator[Callable[..., Lab]]:
+    """labs(name, **settings): one in that folder; all are ended with the test, however it goes."""
+    made: list[Lab] = []
+
+    def make(name: str, **settings: str) -> Lab:
+        made.append(make_lab(tmp_path / name, tiles, **settings))
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.end()
+
+
+@pytest.fixture
+def lab(labs: Callable[..., Lab]) -> Lab:
+    return labs("home")
 
 
 def make_lab(home: Path, tiles: Path, **settings: str) -> Lab:

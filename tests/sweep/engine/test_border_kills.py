@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.phases import phase_of, settings_of
-from tests.sweep.engine.conftest import Lab, kill_at_random, make_lab, wait_until
+from tests.sweep.engine.conftest import Lab, kill_at_random, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")
 TWO = (*BORDER, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
@@ -24,15 +25,16 @@ def _map(lab: Lab) -> dict[str, dict[str, Any]]:
 
 
 def _asked(trial: FrozenTrial) -> str:
-    """All that tells one run of a border study from another."""
-    return json.dumps([phase_of(trial), trial.user_attrs["seed"], trial.params, settings_of(trial)])
+    """All that tells one run of a border study from another; of one killed before it knew, its request."""
+    params = trial.system_attrs["fixed_params"] | trial.params
+    return json.dumps([phase_of(trial), trial.user_attrs["seed"], params, settings_of(trial)], sort_keys=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_at_twenty_random_moments_a_map_is_whole(tmp_path: Path, tiles: Path) -> None:
+def test_killed_at_twenty_random_moments_a_map_is_whole(labs: Callable[..., Lab]) -> None:
     """With two workers; and one worker finds the same border, within the bands of both."""
-    whole, lab = make_lab(tmp_path / "whole", tiles), make_lab(tmp_path / "home", tiles)
+    whole, lab = labs("whole"), labs("home")
     assert whole.sweep(*BORDER, "--workers", "1").returncode == 0
     dice = random.Random(0)
     process = lab.start(*TWO)
@@ -57,5 +59,3 @@ def test_killed_at_twenty_random_moments_a_map_is_whole(tmp_path: Path, tiles: P
         other = _map(whole)[name]
         assert border["status"] == other["status"] == "found"
         assert max(border["low"], other["low"]) < min(border["high"], other["high"])
-    lab.end()
-    whole.end()

@@ -75,10 +75,10 @@ def test_killed_at_a_named_point(lab: Lab, undisturbed: Lab, point: Callable[[La
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
+def test_killed_at_fifty_random_moments(labs: Callable[..., Lab]) -> None:
     """A worker or two, or the parent with them, while trials run; then the study is completed."""
     dice = random.Random(0)
-    whole, lab = make_lab(tmp_path / "whole", tiles), make_lab(tmp_path / "home", tiles)
+    whole, lab = labs("whole"), labs("home")
     whole.run(*LONG, "--workers", "2")
     process = lab.start(*RUN_TWO, *LONG, "--trials", "12")
     kills = 0
@@ -95,5 +95,3 @@ def test_killed_at_fifty_random_moments(tmp_path: Path, tiles: Path) -> None:
     print(f"{kills} kills, {len(lab.trials()) - 12} attempts were cut off")
     assert kills >= KILLS, "the study was over too soon"
     lab.assert_whole(list(range(12)), whole)
-    lab.end()
-    whole.end()

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -247,6 +248,31 @@ def test_a_connection_that_is_cut_inside_the_lock_ends_nothing(
         assert _claim(study, "me") == 0
     with alone(study):
         assert _claim(study, "me") == 1
+
+
+@pytest.mark.parametrize("moment", range(1, 8))
+def test_a_connection_that_is_cut_in_the_middle_of_a_reading_ends_nothing(
+    server: Any, tmp_path: Path, opened: Callable[[Home], RDBStorage], moment: int
+) -> None:
+    """Reading the trials is several questions; the connection is gone before one of them."""
+    study = optuna.create_study(
+        study_name="tiny", storage=opened(Home(tmp_path / "home", database(server, tmp_path.name)).create())
+    )
+    study.add_trials([optuna.trial.create_trial(value=1.0), optuna.trial.create_trial(value=2.0)])
+    study.ask()
+    asked = 0
+
+    def cut(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == moment:
+            server.psql(
+                f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{tmp_path.name}';"
+            )
+
+    sqlalchemy.event.listen(engine_of(study), "before_cursor_execute", cut)
+    assert [trial.value for trial in study.get_trials()] == [1.0, 2.0, None]
+    assert asked > moment
 
 
 @pytest.mark.parametrize(
