@@ -49,9 +49,6 @@ def impatient() -> Iterator[None]:
 def is_away(error: BaseException) -> bool:
     """The server did not answer, restarted, or cut the connection: the same call may work later."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    # Optuna takes a connection cut in the middle of a reading for a too large question, and asks again on it.
-    if isinstance(cause, sqlalchemy.exc.PendingRollbackError):
-        cause = cause.__context__
     if is_disk_full(error) or not isinstance(cause, sqlalchemy.exc.DBAPIError):
         return False
     if isinstance(cause.orig, sqlite3.Error):

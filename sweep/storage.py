@@ -18,6 +18,7 @@ from sweep import secrets
 from sweep.errors import UserError
 from sweep.home import Home
 from sweep.patience import be_patient, impatient, patient
+from sweep.reading import Storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -39,7 +40,7 @@ def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
     url = _url(home)
     try:
         with contextlib.nullcontext() if wait else impatient(), _alone(url, "open"):
-            storage = patient(RDBStorage)(home.optuna_url, engine_kwargs=_engine_settings(url))
+            storage = patient(Storage)(home.optuna_url, engine_kwargs=_engine_settings(url))
             if url.drivername.startswith("sqlite") and url.database:
                 set_wal(url.database)
     except UserError:

@@ -30,7 +30,7 @@ from sweep.engine import attempts
 from sweep.home import Home
 from sweep.search import phases
 from sweep.search.sampling import ArmSampler, search_space, suggest
-from sweep.storage import alone, open_optuna
+from sweep.storage import alone, open_optuna, read_all
 from sweep.study import Plan, load_study
 
 FILLED = str(Path(__file__).with_name("filled_study.py"))
@@ -125,7 +125,7 @@ def many_trials(trials: int) -> None:
         storage.engine.dispose()
         fresh = optuna.load_study(study_name="filled", storage=open_optuna(home), sampler=ArmSampler(plan, 0))
         seconds("status (counted in the database)", lambda: count(fresh))
-        seconds("loading all trials once, as `run` does", lambda: fresh.get_trials(deepcopy=False))
+        seconds("loading all trials once, as `run` does", lambda: read_all(fresh))
 
         def ask_and_tell() -> None:
             with alone(fresh):
@@ -164,10 +164,9 @@ def _start(home: Home, study: int) -> subprocess.Popen[bytes]:
 
 
 def _work(home: Home, budget_s: float, together: Any, done: Any) -> None:
-    study = optuna.load_study(study_name="many", storage=open_optuna(home))
-    together.wait()
-    end, finished = time.monotonic() + budget_s, 0
-    while time.monotonic() < end:
+    study = optuna.load_study(study_name="many", storage=open_optuna(home, wait=True))
+
+    def one() -> None:
         with alone(study):
             study.enqueue_trial({"x": 0.5}, user_attrs={"phase": "explore"})
             claimed = attempts.claim(study, "benchmark")
@@ -176,6 +175,12 @@ def _work(home: Home, budget_s: float, together: Any, done: Any) -> None:
         for key in range(8):
             study._storage.set_trial_user_attr(claimed._trial_id, f"fact {key}", 1.0)
         attempts.finish(study, claimed._trial_id, TrialState.COMPLETE, [1.0])
+
+    one()  # The first of a process compiles every question to the database: half a second.
+    together.wait()
+    end, finished = time.monotonic() + budget_s, 0
+    while time.monotonic() < end:
+        one()
         finished += 1
     done.put(finished)
 

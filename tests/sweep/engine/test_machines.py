@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.sweep.engine.conftest import RUN, Lab, kill_tree, make_lab, wait_until
-from tests.sweep.engine.databases import PASSWORD, database, running_server
+from tests.sweep.engine.servers import PASSWORD, database, running_server
 
 ONE_WORKER = ("--workers", "1", "--device", "cpu")
 
