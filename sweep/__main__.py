@@ -118,6 +118,41 @@ def run(
 
 
 @app.command()
+def train(
+    data: Annotated[str | None, typer.Option(help="Folder of images; default: the bundled scenes.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="smoke, laptop or paper; default: paper with a GPU, laptop without.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="path=value, as model.latent_dim=64; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the run.")] = 0,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0.")] = None,
+    name: Annotated[str | None, typer.Option(help="Record under this name in the store.")] = None,
+    storage: Storage = None,
+    tracking_uri: TrackingUri = None,
+    checkpoint_uri: CheckpointUri = None,
+    as_json: Json = False,
+) -> None:
+    """One run with the stable preset: a good model without a sweep."""
+    from sweep.training import train_command
+
+    code = train_command(
+        scale=scale,
+        data=data,
+        settings=settings or [],
+        seed=seed,
+        device=device,
+        name=name,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        checkpoint_uri=checkpoint_uri,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """Counts by state and outcome, and the best trial."""
     from sweep import commands

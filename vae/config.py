@@ -70,6 +70,9 @@ class OptimConfig(Config):
 
     optimizer: Literal["adam", "adamw", "sgd", "prodigy", "schedulefree"] = "adam"
     lr: Positive = 1e-3
+    lr_border_fraction: Positive | None = None
+    """Instead of `lr`: the rate as a share of the border of blowing up, which a few short runs find before
+    the first step (`vae.border_rate`)."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: Positive = 1e-8

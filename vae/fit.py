@@ -2,12 +2,14 @@
 
 import math
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae import checkpoint, optimizers
+from vae.border_rate import BorderRate, border_rate
 from vae.clip_unit import clip_unit
 from vae.config import TrainConfig
 from vae.edge import measure_edge
@@ -87,7 +89,12 @@ class _Run:
                 self.probed = clip_unit(config, train)
             clip_norm = config.optim.clip_norm_relative * self.probed
         self.clip_norm = clip_norm
-        self.state = TrainState(config, train, clip_norm)
+        self.border = BorderRate(*resumed["border"]) if resumed and resumed["border"] else None
+        optim = config.optim
+        if optim.lr_border_fraction is not None:
+            self.border = self.border or border_rate(config, train, clip_norm)
+            optim = optim.model_copy(update={"lr": optim.lr_border_fraction * self.border.rate})
+        self.state = TrainState(config.model_copy(update={"optim": optim}), train, clip_norm)
         if resumed:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
@@ -106,6 +113,7 @@ class _Run:
                 head_fan_in=head_fan_in(self.config.model),
                 clip_norm=self.clip_norm,
                 probe_grad_norm=self.probed,
+                border=self.border,
                 unreachable_pixel_fraction=unreachable_pixel_fraction(
                     self.validation.cpu(), self.config.model.output_range
                 ),
@@ -221,6 +229,7 @@ class _Run:
         state = {
             "config": self.config.model_dump(mode="json"),
             "probed": self.probed,
+            "border": astuple(self.border) if self.border else None,
             "records": self.records,
             "state": self.state.state_dict(),
         }

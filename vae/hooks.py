@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vae.border_rate import BorderRate
 from vae.config import TrainConfig
 from vae.labels import Observation
 from vae.pictures import Pictures
@@ -21,6 +22,8 @@ class RunInfo:
     """Absolute, after a relative one was resolved; None where the policy has none."""
     probe_grad_norm: float | None
     """The unit of a relative clip norm (`vae.clip_unit`); None where none was needed."""
+    border: BorderRate | None
+    """The unit of a relative learning rate (`vae.border_rate`); None where none was needed."""
     unreachable_pixel_fraction: float
     steps_per_epoch: int
 

@@ -117,7 +117,7 @@ def _settings(facts: dict[str, Any]) -> str:
     if "depths" not in facts:
         return ""
     encoder, decoder = facts["depths"]
-    return f"depth {encoder}/{decoder}, lr {facts['lr']:.2g}: "
+    return f"depth {encoder}/{decoder}, {facts['rate']}: "
 
 
 def _clock(seconds: float) -> str:

@@ -82,7 +82,9 @@ def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None
     config = resolve_config(context.plan, trial.params, seed, settings_of(trial))
     checkpoints = Checkpoints(context.home, context.study_name, root_of(trial))
     depths = (config.model.encoder_depth, config.model.decoder_depth)
-    progress({"epochs": config.epochs, "depths": depths, "lr": config.optim.lr})
+    share = config.optim.lr_border_fraction
+    rate = f"lr {config.optim.lr:.2g}" if share is None else f"lr {share:g} of the border"
+    progress({"epochs": config.epochs, "depths": depths, "rate": rate})
     run = _open_run(context, trial, config, checkpoints)
     try:
         _attempt(context, trial, config, checkpoints, run, progress)

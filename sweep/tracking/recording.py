@@ -83,6 +83,8 @@ class RecordingHooks(Hooks):
             "data/unreachable_pixel_fraction": info.unreachable_pixel_fraction,
             "clip/norm": info.clip_norm,
             "clip/probe_grad_norm": info.probe_grad_norm,
+            "lr/border": info.border and info.border.rate,
+            "lr/border_search_steps": info.border and info.border.steps,
         }
         known = {key: value for key, value in facts.items() if value is not None}
         self.run.params(known)

@@ -55,6 +55,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
         optim=OptimConfig(
             optimizer="adamw",
             lr=1 / 3,
+            lr_border_fraction=0.2,
             beta1=0.8,
             beta2=0.99,
             eps=1e-7,

@@ -1,0 +1,153 @@
+"""The `train` command: one run with the stable preset, recorded as a study of its own."""
+
+import itertools
+import json
+import sys
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from studies.stable import STABLE, STABLE_SGD, STUDY
+from sweep.config import TrialConfig, parse_settings
+from sweep.engine.devices import visible_gpus
+from sweep.engine.limits import EXIT_FAILED
+from sweep.engine.progress import Display
+from sweep.engine.run import Options, load_tiles, run_study
+from sweep.home import Home
+from sweep.output import print_json
+from sweep.storage import open_optuna, stored_names
+from sweep.study import Plan
+from sweep.summary import finite_trials, outcome_of, summarise
+
+HIGH_LOGVAR = 12.0
+"""The raw log-variance passes it before blow-ups, and stays under 8 in stable bounded runs."""
+SAMPLES = 64
+
+
+def train_command(
+    *,
+    scale: str | None,
+    data: str | None,
+    settings: list[str],
+    seed: int,
+    device: str | None,
+    name: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    checkpoint_uri: str | None,
+    as_json: bool,
+) -> int:
+    """Returns the exit code: 1 also where the run diverged.
+
+    Raises:
+        UserError: nothing was run.
+    """
+    chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
+    if chosen.get("optim.optimizer") == "sgd":
+        chosen = {**(STABLE_SGD if "optim.lr" not in chosen else {}), **chosen}
+    scale = scale or ("paper" if visible_gpus(device) else "laptop")
+    plan = STUDY.plan(scale).with_settings(chosen)
+    home = Home.find(storage, tracking_uri, checkpoint_uri).create()
+    display = Display(Console(stderr=as_json), quiet=as_json)
+    name = name or _free_name(plan, scale, home)
+    for line in reasons(plan.base):
+        display.say(line)
+    options = Options(scale=scale, workers=1, device=device, seed=seed, name=name)
+    finished = run_study(STUDY, plan, options, home, display)
+    summary = summarise(finished.study)
+    if as_json:
+        print_json(summary.as_dict())
+    trained = finite_trials(finished.study.get_trials(deepcopy=False))
+    ended = finished.study.get_trials(deepcopy=False)[-1]
+    if finished.exit_code == 0 and ended not in trained:
+        print(f"the run ended as {outcome_of(ended)}: {ended.user_attrs.get('reason', '')}", file=sys.stderr)
+        return EXIT_FAILED
+    if finished.exit_code == 0 and not as_json:
+        _show_end(home, name, ended, scale, chosen)
+    return finished.exit_code
+
+
+def reasons(config: TrialConfig) -> list[str]:
+    """What the preset does, and why the run is stable with it, in sentences; only what is in force."""
+    optim = config.optim
+    said = [f"one run of {config.epochs} epochs at depth {_depths(config)}, no sweep:"]
+    if config.model.logvar_bound == "soft":
+        said.append("  the encoder's log-variance is 10 tanh(lv / 10): it cannot blow the sampled code up")
+    if optim.lr_border_fraction is not None:
+        said.append(
+            f"  {optim.optimizer} at {optim.lr_border_fraction:g} of the rate at which short runs blow up"
+        )
+    else:
+        said.append(f"  {optim.optimizer} at {optim.lr:g}")
+    if optim.lr_warmup_fraction:
+        said.append(
+            f"  the rate rises over the first {optim.lr_warmup_fraction:.0%} of the steps: the first ones, "
+            "of a fresh network, are the likeliest to diverge"
+        )
+    if optim.lr_schedule == "wsd" and optim.lr_decay_fraction:
+        said.append(
+            f"  and falls to 0 over the last {optim.lr_decay_fraction:.0%}, which takes its noise out"
+        )
+    if optim.skip == "nonfinite":
+        said.append("  a step whose gradient is not finite is passed over, five in a row at most")
+    return said
+
+
+def _depths(config: TrialConfig) -> str:
+    encoder, decoder = config.model.encoder_depth, config.model.decoder_depth
+    return str(encoder) if encoder == decoder else f"{encoder} and {decoder}"
+
+
+def _free_name(plan: Plan, scale: str, home: Home) -> str:
+    """train, or train-2, ...: the first that is free or holds runs of the same settings, scale and data."""
+    store = open_optuna(home)
+    identity = plan.identity() | {"data hash": load_tiles(plan, home).content_hash, "scale": scale}
+    wanted = json.loads(json.dumps(identity))
+    for number in itertools.count(1):
+        name = STUDY.name if number == 1 else f"{STUDY.name}-{number}"
+        if name not in stored_names(store):
+            return name
+        attrs = store.get_study_user_attrs(store.get_study_id_from_name(name))
+        # Killed before it was linked to its run, it has no identity yet.
+        if json.loads(attrs.get("identity", "null")) in (wanted, None):
+            return name
+    raise AssertionError("the numbers have no end")
+
+
+def _show_end(home: Home, name: str, trial: FrozenTrial, scale: str, chosen: dict[str, Any]) -> None:
+    from sweep.samples import draw
+
+    attrs = trial.user_attrs
+    path = home.trial_folder(name, trial.number) / "samples.png"
+    draw(home, name, trial.number, SAMPLES, seed=0).save(path)
+    print(f"objective: {trial.values[0]:.2f} on the validation tiles (epoch {attrs['best_epoch']})")
+    if "lr/border" in attrs:
+        steps = attrs["lr/border_search_steps"]
+        print(f"           at a share of the border, {attrs['lr/border']:.2g}, found in {steps} steps")
+    largest = attrs.get("stability/max_logvar")
+    if largest is not None:
+        print(f"largest raw log-variance of the run: {largest:.1f} ({HIGH_LOGVAR:g} is where blow-ups begin)")
+        if largest > HIGH_LOGVAR:
+            print(
+                f"warning: it passed {HIGH_LOGVAR:g}: try a lower --set optim.lr or a longer warm-up",
+                file=sys.stderr,
+            )
+    print(f"samples:   {path}")
+    print("\nnext:")
+    print(f"  {around(scale, chosen)}")
+    print("                                             sweeps depth and learning rate around it")
+    print("  python -m sweep ui                         the run, its curves and pictures")
+    print("  the same command again                     trains another with a fresh seed")
+
+
+def around(scale: str, chosen: dict[str, Any]) -> str:
+    """The command that sweeps around the preset, with the user's own settings."""
+    kept = ("model.logvar_bound", "optim.lr_warmup_fraction", "optim.skip")
+    searched = ("data.source", "optim.lr_border_fraction")
+    settings = {path: STABLE[path] for path in kept} | {k: v for k, v in chosen.items() if k not in searched}
+    words = ["python -m sweep run depth_study --name around_train", f"--scale {scale}"]
+    if "data.source" in chosen:
+        words.append(f"--data {chosen['data.source']}")
+    words += [f"--set {path}={value}" for path, value in settings.items()]
+    return " ".join(words)

@@ -1,0 +1,98 @@
+"""`sweep train`: one run with the stable preset, recorded like any trial."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.conftest import run_module
+
+SMOKE = ("train", "--scale", "smoke")
+
+
+def _train(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run_module("sweep", *SMOKE, *words, home=home)
+
+
+def _trials(home: Path, name: str) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{home / 'optuna.db'}").get_trials()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home with one run, and what it said."""
+    home = tmp_path_factory.mktemp("train") / "home"
+    done = _train(home)
+    assert done.returncode == 0, done.stderr
+    return home, done.stdout
+
+
+def test_a_run_says_why_it_is_stable_and_ends_with_a_model(trained: tuple[Path, str]) -> None:
+    home, said = trained
+    (trial,) = _trials(home, "train")
+    assert "10 tanh(lv / 10)" in said
+    assert f"objective: {trial.values[0]:.2f}" in said
+    with Image.open(home / "checkpoints/train/0/samples.png") as samples:
+        assert samples.size[0] > 8 * 32
+    for command in (line.strip() for line in said.splitlines() if "python -m sweep run" in line):
+        shown = run_module(*command.removeprefix("python -m ").split(), "--dry-run", home=home)
+        assert shown.returncode == 0, shown.stderr
+    status = run_module("sweep", "status", "train", "--json", home=home)
+    assert json.loads(status.stdout)["best"]["trial"] == 0
+
+
+def test_the_same_command_trains_another_and_other_settings_get_a_name_of_their_own(
+    trained: tuple[Path, str],
+) -> None:
+    home, _ = trained
+    assert _train(home).returncode == 0
+    assert _train(home, "--set", "optim.lr=0.002").returncode == 0
+    assert [trial.user_attrs["seed"] for trial in _trials(home, "train")] == [0, 1]
+    assert len(_trials(home, "train-2")) == 1
+
+
+def test_under_sgd_the_rate_is_a_share_of_the_border(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = _train(home, "--set", "optim.optimizer=sgd", "--set", "epochs=12")
+    assert done.returncode == 0, done.stderr
+    (trial,) = _trials(home, "train")
+    assert f"{trial.user_attrs['lr/border']:.2g}" in done.stdout
+    assert trial.user_attrs["lr/border_search_steps"] > 0
+
+
+def test_a_run_that_diverges_is_a_failure(tmp_path: Path) -> None:
+    done = _train(
+        tmp_path / "home",
+        "--set",
+        "optim.lr=100",
+        "--set",
+        "optim.lr_warmup_fraction=0",
+        "--set",
+        "model.logvar_bound=none",
+    )
+    assert done.returncode == 1
+    assert "the run ended as" in done.stderr.splitlines()[-1]
+
+
+def test_images_of_another_kind_are_reconstructed_better_than_by_their_mean(tmp_path: Path) -> None:
+    """Two hundred drawn ones: a gradient of two colours, and a shape in a third."""
+    folder, rng = tmp_path / "drawn", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(200):
+        one, other, third = rng.integers(0, 256, (3, 3))
+        share = np.linspace(0, 1, 32)[:, None, None] * np.ones((1, 32, 1))
+        image = Image.fromarray((one * (1 - share) + other * share).astype(np.uint8))
+        left, top, size = rng.integers(2, 16, 3)
+        draw = ImageDraw.Draw(image)
+        shape = draw.ellipse if number % 2 else draw.rectangle
+        shape([int(left), int(top), int(left + size), int(top + size)], fill=tuple(int(c) for c in third))
+        image.save(folder / f"{number:03d}.png")
+    home = tmp_path / "home"
+    done = _train(home, "--data", str(folder), "--set", "data.mode=resize", "--set", "epochs=40")
+    assert done.returncode == 0, done.stderr
+    (trial,) = _trials(home, "train")
+    assert trial.user_attrs["val/best_recon_loss"] < trial.user_attrs["border/mean_image_loss"]
