@@ -19,8 +19,9 @@ from vae.labels import Label
 
 LR = "optim.lr"
 PREFERRED: tuple[Label, ...] = ("useless", "nonfinite")
-ELSEWHERE = ("seed", "threads", "device", "checkpoint_seconds", "picture_every")
-"""Settings of a base that do not move a border, or that every trial has its own of."""
+ELSEWHERE = ("seed", "threads", "device", "checkpoint_seconds", "picture_every", "epochs")
+"""Settings of a base that hardly move a border, or that every trial has its own of. Runs cross a border in
+their first 150 steps, or are judged useless at their end, which a longer run is less often."""
 ROOM = 10.0
 """An arm keeps at least this ratio of rates to search, whatever the map says."""
 
