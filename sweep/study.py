@@ -210,15 +210,22 @@ def space_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def shipped() -> dict[str, str]:
-    """Name -> module of the studies that come with the package."""
+def _modules() -> dict[str, str]:
+    """Name -> module of what the package `studies` holds."""
     import studies
 
-    return {
-        module.name: f"studies.{module.name}"
-        for module in pkgutil.iter_modules(studies.__path__)
-        if module.name.endswith("_study")
-    }
+    return {module.name: f"studies.{module.name}" for module in pkgutil.iter_modules(studies.__path__)}
+
+
+def shipped() -> dict[str, str]:
+    """Name -> module of the studies that come with the package."""
+    return {name: module for name, module in _modules().items() if name.endswith("_study")}
+
+
+def load_preset() -> tuple["Study", Mapping[str, Any]]:
+    """The study of one run that `train` makes, and what it sets besides under SGD (`studies/stable.py`)."""
+    module = importlib.import_module(_modules()["stable"])
+    return module.STUDY, module.STABLE_SGD
 
 
 def load_study(name: str) -> Study:

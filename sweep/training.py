@@ -8,8 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from rich.console import Console
 
-from studies.stable import STABLE, STABLE_SGD, STUDY
-from sweep.config import TrialConfig, parse_settings
+from sweep.config import TrialConfig, flatten, parse_settings
 from sweep.engine.devices import visible_gpus
 from sweep.engine.limits import EXIT_FAILED
 from sweep.engine.progress import Display
@@ -17,7 +16,7 @@ from sweep.engine.run import Options, load_tiles, run_study
 from sweep.home import Home
 from sweep.output import print_json
 from sweep.storage import open_optuna, stored_names
-from sweep.study import Plan
+from sweep.study import Plan, load_preset
 from sweep.summary import finite_trials, outcome_of, summarise
 
 HIGH_LOGVAR = 12.0
@@ -43,18 +42,19 @@ def train_command(
     Raises:
         UserError: nothing was run.
     """
+    study, under_sgd = load_preset()
     chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
-    if chosen.get("optim.optimizer") == "sgd":
-        chosen = {**(STABLE_SGD if "optim.lr" not in chosen else {}), **chosen}
+    if chosen.get("optim.optimizer") == "sgd" and "optim.lr" not in chosen:
+        chosen = {**under_sgd, **chosen}
     scale = scale or ("paper" if visible_gpus(device) else "laptop")
-    plan = STUDY.plan(scale).with_settings(chosen)
+    plan = study.plan(scale).with_settings(chosen)
     home = Home.find(storage, tracking_uri, checkpoint_uri).create()
     display = Display(Console(stderr=as_json), quiet=as_json)
-    name = name or _free_name(plan, scale, home)
+    name = name or _free_name(study.name, plan, scale, home)
     for line in reasons(plan.base):
         display.say(line)
     options = Options(scale=scale, workers=1, device=device, seed=seed, name=name)
-    finished = run_study(STUDY, plan, options, home, display)
+    finished = run_study(study, plan, options, home, display)
     summary = summarise(finished.study)
     if as_json:
         print_json(summary.as_dict())
@@ -64,7 +64,7 @@ def train_command(
         print(f"the run ended as {outcome_of(ended)}: {ended.user_attrs.get('reason', '')}", file=sys.stderr)
         return EXIT_FAILED
     if finished.exit_code == 0 and not as_json:
-        _show_end(home, name, ended, scale, chosen)
+        _show_end(home, name, ended, around(plan, scale, chosen))
     return finished.exit_code
 
 
@@ -99,13 +99,13 @@ def _depths(config: TrialConfig) -> str:
     return str(encoder) if encoder == decoder else f"{encoder} and {decoder}"
 
 
-def _free_name(plan: Plan, scale: str, home: Home) -> str:
+def _free_name(first: str, plan: Plan, scale: str, home: Home) -> str:
     """train, or train-2, ...: the first that is free or holds runs of the same settings, scale and data."""
     store = open_optuna(home)
     identity = plan.identity() | {"data hash": load_tiles(plan, home).content_hash, "scale": scale}
     wanted = json.loads(json.dumps(identity))
     for number in itertools.count(1):
-        name = STUDY.name if number == 1 else f"{STUDY.name}-{number}"
+        name = first if number == 1 else f"{first}-{number}"
         if name not in stored_names(store):
             return name
         attrs = store.get_study_user_attrs(store.get_study_id_from_name(name))
@@ -115,7 +115,7 @@ def _free_name(plan: Plan, scale: str, home: Home) -> str:
     raise AssertionError("the numbers have no end")
 
 
-def _show_end(home: Home, name: str, trial: FrozenTrial, scale: str, chosen: dict[str, Any]) -> None:
+def _show_end(home: Home, name: str, trial: FrozenTrial, command: str) -> None:
     from sweep.samples import draw
 
     attrs = trial.user_attrs
@@ -135,17 +135,18 @@ def _show_end(home: Home, name: str, trial: FrozenTrial, scale: str, chosen: dic
             )
     print(f"samples:   {path}")
     print("\nnext:")
-    print(f"  {around(scale, chosen)}")
+    print(f"  {command}")
     print("                                             sweeps depth and learning rate around it")
     print("  python -m sweep ui                         the run, its curves and pictures")
     print("  the same command again                     trains another with a fresh seed")
 
 
-def around(scale: str, chosen: dict[str, Any]) -> str:
+def around(plan: Plan, scale: str, chosen: dict[str, Any]) -> str:
     """The command that sweeps around the preset, with the user's own settings."""
     kept = ("model.logvar_bound", "optim.lr_warmup_fraction", "optim.skip")
     searched = ("data.source", "optim.lr_border_fraction")
-    settings = {path: STABLE[path] for path in kept} | {k: v for k, v in chosen.items() if k not in searched}
+    base = flatten(plan.base.model_dump(mode="json"))
+    settings = {path: base[path] for path in kept} | {k: v for k, v in chosen.items() if k not in searched}
     words = ["python -m sweep run depth_study --name around_train", f"--scale {scale}"]
     if "data.source" in chosen:
         words.append(f"--data {chosen['data.source']}")

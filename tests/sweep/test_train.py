@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from tests.conftest import run_module
 
-SMOKE = ("train", "--scale", "smoke")
+SMOKE = ("train", "--scale", "smoke", "--set", "threads=1")
 
 
 def _train(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
