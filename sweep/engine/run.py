@@ -141,9 +141,8 @@ def supervise(
 
     limits = Limits(options.timeout_s, options.max_failures, display.say)
     supervisor = Supervisor(study, home, spec, pool, limits, display, options.max_retries)
-    with limits, Postman(home.spool, tracker, linker(open_optuna(home))) as postman:
+    with limits, Postman(home.spool, tracker, linker(open_optuna(home))):
         supervisor.go()
-        postman.deliver()
     code = limits.exit_code(supervisor.failures)
     return Finished(study, code, supervisor.failures, limits.stopped)
 

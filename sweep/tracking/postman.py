@@ -8,6 +8,8 @@ from sweep.tracking.client import Tracker
 from sweep.tracking.sending import Linked, send_waiting
 
 PERIOD_S = 5.0
+LAST_S = 30.0
+"""At the end, how long a delivery that is under way may take; what is left then stays in the spool."""
 
 
 class Postman:
@@ -24,13 +26,15 @@ class Postman:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(timeout=PERIOD_S)
+        self._thread.join(timeout=LAST_S)
+        if not self._thread.is_alive():
+            self._deliver()
 
-    def deliver(self) -> None:
+    def _deliver(self) -> None:
         """Send what there is and nobody else sends."""
         with contextlib.suppress(Exception):  # the store is away: it waits
             send_waiting(self.spool, self.tracker, self.linked)
 
     def _work(self) -> None:
         while not self._over.wait(PERIOD_S):
-            self.deliver()
+            self._deliver()

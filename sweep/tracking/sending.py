@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def send(tracker: Tracker, sending: Sending, linked: Linked) -> None:
     """Send what a journal holds beyond `sending.offset`. Raises what the client raises."""
     if sending.uncertain:
         _refresh(tracker, sending)
-    for write, end in sending.journal.read(sending.offset):
+    for write, end in _merged(sending.journal.read(sending.offset)):
         if sending.given_up:
             return
         try:
@@ -184,6 +184,22 @@ def send(tracker: Tracker, sending: Sending, linked: Linked) -> None:
             sending.uncertain = True
             raise
         sending.offset = end
+
+
+def _merged(writes: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Metrics that follow one another as one write, up to a batch: an outage leaves hundreds of epochs."""
+    points: list[Any] = []
+    until = 0
+    for write, end in writes:
+        if points and (write["do"] != "metrics" or len(points) + len(write["points"]) > METRICS_A_BATCH):
+            yield {"do": "metrics", "points": points}, until
+            points = []
+        if write["do"] == "metrics":
+            points, until = points + write["points"], end
+        else:
+            yield write, end
+    if points:
+        yield {"do": "metrics", "points": points}, until
 
 
 def _apply(tracker: Tracker, sending: Sending, write: Mapping[str, Any], linked: Linked) -> None:
