@@ -29,6 +29,14 @@ class Executor(StrEnum):
 
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or a path to a module.")]
+Scale = Annotated[
+    str | None, typer.Option(help="smoke, laptop or paper; default: paper with a GPU, laptop without.")
+]
+Data = Annotated[str | None, typer.Option(help="Folder of images; default: the bundled scenes.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="path=value, as model.latent_dim=64; repeatable.")
+]
+Name = Annotated[str | None, typer.Option(help="Record under this name in the store.")]
 Storage = Annotated[
     str | None,
     typer.Option(help="Of the trials: postgresql+psycopg://...; default SWEEP_STORAGE, or a sqlite file."),
@@ -55,21 +63,17 @@ def list_command(as_json: Json = False) -> None:
 @app.command()
 def run(
     study: StudyName,
-    scale: Annotated[
-        str | None, typer.Option(help="smoke, laptop or paper; default: paper with a GPU, laptop without.")
-    ] = None,
+    scale: Scale = None,
     trials: Annotated[int | None, typer.Option(min=1, help="How many more trials to run.")] = None,
     timeout: Annotated[
         str | None, typer.Option(help="Start no more trials after this long, as 90s, 30m, 2h.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Default: one a GPU, or one a core.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0,1.")] = None,
-    data: Annotated[str | None, typer.Option(help="Folder of images; default: the bundled scenes.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, as model.latent_dim=64; repeatable.")
-    ] = None,
+    data: Data = None,
+    settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the trials.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Record under this name in the store.")] = None,
+    name: Name = None,
     max_failures: Annotated[int, typer.Option(min=1, help="Give up after so many trials in a row.")] = 3,
     max_retries: Annotated[int, typer.Option(min=0, help="How often a trial that failed is repeated.")] = 2,
     workers_per_gpu: Annotated[int, typer.Option(min=1, help="Workers that share a GPU.")] = 1,
@@ -119,16 +123,12 @@ def run(
 
 @app.command()
 def train(
-    data: Annotated[str | None, typer.Option(help="Folder of images; default: the bundled scenes.")] = None,
-    scale: Annotated[
-        str | None, typer.Option(help="smoke, laptop or paper; default: paper with a GPU, laptop without.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="path=value, as model.latent_dim=64; repeatable.")
-    ] = None,
+    data: Data = None,
+    scale: Scale = None,
+    settings: Settings = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the run.")] = 0,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, or cuda:0.")] = None,
-    name: Annotated[str | None, typer.Option(help="Record under this name in the store.")] = None,
+    name: Name = None,
     storage: Storage = None,
     tracking_uri: TrackingUri = None,
     checkpoint_uri: CheckpointUri = None,

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -18,6 +20,7 @@ from sweep.output import print_json
 from sweep.storage import open_optuna, stored_names
 from sweep.study import Plan, load_preset
 from sweep.summary import finite_trials, outcome_of, summarise
+from sweep.tracking.registration import identity_of
 
 HIGH_LOGVAR = 12.0
 """The raw log-variance passes it before blow-ups, and stays under 8 in stable bounded runs."""
@@ -44,8 +47,9 @@ def train_command(
     """
     study, under_sgd = load_preset()
     chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
-    if chosen.get("optim.optimizer") == "sgd" and "optim.lr" not in chosen:
-        chosen = {**under_sgd, **chosen}
+    if chosen.get("optim.optimizer") == "sgd":
+        given_rate = {"optim.lr_border_fraction"} if "optim.lr" in chosen else set()
+        chosen = {k: v for k, v in under_sgd.items() if k not in given_rate} | chosen
     scale = scale or ("paper" if visible_gpus(device) else "laptop")
     plan = study.plan(scale).with_settings(chosen)
     home = Home.find(storage, tracking_uri, checkpoint_uri).create()
@@ -55,17 +59,19 @@ def train_command(
         display.say(line)
     options = Options(scale=scale, workers=1, device=device, seed=seed, name=name)
     finished = run_study(study, plan, options, home, display)
-    summary = summarise(finished.study)
     if as_json:
-        print_json(summary.as_dict())
-    trained = finite_trials(finished.study.get_trials(deepcopy=False))
+        print_json(summarise(finished.study).as_dict())
+    if finished.stopped:
+        print(f"ended early: {finished.stopped}; the same command goes on", file=sys.stderr)
+    if finished.exit_code != 0 or finished.stopped:
+        return finished.exit_code
     ended = finished.study.get_trials(deepcopy=False)[-1]
-    if finished.exit_code == 0 and ended not in trained:
+    if not finite_trials([ended]):
         print(f"the run ended as {outcome_of(ended)}: {ended.user_attrs.get('reason', '')}", file=sys.stderr)
         return EXIT_FAILED
-    if finished.exit_code == 0 and not as_json:
-        _show_end(home, name, ended, around(plan, scale, chosen))
-    return finished.exit_code
+    if not as_json:
+        _show_end(home, name, ended, around(name, plan, scale, chosen))
+    return 0
 
 
 def reasons(config: TrialConfig) -> list[str]:
@@ -102,8 +108,7 @@ def _depths(config: TrialConfig) -> str:
 def _free_name(first: str, plan: Plan, scale: str, home: Home) -> str:
     """train, or train-2, ...: the first that is free or holds runs of the same settings, scale and data."""
     store = open_optuna(home)
-    identity = plan.identity() | {"data hash": load_tiles(plan, home).content_hash, "scale": scale}
-    wanted = json.loads(json.dumps(identity))
+    wanted = json.loads(json.dumps(identity_of(plan, load_tiles(plan, home), scale)))
     for number in itertools.count(1):
         name = first if number == 1 else f"{first}-{number}"
         if name not in stored_names(store):
@@ -141,14 +146,15 @@ def _show_end(home: Home, name: str, trial: FrozenTrial, command: str) -> None:
     print("  the same command again                     trains another with a fresh seed")
 
 
-def around(plan: Plan, scale: str, chosen: dict[str, Any]) -> str:
-    """The command that sweeps around the preset, with the user's own settings."""
-    kept = ("model.logvar_bound", "optim.lr_warmup_fraction", "optim.skip")
-    searched = ("data.source", "optim.lr_border_fraction")
+def around(name: str, plan: Plan, scale: str, chosen: Mapping[str, Any]) -> str:
+    """The command that sweeps depth and learning rate about the run, with all else that makes it."""
+    searched = {"model.encoder_depth", "model.decoder_depth", "optim.lr", "optim.lr_border_fraction"}
+    kept = {"model.logvar_bound", "optim.lr_warmup_fraction", "optim.skip", *chosen} - searched
     base = flatten(plan.base.model_dump(mode="json"))
-    settings = {path: base[path] for path in kept} | {k: v for k, v in chosen.items() if k not in searched}
-    words = ["python -m sweep run depth_study --name around_train", f"--scale {scale}"]
-    if "data.source" in chosen:
-        words.append(f"--data {chosen['data.source']}")
-    words += [f"--set {path}={value}" for path, value in settings.items()]
+    words = ["python -m sweep run depth_study", f"--name around_{name}", f"--scale {scale}"]
+    if "data.source" in kept:
+        words.append(f"--data {shlex.quote(base['data.source'])}")
+    for path in sorted(kept - {"data.source"}):
+        text = base[path] if isinstance(base[path], str) else json.dumps(base[path])
+        words.append(f"--set {shlex.quote(f'{path}={text}')}")
     return " ".join(words)

@@ -17,13 +17,13 @@ HIGHEST, LOWEST = 1, -7
 """log10 of the first rate, and of the last that is tried."""
 HALVINGS = 2
 BUDGET = 0.1
-"""Of the run's own steps: no run is begun that might go beyond."""
+"""Of the run's own steps: the decade is halved only while no run might go beyond."""
 
 
 @dataclass(frozen=True)
 class BorderRate:
-    """rate: the largest that was found stable; the border lies less than a decade above, 0.25 decades where
-    the budget lasted. steps: optimizer steps of the search.
+    """rate: the largest that was found stable. The border lies less than a decade above, 0.25 decades where
+    the budget lasted; anywhere above where it is the first rate tried. steps: optimizer steps of the search.
     """
 
     rate: float

@@ -26,8 +26,7 @@ LATE_FAN_IN = 4096
 """From this fan-in of the latent head on, runs become not finite late (steps 40-134 in a prototype)."""
 EARLY_STEPS, LATE_STEPS = 16, 150
 BLOWUP_STEPS = 48
-"""Runs above their border are not finite at once, but many blow up only after 16 steps: 16 put the border
-0.26 decades too high."""
+"""Many runs blow up only after 16 steps, which put the border 0.26 decades off in the mean (README)."""
 EARLY_SHARE = 0.25
 """Of a run's length, after which its losses tell whether it will be useless."""
 CLEARLY_USEFUL = 0.8

@@ -24,10 +24,11 @@ class Postman:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
-        self._thread.join(timeout=LAST_S)
-        if not self._thread.is_alive():
+        # Stopped by an error, or by somebody who insists, it does not wait for what can be sent later.
+        self._thread.join(timeout=LAST_S if kind is None else PERIOD_S)
+        if kind is None and not self._thread.is_alive():
             self._deliver()
 
     def _deliver(self) -> None:

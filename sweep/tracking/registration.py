@@ -45,6 +45,11 @@ def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None)
     return study.name if held == scale else f"{study.name}-{scale}"
 
 
+def identity_of(plan: Plan, tiles: "TileSet", scale: str) -> dict[str, Any]:
+    """What all runs of one stored study share."""
+    return plan.identity() | {"data hash": tiles.content_hash, "scale": scale}
+
+
 def register(
     storage: RDBStorage,
     tracker: Tracker,
@@ -62,7 +67,7 @@ def register(
         UserError: the stored trials were made with another space, base config or data; or the study is new
             and its tracking server does not answer.
     """
-    identity = plan.identity() | {"data hash": tiles.content_hash, "scale": scale}
+    identity = identity_of(plan, tiles, scale)
     stored = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
     with alone(stored):
         attrs = stored.user_attrs

@@ -1,7 +1,9 @@
 """`sweep train`: one run with the stable preset, recorded like any trial."""
 
 import json
+import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import optuna
 import pytest
 from PIL import Image, ImageDraw
 
+from sweep.config import parse_settings
+from sweep.study import load_preset
+from sweep.training import around
 from tests.conftest import run_module
 
 SMOKE = ("train", "--scale", "smoke", "--set", "threads=1")
@@ -38,9 +43,11 @@ def test_a_run_says_why_it_is_stable_and_ends_with_a_model(trained: tuple[Path, 
     assert f"objective: {trial.values[0]:.2f}" in said
     with Image.open(home / "checkpoints/train/0/samples.png") as samples:
         assert samples.size[0] > 8 * 32
-    for command in (line.strip() for line in said.splitlines() if "python -m sweep run" in line):
-        shown = run_module(*command.removeprefix("python -m ").split(), "--dry-run", home=home)
-        assert shown.returncode == 0, shown.stderr
+    (command,) = (line.strip() for line in said.splitlines() if "python -m sweep run" in line)
+    shown = run_module(*shlex.split(command.removeprefix("python -m ")), "--dry-run", home=home)
+    assert shown.returncode == 0, shown.stderr
+    assert "searched: optim.lr" in shown.stdout
+    assert "searched: model.encoder_depth" in shown.stdout
     status = run_module("sweep", "status", "train", "--json", home=home)
     assert json.loads(status.stdout)["best"]["trial"] == 0
 
@@ -53,6 +60,26 @@ def test_the_same_command_trains_another_and_other_settings_get_a_name_of_their_
     assert _train(home, "--set", "optim.lr=0.002").returncode == 0
     assert [trial.user_attrs["seed"] for trial in _trials(home, "train")] == [0, 1]
     assert len(_trials(home, "train-2")) == 1
+
+
+def test_the_command_that_sweeps_around_a_run_leaves_open_what_it_searches() -> None:
+    study, _ = load_preset()
+    chosen = {"data.source": "my tiles", "optim.lr": 0.1, "model.encoder_depth": 2, "data.flip": False}
+    words = shlex.split(around("train-3", study.plan("smoke").with_settings(chosen), "smoke", chosen))
+    assert words[words.index("--data") + 1] == "my tiles"
+    assert words[words.index("--name") + 1] == "around_train-3"
+    settings = parse_settings([after for word, after in pairwise(words) if word == "--set"])
+    assert settings["data.flip"] is False
+    assert settings["model.logvar_bound"] == "soft"
+    assert not settings.keys() & {"optim.lr", "model.encoder_depth"}
+
+
+def test_under_sgd_a_rate_that_is_given_is_taken_and_clipped(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert _train(home, "--set", "optim.optimizer=sgd", "--set", "optim.lr=0.01").returncode == 0
+    (trial,) = _trials(home, "train")
+    assert trial.user_attrs["clip/norm"] == 1.0
+    assert "lr/border" not in trial.user_attrs
 
 
 def test_under_sgd_the_rate_is_a_share_of_the_border(tmp_path: Path) -> None:

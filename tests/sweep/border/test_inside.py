@@ -1,17 +1,20 @@
 """Arms of other studies stay inside a border that was mapped on the same base."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 
 from studies.depth_study import STUDY as DEPTH_STUDY
-from sweep.border.inside import inside_border, same_base
+from sweep.border.inside import inside_border, same_base, with_caps
 from sweep.border.model import BorderModel, BorderRun
 from sweep.border.plan import Across, BorderPlan, Plane
+from sweep.home import Home
 from sweep.search.phases import CAP, Explore
 from sweep.search.sampling import ArmSampler, search_space
+from sweep.storage import engine_of, open_optuna
 from sweep.study import Plan
 from vae.labels import Label
 
@@ -63,9 +66,26 @@ def test_a_pinned_learning_rate_is_left_alone() -> None:
 def test_bases_are_the_same_where_neither_study_searches() -> None:
     border = Plan.for_border(PLAN.base, BorderPlan(plane=PLANE))
     assert same_base(PLAN, border)
-    assert same_base(PLAN.with_settings({"seed": 3, "threads": 2}), border)
+    assert same_base(PLAN.with_settings({"seed": 3, "threads": 2, "epochs": 7}), border)
     assert not same_base(PLAN.with_settings({"batch_size": 16}), border)
     assert not same_base(PLAN.with_settings({"model.max_downsamples": 2}), border)
+
+
+@pytest.mark.parametrize(("epochs", "label"), [(24, "useless"), (12, "nonfinite")])
+def test_a_map_of_runs_of_another_length_serves_without_the_useless_border(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, label: Label
+) -> None:
+    assert PLAN.base.epochs == 24
+    both = mapped({2: -2.7, 4: -2.4, 8: -2.3}) | mapped({2: -2.2, 4: -2.1, 8: -2.1}, "nonfinite")
+    home = Home(tmp_path / "home").create()
+    theirs = Plan.for_border(PLAN.base.model_copy(update={"epochs": epochs}), BorderPlan(plane=PLANE))
+    study = optuna.create_study(study_name="mapped", storage=open_optuna(home))
+    study.set_user_attr("plan", theirs.model_dump_json())
+    monkeypatch.setattr("sweep.border.inside.models", lambda *_: dict(both))
+    capped, name = with_caps(PLAN, home)
+    assert name == "mapped"
+    assert dict(capped.caps) == inside_border(PLAN, {label: both[label]})
+    engine_of(study).dispose()
 
 
 def test_capped_trials_say_so_and_stay_below() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from sweep.home import Home
 from sweep.tracking.client import Tracker
 from sweep.tracking.journal import Journal, JournalBusyError, waiting
+from sweep.tracking.postman import Postman
 from sweep.tracking.runs import Run, close_run
 from sweep.tracking.sending import Sender, Sending, send, send_waiting
 
@@ -101,6 +103,38 @@ def test_what_is_written_while_the_server_is_away_is_all_there_later(
     files = {f.path for f in tracker.client.list_artifacts(run.info.run_id)}
     assert files == {"series", "config.json", "images"}
     assert list(home.spool.iterdir()) == []
+
+
+def test_hundreds_of_epochs_are_sent_in_few_calls(home: Home, tracker: Tracker, experiment: str) -> None:
+    _write(home, experiment, range(1500))
+    real = tracker.client
+    counting = Flaky(real, 0, after=False)
+    tracker.client = counting
+    assert send_waiting(home.spool, tracker, lambda *_: None) == 1
+    tracker.client = real
+    run = tracker.find(experiment, KEY)
+    assert run is not None
+    assert sorted(_points(tracker, run.info.run_id)) == [(step, 1 / (step + 1)) for step in range(1500)]
+    assert -counting.left < 30
+
+
+def test_a_study_that_ends_waits_for_the_delivery_that_is_under_way(
+    home: Home, tracker: Tracker, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(home, experiment, range(5))
+    monkeypatch.setattr("sweep.tracking.postman.PERIOD_S", 0.01)
+    begun = threading.Event()
+    real = tracker.client.log_batch
+
+    def slow(*args: Any, **kwargs: Any) -> None:
+        begun.set()
+        time.sleep(1)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(tracker.client, "log_batch", slow)
+    with Postman(home.spool, tracker, lambda *_: None):
+        assert begun.wait(20)
+    assert waiting(home.spool) == []
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not done", "done but the answer lost"])
