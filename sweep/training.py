@@ -50,7 +50,8 @@ def train_command(
     if chosen.get("optim.optimizer") == "sgd":
         given_rate = {"optim.lr_border_fraction"} if "optim.lr" in chosen else set()
         chosen = {k: v for k, v in under_sgd.items() if k not in given_rate} | chosen
-    scale = scale or ("paper" if visible_gpus(device) else "laptop")
+    gpus = visible_gpus(device)
+    scale = scale or ("paper" if gpus else "laptop")
     plan = study.plan(scale).with_settings(chosen)
     home = Home.find(storage, tracking_uri, checkpoint_uri).create()
     display = Display(Console(stderr=as_json), quiet=as_json)

@@ -45,6 +45,9 @@ def _refused(home: Path, *words: str) -> str:
         (["run", "nowhere/mine.py"], "nowhere/mine.py"),
         (["status", "depth_study"], "no store"),
         (["frobnicate"], "frobnicate"),
+        (["train", "--scale", "huge"], "smoke"),
+        (["train", "--scale", "smoke", "--device", "cuda:99"], "GPU"),
+        (["train", "--set", "optim.optimizer=sgd", "--set", "optim.clip_norm_relative=1"], "optim.clip_norm"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_mend(tmp_path: Path, words: list[str], names: str) -> None:
