@@ -236,7 +236,8 @@ def load_study(name: str) -> Study:
     """
     if name.endswith(".py") or "/" in name:
         return _from_file(Path(name))
-    modules = shipped()
+    # The commands that a report and `stop` name for what `train` recorded.
+    modules = shipped() | {"train": _modules()["stable"]}
     if name not in modules:
         raise UserError(f"there is no study {name!r}; {nearest(name, modules)} or a path to a module")
     study = importlib.import_module(modules[name]).STUDY

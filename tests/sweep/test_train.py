@@ -48,6 +48,9 @@ def test_a_run_says_why_it_is_stable_and_ends_with_a_model(trained: tuple[Path, 
     assert shown.returncode == 0, shown.stderr
     assert "searched: optim.lr" in shown.stdout
     assert "searched: model.encoder_depth" in shown.stdout
+    report = json.loads(run_module("sweep", "report", "train", "--json", home=home).stdout)
+    again = shlex.split(report["overview"]["commands"]["run the study on"].removeprefix("python -m "))
+    assert run_module(*again, "--dry-run", home=home).returncode == 0
     status = run_module("sweep", "status", "train", "--json", home=home)
     assert json.loads(status.stdout)["best"]["trial"] == 0
 
