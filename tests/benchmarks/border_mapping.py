@@ -4,8 +4,9 @@
     python -m tests.benchmarks.border_mapping --cache DIR                        (minutes, once trained)
 
 Laptop base, depths 2, 4, 8, three seeds, rates 1e-5 to 1e-1. The truth: runs 0.1 decades apart, down from
-1e-1 until six in a row are finite and useful, and from there probes of 48 steps for `blowup`, down to 1e-4. A
-depth's true border is the maximum-likelihood probit over its three seeds.
+1e-1 until six in a row are finite and useful, and from there, for `blowup`, the first 192 steps, four times
+what its probes follow, down to 1e-4. A depth's true border is the maximum-likelihood probit over its three
+seeds.
 
 Every run is real, and the same run has the same end, so each is trained once and kept with its losses: a
 strategy that asks for a probe of it gets what that probe would have seen, and pays its steps. What a
@@ -44,7 +45,7 @@ from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, probe_
 DEPTHS, SEEDS = (2, 4, 8), (0, 1, 2)
 SPACING = 0.1
 CLEAN_IN_A_ROW = 6
-BLOWUP_STEPS = 48
+TRUTH_STEPS = 192
 BLOWUP_DOWN_TO = -4.0
 PLANE = Plane(
     across=(Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=DEPTHS),)
@@ -113,9 +114,7 @@ class Oracle:
         for depth, seed in sorted({(d, s) for d, s, _ in self.records}):
             mine = [r for (d, s, _), r in self.records.items() if (d, s) == (depth, seed)]
             known = min(mine, key=lambda record: len(record.losses))
-            again = self._run(
-                depth, seed, known.x, None if known.nonfinite_step is not None else BLOWUP_STEPS
-            )
+            again = self._run(depth, seed, known.x, None if known.nonfinite_step is not None else TRUTH_STEPS)
             if not np.array_equal(known.losses, again.losses, equal_nan=True):
                 raise SystemExit(
                     f"depth {depth} seed {seed} at 10^{known.x} trains otherwise now: empty {self.folder}"
@@ -172,7 +171,7 @@ class Oracle:
         for x in lattice(-1.0, BLOWUP_DOWN_TO):
             whole = clean < CLEAN_IN_A_ROW
             record = self.records.get((depth, seed, x)) or self.train(
-                depth, seed, x, None if whole else BLOWUP_STEPS
+                depth, seed, x, None if whole else TRUTH_STEPS
             )
             clean = 0 if whole and _crosses(record) else clean + 1
             print(f"depth {depth} seed {seed} x {x:.2f}: {len(record.losses)} steps", flush=True)
@@ -219,8 +218,8 @@ def _true_outcome(label: Label, record: Record) -> bool | None:
     seen = record.probe("nonfinite", None)
     if seen is not None:
         return verdict(label, seen, None)
-    short = record.probe("blowup", BLOWUP_STEPS)
-    return None if short is None or label != "blowup" else verdict(label, short, BLOWUP_STEPS)
+    short = record.probe("blowup", TRUTH_STEPS)
+    return None if short is None or label != "blowup" else verdict(label, short, TRUTH_STEPS)
 
 
 class Price:
@@ -283,7 +282,7 @@ def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strate
     if strategy == "tpe" or x >= oracle.floor(depth, seed):
         return None
     nearest = min(mine, key=lambda r: abs(r.x - x))
-    blowup = nearest.probe("blowup", BLOWUP_STEPS) if abs(nearest.x - x) < 0.06 else None
+    blowup = nearest.probe("blowup", TRUTH_STEPS) if abs(nearest.x - x) < 0.06 else None
     total, image = nearest.total_steps, nearest.mean_image_loss
     step = blowup.blowup_step if blowup else None
     return Observation(
