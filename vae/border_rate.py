@@ -67,6 +67,7 @@ def _probe(config: TrainConfig, train: BatchSource, clip_norm: float | None, rat
     """Whether a run at a constant rate blows up within PROBE_STEPS, and the steps it took."""
     optim = config.optim.model_copy(
         update={"lr": rate, "lr_schedule": "constant", "lr_warmup_fraction": 0.0, "skip": "none"}
+        | {"controller": "none", "guard": "none"}
     )
     unbounded = config.model.model_copy(update={"logvar_bound": "none"})
     # Long enough, however short the run itself is.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from vae import clipping, schedules
+from vae import clipping, controllers, schedules
 from vae.registry import one_of
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -92,6 +92,10 @@ class OptimConfig(Config):
     clip_percentile: Annotated[float, Field(gt=0, le=100)] = 10.0
     clip_zscore: Positive = 2.5
     agc_ratio: Positive = 0.01
+    controller: Annotated[str, AfterValidator(one_of(controllers.NAMES))] = "none"
+    """Scales the schedule's rate as the run goes (`vae.controllers`)."""
+    guard: Literal["none", "rollback"] = "none"
+    """Goes back to a snapshot where a spike is the weights' fault (`vae.guard`)."""
     skip: Literal["none", "nonfinite", "threshold"] = "none"
     skip_threshold: Positive | None = None
 

@@ -46,6 +46,14 @@ def measure_edge(
     }
 
 
+def measure_edge_ratio(state: TrainState, batch: Tensor, noise: Tensor, kl_weight: float, lr: float) -> float:
+    """`measure_edge`'s edge_ratio alone, in six passes."""
+    loss = fixed_loss(state, batch, noise, kl_weight)
+    with undisturbed(state.model):
+        _, u = next_update(state, loss, lr)
+        return edge_ratio_quadratic(loss, state.parameters, u, lr)
+
+
 def fixed_loss(state: TrainState, batch: Tensor, noise: Tensor, kl_weight: float) -> Loss:
     """The state's loss as a function of its weights alone, in float32."""
 

@@ -12,7 +12,8 @@ from vae import checkpoint, optimizers
 from vae.border_rate import BorderRate, border_rate
 from vae.clip_unit import clip_unit
 from vae.config import TrainConfig
-from vae.edge import measure_edge
+from vae.controllers import kind_of
+from vae.edge import measure_edge, measure_edge_ratio
 from vae.evaluate import Evaluation, evaluate, fixed_noise
 from vae.hardware import resolve
 from vae.hooks import Hooks, RunInfo, RunResult
@@ -91,10 +92,16 @@ class _Run:
         self.clip_norm = clip_norm
         self.border = BorderRate(*resumed["border"]) if resumed and resumed["border"] else None
         optim = config.optim
-        if optim.lr_border_fraction is not None:
+        if optim.lr_border_fraction is not None or kind_of(optim).needs_border:
             self.border = self.border or border_rate(config, train, clip_norm)
+        if self.border and optim.lr_border_fraction is not None:
             optim = optim.model_copy(update={"lr": optim.lr_border_fraction * self.border.rate})
-        self.state = TrainState(config.model_copy(update={"optim": optim}), train, clip_norm)
+        self.state = TrainState(
+            config.model_copy(update={"optim": optim}),
+            train,
+            clip_norm,
+            self.border.rate if self.border else None,
+        )
         if resumed:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
@@ -135,6 +142,7 @@ class _Run:
         began = time.monotonic()
         for batch in state.source.epoch():
             weight = kl_weight(state.step, state.total_steps, objective)
+            self._tell_controller(weight)
             records.append(state.advance(batch, weight))
             images += len(batch)
             self.hooks.on_step(records[-1])
@@ -158,7 +166,7 @@ class _Run:
             state.learning_rate.observe(value)
         self.hooks.on_epoch(
             _epoch_record(records, evaluation, value)
-            | {f"stability/{k}": v for k, v in (state.monitor.summary() | edge).items()}
+            | {f"stability/{k}": v for k, v in (state.summary() | edge).items()}
             | {
                 "epoch": state.epoch,
                 "step": state.step - 1,
@@ -183,14 +191,26 @@ class _Run:
         return epochs > 0 and (self.state.epoch + 1) % epochs == 0
 
     def _edge(self) -> dict[str, float]:
-        """At the rate and KL weight of the last step, on the first tiles and the first noise."""
+        """At the rate and KL weight of the last step."""
         state, step = self.state, self.state.step - 1
-        batch = state.source.images[: self.config.batch_size].to(state.device)
-        noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
         weight = kl_weight(step, state.total_steps, self.config.objective)
         # A schedule that has come down to 0 has no edge.
-        lr = state.learning_rate.at(step)
-        return measure_edge(state, batch, noise, weight, lr) if lr > 0 else {}
+        lr = state.rate(step)
+        return measure_edge(state, *self._edge_batch(), weight, lr) if lr > 0 else {}
+
+    def _tell_controller(self, weight: float) -> None:
+        """The edge ratio before the next step, where the controller wants it, and the schedule is level."""
+        state, step = self.state, self.state.step
+        every = state.controller.edge_every
+        if every and step and step % every == 0 and state.learning_rate.at(step) >= state.learning_rate.top:
+            rate = state.rate(step)
+            state.controller.observe_edge(measure_edge_ratio(state, *self._edge_batch(), weight, rate))
+
+    def _edge_batch(self) -> tuple[Tensor, Tensor]:
+        """The first tiles and the first noise, the same at every call."""
+        state = self.state
+        batch = state.source.images[: self.config.batch_size].to(state.device)
+        return batch, fixed_noise(len(batch), self.config.model.latent_dim, state.device)
 
     def _stopped_early(self) -> bool:
         patience = self.config.early_stopping_patience
@@ -255,7 +275,7 @@ class _Run:
             epochs=state.epoch,
             seconds=seconds,
             observation=state.labels.observation(),
-            summary={f"stability/{k}": v for k, v in state.monitor.summary().items()},
+            summary={f"stability/{k}": v for k, v in state.summary().items()},
         )
 
     def _end_of_run(self, seconds: float) -> RunResult:
@@ -282,7 +302,7 @@ class _Run:
             epochs=state.epoch,
             seconds=seconds,
             observation=state.labels.observation(),
-            summary={f"stability/{k}": v for k, v in monitor.summary().items()}
+            summary={f"stability/{k}": v for k, v in state.summary().items()}
             | {
                 "val/best_recon_loss": evaluation.recon_loss,
                 "val/best_kl": evaluation.kl,

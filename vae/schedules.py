@@ -105,6 +105,11 @@ class LearningRate:
         self.config, self.total = config, total
         self._state = {"factor": 1.0, "best": math.inf, "waited": 0}
 
+    @property
+    def top(self) -> float:
+        """The rate between warm-up and decay."""
+        return self.config.lr * self._state["factor"]
+
     def at(self, step: int) -> float:
         warmup = self.config.lr_warmup_fraction * self.total
         ramp = min(1.0, (step + 1) / warmup) if warmup else 1.0

@@ -1,16 +1,19 @@
 """One optimizer step, and the state of a run that a checkpoint must hold."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from vae import clipping, optimizers
+from vae import clipping, controllers, optimizers
 from vae.adam_rms import adam_rms
 from vae.clipping import ClippingPolicy
 from vae.config import ObjectiveConfig, OptimConfig, TrainConfig
+from vae.curvature import undisturbed
+from vae.guard import Guard
 from vae.labels import BorderLabels
 from vae.likelihoods import LIKELIHOODS, Likelihood
 from vae.model import LOGVAR_BOUND, VAE, Forward, build_model
@@ -140,12 +143,15 @@ def train_step(
 class TrainState:
     """Everything that a run changes as it goes.
 
-    `state_dict()` holds model, likelihood, optimizer, learning rate, clipping and skipping policies,
-    monitor, border labels, the generator of the reparameterisation noise, the position in the data, the step
-    and epoch, and the best epoch's weights.
+    `state_dict()` holds model, likelihood, optimizer, learning rate and its controller, clipping and skipping
+    policies, guard, monitor, border labels, the generator of the reparameterisation noise, the position in
+    the data, the step and epoch, and the best epoch's weights.
     """
 
-    def __init__(self, config: TrainConfig, train: BatchSource, clip_norm: float | None) -> None:
+    def __init__(
+        self, config: TrainConfig, train: BatchSource, clip_norm: float | None, border: float | None = None
+    ) -> None:
+        """border: a rate, for the controller that needs one."""
         self.device = torch.device(config.device)
         self.config = config
         self.source = train
@@ -160,6 +166,9 @@ class TrainState:
         self.skipping = SkipPolicy(config.optim)
         self.total_steps = config.epochs * len(train)
         self.learning_rate = LearningRate(config.optim, self.total_steps)
+        self.controller = controllers.build(controllers.Setting(config.optim, self.total_steps, border))
+        guards = config.optim.guard == "rollback"
+        self.guard = Guard(self.model, self.likelihood, self.optimizer) if guards else None
         self.monitor = StabilityMonitor()
         self.labels = BorderLabels(self.total_steps, mean_image_loss(config, train.images))
         self.noise = torch.Generator(self.device).manual_seed(config.seed)
@@ -178,16 +187,19 @@ class TrainState:
 
     def advance(self, batch: Tensor, kl_weight: float) -> dict[str, float]:
         """Train on one batch and let the monitor see it; returns the step's record."""
-        lr = self.learning_rate.at(self.step)
+        lr = self.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         batch = batch.to(self.device, non_blocking=True)
+        noise = self.draw_noise(len(batch))
+        if self.guard:
+            self.guard.before_step(self.step)
         values = train_step(
             self.model,
             self.optimizer,
             self.policy,
             batch,
-            self.draw_noise(len(batch)),
+            noise,
             kl_weight=kl_weight,
             precision=self.config.precision,
             skipping=self.skipping,
@@ -208,8 +220,38 @@ class TrainState:
         )
         self.labels.update(record["loss"], finite=self.monitor.nonfinite_step is None)
         record |= measured | {"step": self.step, "epoch": self.epoch, "kl_weight": kl_weight, "lr": lr}
+        self.controller.observe(record)
+        if self.guard:
+            again = partial(self._loss, batch, noise, kl_weight)
+            record["rolled_back"] = float(self.guard.after_step(record["loss"], again))
         self.step += 1
         return record
+
+    def rate(self, step: int) -> float:
+        """That a step is made with: the schedule's, scaled by the controller and the guard."""
+        factor = self.controller.factor(step) * (self.guard.factor if self.guard else 1.0)
+        return self.learning_rate.at(step) * factor
+
+    def _loss(self, batch: Tensor, noise: Tensor, kl_weight: float) -> float:
+        """As `train_step` sees it, with nothing changed."""
+        with undisturbed(self.model), torch.no_grad():
+            terms, _ = forward_loss(
+                self.model,
+                batch,
+                noise,
+                kl_weight,
+                precision=self.config.precision,
+                likelihood=self.likelihood,
+                objective=self.config.objective,
+                progress=kl_progress(self.step, self.total_steps, self.config.objective),
+            )
+        return float(terms.loss)
+
+    def summary(self) -> dict[str, float]:
+        """The monitor's, and what the guard did."""
+        guard = self.guard
+        did = {"rollbacks": guard.rollbacks, "guard_false_alarms": guard.false_alarms} if guard else {}
+        return self.monitor.summary() | did
 
     def keep_best(self, objective: float) -> None:
         """Remember the weights of an epoch that is better than all before it."""
@@ -231,6 +273,8 @@ class TrainState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "learning_rate": self.learning_rate.state_dict(),
+            "controller": self.controller.state_dict(),
+            "guard": self.guard.state_dict() if self.guard else None,
             "policy": self.policy.state_dict(),
             "skipping": self.skipping.state_dict(),
             "likelihood": self.likelihood.state_dict(),
@@ -247,6 +291,9 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.learning_rate.load_state_dict(state["learning_rate"])
+        self.controller.load_state_dict(state["controller"])
+        if self.guard:
+            self.guard.load_state_dict(state["guard"])
         self.policy.load_state_dict(state["policy"])
         self.skipping.load_state_dict(state["skipping"])
         self.likelihood.load_state_dict(state["likelihood"])

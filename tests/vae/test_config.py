@@ -73,6 +73,8 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             clip_percentile=20.0,
             clip_zscore=3.0,
             agc_ratio=0.02,
+            controller="ramp",
+            guard="rollback",
             skip="threshold",
             skip_threshold=50.0,
         ),

@@ -16,7 +16,7 @@ from torch import Tensor
 from data_io.loader import BatchLoader
 from tests.conftest import ROOT
 from tests.vae.conftest import Run, Watcher
-from vae import checkpoint, clipping, optimizers, schedules
+from vae import checkpoint, clipping, controllers, optimizers, schedules
 from vae.config import TrainConfig
 from vae.evaluate import Evaluation
 from vae.fit import fit
@@ -54,6 +54,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in sorted(clipping.NAMES)},
     **{f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}} for name in schedules.LR},
+    **{f"controller-{name}": {"optim": {"controller": name}} for name in sorted(controllers.NAMES)},
     **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in schedules.KL},
     **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in RULES},
     **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS},
