@@ -119,7 +119,7 @@ def check_arms(plan: Plan) -> None:
         return
     for arm in plan.arms:
         deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
-        plan.with_settings(deepest | dict(arm.fixed))
+        with_settings(plan.base, {**deepest, **arm.settings, **arm.fixed})
 
 
 def parse_duration(text: str | None) -> float | None:

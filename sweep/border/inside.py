@@ -66,16 +66,16 @@ def inside_border(plan: Plan, found: Mapping[Label, BorderModel]) -> dict[str, f
         return {}
     caps = {}
     for arm in plan.arms:
-        cap = _cap(model, _place(plan.base, arm.fixed, searched))
+        cap = _cap(model, _place(plan.base, {**arm.settings, **arm.fixed}, searched))
         if cap is not None and ROOM * axis.low <= cap < axis.high:
             caps[arm.name] = cap
     return caps
 
 
-def _place(base: TrialConfig, fixed: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's settings that are decided: those of the base that no axis searches, and its fixed ones."""
+def _place(base: TrialConfig, own: Mapping[str, Any], searched: Mapping[str, Any]) -> dict[str, Any]:
+    """The arm's settings that are decided: those of the base that no axis searches, and its own."""
     flat = flatten(base.model_dump(mode="json"))
-    return {path: value for path, value in flat.items() if path not in searched} | dict(fixed)
+    return {path: value for path, value in flat.items() if path not in searched} | dict(own)
 
 
 def _cap(model: BorderModel, place: Mapping[str, Any]) -> float | None:

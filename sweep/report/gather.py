@@ -59,7 +59,8 @@ class Material:
     @property
     def factors(self) -> frozenset[str]:
         """Settings that tell the arms apart."""
-        return frozenset() if self.plan is None else frozenset(p for arm in self.plan.arms for p in arm.fixed)
+        arms = self.plan.arms if self.plan else ()
+        return frozenset(path for arm in arms for path in (*arm.fixed, *arm.settings))
 
 
 def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:

@@ -1,7 +1,8 @@
 """The phase after explore: the best setting of every arm, repeated over seeds that explore never used.
 
-The best of several explored trials is flattered by its choice; its repetitions are not. All arms share the
-seeds, and a seed is run in every arm before the next one, so that a study cut short is still balanced.
+An arm that fixes every axis has one setting, and needs no explored trials. The best of several explored
+trials is flattered by its choice; its repetitions are not. All arms share the seeds, and a seed is run in
+every arm before the next one, so that a study cut short is balanced.
 """
 
 import math
@@ -22,8 +23,9 @@ FIRST_SEED = 1_000_000
 class Repeat:
     """Asks for a trial of every arm and seed that none was asked for yet, whatever became of those.
 
-    A trial's attributes: `arm`, `confirms` (the explored trial it repeats) and `setting` (a hash of all that
-    is set but the seed). A study that goes on may find a better setting, which is then confirmed anew.
+    A trial's attributes: `arm`, `confirms` (the explored trial it repeats, where there is one) and `setting`
+    (a hash of all that is set but the seed). A study that goes on may find a better setting, which is then
+    confirmed anew.
     """
 
     name = "confirm"
@@ -45,9 +47,10 @@ class Repeat:
         asked = {_key(trial) for trial in of_phase(trials, self.name)}
         explored = [t for t in of_phase(trials, Explore.name) if t.state is TrialState.COMPLETE]
         shared = {path: _best_choice(explored, path) for path in self.confirm.shared}
-        best = [(arm, trial) for arm in self.plan.arms if (trial := _best(explored, arm)) is not None]
+        best = [(arm, _best(explored, arm)) for arm in self.plan.arms]
+        known = [(arm, trial) for arm, trial in best if trial is not None or arm.confirm_only]
         for seed in self.seeds(trials):
-            for arm, trial in best:
+            for arm, trial in known:
                 request = self._request(arm, trial, seed, shared)
                 if (arm.name, request.attrs["setting"], seed) not in asked:
                     yield request
@@ -57,11 +60,15 @@ class Repeat:
         used = {t.user_attrs.get("seed") for t in trials if t.user_attrs.get("phase") != self.name}
         return list(islice((seed for seed in count(FIRST_SEED) if seed not in used), self.confirm.seeds))
 
-    def _request(self, arm: Arm, best: FrozenTrial, seed: int, shared: dict[str, Any]) -> Request:
-        wanted = {p: v for p, v in {**shared, **self.confirm.settings}.items() if p not in arm.fixed}
-        params = {path: wanted.get(path, value) for path, value in best.params.items()}
-        settings = {path: value for path, value in wanted.items() if path not in params}
-        attrs = {"arm": arm.name, "confirms": best.number, "setting": space_hash(params | settings)}
+    def _request(self, arm: Arm, best: FrozenTrial | None, seed: int, shared: dict[str, Any]) -> Request:
+        own = {*arm.fixed, *arm.settings}
+        wanted = {p: v for p, v in {**shared, **self.confirm.settings}.items() if p not in own}
+        found = arm.fixed if best is None else best.params
+        params = {path: wanted.get(path, value) for path, value in found.items()}
+        settings = {path: value for path, value in wanted.items() if path not in params} | dict(arm.settings)
+        attrs: dict[str, Any] = {"arm": arm.name, "setting": space_hash(params | settings)}
+        if best is not None:
+            attrs["confirms"] = best.number
         return Request(self.name, params, settings, seed, attrs)
 
 

@@ -69,6 +69,11 @@ def phase_of(trial: optuna.Trial | FrozenTrial) -> str:
     return str(trial.user_attrs.get("phase", Explore.name))
 
 
+def group_of(trial: optuna.Trial | FrozenTrial) -> tuple[str, str]:
+    """Phase and arm: trials of another differ in settings that are no parameters."""
+    return phase_of(trial), str(trial.user_attrs.get("arm", ""))
+
+
 def settings_of(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
     """What the trial sets beyond the axes, by dotted path."""
     settings: dict[str, Any] = json.loads(trial.user_attrs.get("settings", "{}"))
@@ -93,14 +98,15 @@ class Explore:
         self.plan, self.total = plan, total
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        asked = len(originals(trials, self.name))
-        if asked >= self.total:
+        asked = originals(trials, self.name)
+        if len(asked) >= self.total:
             return None
-        arm = self.plan.arm_of(asked)
+        arm = self.plan.arm_of(len(asked))
+        of_arm = sum(trial.user_attrs.get("arm") == arm.name for trial in asked)
         attrs: dict[str, Any] = {"arm": arm.name}
         if arm.name in self.plan.caps:
             attrs |= {CAP: self.plan.caps[arm.name], "capped_by": self.plan.capped_by}
-        return Request(phase=self.name, params=arm.fixed, attrs=attrs)
+        return Request(self.name, params=arm.point(of_arm), settings=arm.settings, attrs=attrs)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         return max(0, self.total - len(originals(trials, self.name)))

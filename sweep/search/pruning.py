@@ -5,7 +5,7 @@ from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config import TrialConfig
-from sweep.search.phases import Explore, phase_of
+from sweep.search.phases import Explore, group_of, phase_of
 
 STARTUP_TRIALS = 5
 WORST_PERCENT = 25.0
@@ -23,7 +23,7 @@ def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) 
         return False
     trials = study.get_trials(deepcopy=False)
     mine = next(t for t in reversed(trials) if t.number == trial.number)
-    peers = [t for t in trials if t.state is TrialState.COMPLETE and _group(t) == _group(mine)][-PEERS:]
+    peers = [t for t in trials if t.state is TrialState.COMPLETE and group_of(t) == group_of(mine)][-PEERS:]
     # Optuna's pruners look at all trials of a study: theirs are the peers.
     view = optuna.create_study(direction=study.direction)
     view.add_trials([_copy(t) for t in peers])
@@ -35,10 +35,6 @@ def _pruner(name: str) -> BasePruner:
     if name == "median":
         return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=3)
     return PercentilePruner(100.0 - WORST_PERCENT, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=3)
-
-
-def _group(trial: FrozenTrial) -> tuple[str, str]:
-    return phase_of(trial), trial.user_attrs.get("arm", "")
 
 
 def _copy(trial: FrozenTrial) -> FrozenTrial:

@@ -12,7 +12,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.phases import CAP, phase_of
+from sweep.search.phases import CAP, group_of
 from sweep.study import Arm, Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
@@ -107,7 +107,8 @@ class ArmSampler(BaseSampler):
         """`other` over the free parameters, where it is of the arm and has something to tell."""
         if other.number == asked.number or other.state not in (TrialState.COMPLETE, TrialState.RUNNING):
             return None
-        if phase_of(other) != phase_of(asked):  # of another budget or schedule: its objective is another
+        # Of another budget, schedule or settings: its objective is another.
+        if group_of(other) != group_of(asked):
             return None
         if any(other.params.get(path) != value for path, value in fixed.items()):
             return None

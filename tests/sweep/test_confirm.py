@@ -8,10 +8,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from studies.base import SMOKE
+from sweep.errors import UserError
 from sweep.search.confirm import FIRST_SEED, Repeat
-from sweep.search.phases import Request, next_request, phases, settings_of
-from sweep.search.sampling import search_space
-from sweep.study import Plan, load_study
+from sweep.search.phases import Explore, Request, next_request, phases, settings_of
+from sweep.search.sampling import ArmSampler, search_space, suggest
+from sweep.study import Arm, Confirm, FloatAxis, Plan, load_study
 
 
 @pytest.fixture
@@ -173,3 +175,91 @@ def test_what_the_user_sets_is_left_as_it_is() -> None:
     assert plan.confirm
     assert plan.confirm.settings == {"optim.lr_schedule": "wsd"}
     assert plan.confirm.shared == ()
+
+
+@pytest.fixture
+def mixed() -> Plan:
+    """Two arms that differ in a setting alone, and one that has nothing to explore."""
+    bound = "model.logvar_bound"
+    return Plan(
+        base=SMOKE,
+        axes=(FloatAxis(path="optim.lr", low=1e-4, high=1e-1, log=True),),
+        arms=(
+            Arm(name="plain", settings={bound: "none"}, grid={"optim.lr": (1e-3, 1e-2)}),
+            Arm(name="soft", settings={bound: "soft"}, grid={"optim.lr": (1e-3, 1e-2)}),
+            Arm(name="fixed", fixed={"optim.lr": 3e-3}, settings={bound: "clamp"}, confirm_only=True),
+        ),
+        trials=4,
+        confirm=Confirm(seeds=3, settings={"epochs": 1}),
+    )
+
+
+def test_an_arm_walks_through_its_grid_with_its_own_settings(mixed: Plan) -> None:
+    study = optuna.create_study()
+    phase = Explore(mixed, 6)
+    for value in range(6):
+        request = phase.next(study.get_trials())
+        assert request
+        add(study, mixed, request, float(value))
+    told = [(t.user_attrs["arm"], settings_of(t)["model.logvar_bound"]) for t in study.trials]
+    assert told == [("plain", "none"), ("soft", "soft")] * 3
+    rates = [t.params["optim.lr"] for t in study.trials]
+    assert rates[:4] == [1e-3, 1e-3, 1e-2, 1e-2]
+    # What is left beyond the grid is the sampler's.
+    assert "optim.lr" not in Explore(mixed, 7).next(study.get_trials()[:4]).params  # type: ignore[union-attr]
+
+
+def test_an_arm_that_fixes_everything_is_confirmed_without_being_explored(mixed: Plan) -> None:
+    study = optuna.create_study()
+    for name, value in (("plain", 2.0), ("soft", 1.0)):
+        arm = next(arm for arm in mixed.arms if arm.name == name)
+        request = Request("explore", arm.point(1), arm.settings, attrs={"arm": name})
+        add(study, mixed, request, value)
+    asked = drain(study, mixed)
+    assert Counter(r.attrs["arm"] for r in asked) == {"plain": 3, "soft": 3, "fixed": 3}
+    fixed = next(r for r in asked if r.attrs["arm"] == "fixed")
+    assert dict(fixed.params) == {"optim.lr": 3e-3}
+    assert dict(fixed.settings) == {"model.logvar_bound": "clamp", "epochs": 1}
+    assert "confirms" not in fixed.attrs
+    soft = next(r for r in asked if r.attrs["arm"] == "soft")
+    assert dict(soft.settings) == {"model.logvar_bound": "soft", "epochs": 1}
+    assert {r.seed for r in asked if r.attrs["arm"] == "fixed"} == {FIRST_SEED + k for k in range(3)}
+
+
+def test_arms_that_differ_in_settings_alone_do_not_learn_from_each_other(mixed: Plan) -> None:
+    """TPE told of the other arm's trials would propose what was good there."""
+
+    def proposed(others: list[float]) -> float:
+        study = optuna.create_study(sampler=ArmSampler(mixed, 0))
+        for value, rate in enumerate(others):
+            add(study, mixed, Request("explore", {"optim.lr": rate}, attrs={"arm": "plain"}), float(value))
+        study.enqueue_trial({}, user_attrs={"phase": "explore", "arm": "soft"})
+        trial = study.ask()
+        suggest(trial, search_space(mixed))
+        return float(trial.params["optim.lr"])
+
+    # The trial's number decides the draws too, so both have as many before them.
+    assert proposed([1e-4] * 8) == proposed([1e-1] * 8)
+
+
+def test_a_plan_says_what_an_arm_cannot_be(mixed: Plan) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"settings": {"optim.lr": 1e-3}}, "is an axis"),
+        ({"settings": {"optim.speed": 1}}, "no setting"),
+        ({"grid": {"optim.lr": (1.0,)}}, "no axis holds"),
+        ({"confirm_only": True}, "must fix every axis"),
+    ]
+    for fields, why in wrong:
+        arms = (*mixed.arms, Arm(name="wrong", **fields))
+        with pytest.raises((ValueError, UserError), match=why):
+            Plan.model_validate(mixed.model_copy(update={"arms": arms}).model_dump())
+
+
+def test_a_setting_of_the_users_drops_the_arms_that_have_another(mixed: Plan) -> None:
+    kept = mixed.with_settings({"model.logvar_bound": "soft"})
+    assert [arm.name for arm in kept.arms] == ["soft"]
+    with pytest.raises(UserError, match="no arm of the study has model"):
+        mixed.with_settings({"model.logvar_bound": "clamp"})
+    rate = mixed.with_settings({"optim.lr": 1e-3})
+    assert [arm.name for arm in rate.arms] == ["plain", "soft"]
+    assert not any(arm.grid for arm in rate.arms)

@@ -7,6 +7,8 @@ from sweep.report.bordermap import BorderMap
 from sweep.report.evidence.border import border_claim
 from sweep.report.evidence.claim import Claim
 from sweep.report.evidence.depth import CONTROL, depth_claim, fixed_depth_claim
+from sweep.report.evidence.one_run import STUDY as ONE_RUN
+from sweep.report.evidence.one_run import one_run_claims
 from sweep.report.evidence.tradeoff import clip_claim, decay_claim
 from sweep.report.records import Record
 
@@ -24,7 +26,9 @@ class Evidence:
 
 
 def claims(evidence: Evidence) -> list[Claim]:
-    """Always all of them: one that a study does not speak to says so."""
+    """All published ones: one that a study does not speak to says so. The study of one run has its own."""
+    if evidence.study == ONE_RUN:
+        return one_run_claims(evidence.trials)
     is_control = evidence.study == CONTROL
     return [
         depth_claim([] if is_control else evidence.trials, evidence.study),
