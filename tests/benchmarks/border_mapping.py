@@ -1,12 +1,14 @@
 """What does a map of the border cost, and how near is it to the truth? Real training on the bundled scenes.
 
-    python -m tests.benchmarks.border_mapping --cache DIR --train DEPTH SEED     (hours; one depth and seed)
-    python -m tests.benchmarks.border_mapping --cache DIR                        (minutes, once trained)
+    python -m tests.benchmarks.border_mapping --cache DIR --train COLUMN SEED   (minutes; a column and seed)
+    python -m tests.benchmarks.border_mapping --cache DIR                       (minutes, once trained)
+    ... --plane clip                                                            (a cache of its own)
 
-Laptop base, depths 2, 4, 8, three seeds, rates 1e-5 to 1e-1. The truth: runs 0.1 decades apart, down from
-1e-1 until six in a row are finite and useful, and from there, for `blowup`, the first 192 steps, four times
-what its probes follow, down to 1e-4. A depth's true border is the maximum-likelihood probit over its three
-seeds.
+Laptop base, three seeds, in one of two planes. `depth`: depths 2, 4, 8 under Adam, rates 1e-5 to 1e-1.
+`clip`: clip norms 1, 10, 100 under SGD with momentum, rates 1e-5 to 10. The truth: runs 0.1 decades apart,
+down from the highest rate until six in a row are finite and useful, and from there, where `blowup` is mapped,
+the first 192 steps, four times what its probes follow, down to 1e-4. A column's true border is the
+maximum-likelihood probit over its three seeds.
 
 Every run is real, and the same run has the same end, so each is trained once and kept with its losses: a
 strategy that asks for a probe of it gets what that probe would have seen, and pays its steps. What a
@@ -31,32 +33,71 @@ from scipy.special import log_ndtr
 
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
+from studies.border_sgd_clip_study import SGD
 from sweep.border.model import BorderModel
 from sweep.border.phase import chooser
 from sweep.border.plan import Across, BorderPlan, Plane, Strategy
 from sweep.border.seen import Seen, border_runs
 from sweep.border.strategies import Proposal
-from sweep.config import with_settings
+from sweep.config import TrialConfig, with_settings
 from sweep.home import Home
 from vae.fit import fit
 from vae.hooks import Hooks
 from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, probe_horizon, verdict
 
-DEPTHS, SEEDS = (2, 4, 8), (0, 1, 2)
+SEEDS = (0, 1, 2)
 SPACING = 0.1
 CLEAN_IN_A_ROW = 6
 TRUTH_STEPS = 192
 BLOWUP_DOWN_TO = -4.0
-PLANE = Plane(
-    across=(Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=DEPTHS),)
-)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is mapped: a plane of one axis across, its columns' values, the labels, and the base."""
+
+    plane: Plane
+    labels: tuple[Label, ...]
+    base: TrialConfig
+
+    @property
+    def columns(self) -> tuple[float, ...]:
+        return self.plane.across[0].values
+
+    @property
+    def name(self) -> str:
+        return self.plane.across[0].name
+
+    def settings(self, column: float) -> dict[str, Any]:
+        return dict.fromkeys(self.plane.across[0].paths, column)
+
+
+SETUPS = {
+    "depth": Setup(
+        Plane(
+            across=(
+                Across(name="depth", paths=("model.encoder_depth", "model.decoder_depth"), values=(2, 4, 8)),
+            )
+        ),
+        LABELS,
+        LAPTOP,
+    ),
+    "clip": Setup(
+        Plane(
+            high=10.0,
+            across=(Across(name="clip norm", paths=("optim.clip_norm",), values=(1, 10, 100), log=True),),
+        ),
+        ("nonfinite", "useless"),
+        with_settings(LAPTOP, SGD),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Record:
     """One trained run: loss of every step, the step at which it was not finite, its length and seconds."""
 
-    depth: int
+    column: float
     seed: int
     x: float
     losses: list[float]
@@ -87,68 +128,72 @@ class Losses(Hooks):
 
 
 class Oracle:
-    """Trains what is asked for and keeps it, one file a depth and seed."""
+    """Trains what is asked for and keeps it, one file a column and seed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, setup: Setup) -> None:
+        self.folder, self.setup = folder, setup
         self.tiles: TileSet | None = None
-        self._floors: dict[tuple[int, int], float] = {}
-        self.records: dict[tuple[int, int, float], Record] = {}
+        self._floors: dict[tuple[float, int], float] = {}
+        self.records: dict[tuple[float, int, float], Record] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(folder.glob("*.jsonl")):
             for line in file.read_text().splitlines():
                 self._keep(Record(**json.loads(line)))
 
     def _keep(self, record: Record) -> None:
-        key = (record.depth, record.seed, record.x)
+        key = (record.column, record.seed, record.x)
         known = self.records.get(key)
         if known is None or len(known.losses) < len(record.losses):
             self.records[key] = record
 
     def assert_current(self) -> None:
-        """The shortest run of every depth and seed again: another state of the code trains other runs.
+        """The shortest run of every column and seed again: another state of the code trains other runs.
 
         Raises:
             SystemExit: a record is not what training gives now.
         """
-        for depth, seed in sorted({(d, s) for d, s, _ in self.records}):
-            mine = [r for (d, s, _), r in self.records.items() if (d, s) == (depth, seed)]
+        for column, seed in sorted({(c, s) for c, s, _ in self.records}):
+            mine = [r for (c, s, _), r in self.records.items() if (c, s) == (column, seed)]
             known = min(mine, key=lambda record: len(record.losses))
-            again = self._run(depth, seed, known.x, None if known.nonfinite_step is not None else TRUTH_STEPS)
+            again = self._run(
+                column, seed, known.x, None if known.nonfinite_step is not None else TRUTH_STEPS
+            )
             if not np.array_equal(known.losses, again.losses, equal_nan=True):
                 raise SystemExit(
-                    f"depth {depth} seed {seed} at 10^{known.x} trains otherwise now: empty {self.folder}"
+                    f"{self.setup.name} {column:g} seed {seed} at 10^{known.x} trains otherwise now: "
+                    f"empty {self.folder}"
                 )
 
-    def probe(self, depth: int, seed: int, x: float, label: Label, horizon: Horizon) -> Observation:
-        record = self.records.get((depth, seed, x))
+    def probe(self, column: float, seed: int, x: float, label: Label, horizon: Horizon) -> Observation:
+        record = self.records.get((column, seed, x))
         seen = record.probe(label, horizon) if record else None
         if seen is None:
-            seen = self.train(depth, seed, x, None).probe(label, horizon)
+            seen = self.train(column, seed, x, None).probe(label, horizon)
         assert seen is not None
         return seen
 
-    def floor(self, depth: int, seed: int) -> float:
+    def floor(self, column: float, seed: int) -> float:
         """Below it a run is known without training: finite and useful, or too slow."""
-        key = (depth, seed)
+        key = (column, seed)
         if key not in self._floors:
-            mine = [r for r in self.records.values() if (r.depth, r.seed) == key and _crosses(r)]
+            mine = [r for r in self.records.values() if (r.column, r.seed) == key and _crosses(r)]
             self._floors[key] = min(r.x for r in mine) - SPACING * CLEAN_IN_A_ROW
         return self._floors[key]
 
-    def train(self, depth: int, seed: int, x: float, steps: int | None) -> Record:
+    def train(self, column: float, seed: int, x: float, steps: int | None) -> Record:
         """A whole run, or its first steps; kept."""
-        record = self._run(depth, seed, x, steps)
-        with (self.folder / f"depth{depth}-seed{seed}.jsonl").open("a") as file:
+        record = self._run(column, seed, x, steps)
+        with (self.folder / f"{self.setup.name}{column:g}-seed{seed}.jsonl").open("a") as file:
             file.write(json.dumps(vars(record)) + "\n")
         self._keep(record)
         return record
 
-    def _run(self, depth: int, seed: int, x: float, steps: int | None) -> Record:
-        self.tiles = self.tiles or prepare(LAPTOP.data, Home.find().create().cache)
+    def _run(self, column: float, seed: int, x: float, steps: int | None) -> Record:
+        base = self.setup.base
+        self.tiles = self.tiles or prepare(base.data, Home.find().create().cache)
         probe = {"probe.label": "blowup", "probe.horizon": steps} if steps else {"probe.label": "nonfinite"}
         config = with_settings(
-            LAPTOP, settings_of(depth) | probe | {"optim.lr": 10**x, "seed": seed, "threads": 1}
+            base, self.setup.settings(column) | probe | {"optim.lr": 10**x, "seed": seed, "threads": 1}
         )
         loader = BatchLoader(self.tiles.train, config.batch_size, seed, flip=True, rotate=True)
         hooks = Losses()
@@ -156,7 +201,7 @@ class Oracle:
         told = result.observation
         assert told.mean_image_loss is not None
         return Record(
-            depth,
+            column,
             seed,
             x,
             hooks.losses,
@@ -166,15 +211,19 @@ class Oracle:
             result.seconds,
         )
 
-    def train_truth(self, depth: int, seed: int) -> None:
+    def train_truth(self, column: float, seed: int) -> None:
         clean = 0
-        for x in lattice(-1.0, BLOWUP_DOWN_TO):
+        for x in lattice(math.log10(self.setup.plane.high), BLOWUP_DOWN_TO):
             whole = clean < CLEAN_IN_A_ROW
-            record = self.records.get((depth, seed, x)) or self.train(
-                depth, seed, x, None if whole else TRUTH_STEPS
+            if not whole and "blowup" not in self.setup.labels:
+                return
+            record = self.records.get((column, seed, x)) or self.train(
+                column, seed, x, None if whole else TRUTH_STEPS
             )
             clean = 0 if whole and _crosses(record) else clean + 1
-            print(f"depth {depth} seed {seed} x {x:.2f}: {len(record.losses)} steps", flush=True)
+            print(
+                f"{self.setup.name} {column:g} seed {seed} x {x:.2f}: {len(record.losses)} steps", flush=True
+            )
 
 
 def _crosses(record: Record) -> bool:
@@ -187,17 +236,15 @@ def lattice(high: float, low: float) -> list[float]:
     return [round(high - i * SPACING, 2) for i in range(round((high - low) / SPACING) + 1)]
 
 
-def settings_of(depth: int) -> dict[str, Any]:
-    return {"model.encoder_depth": depth, "model.decoder_depth": depth}
-
-
-def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[int, tuple[float, float]]:
-    """Depth -> border and width (decades), by maximum likelihood of Phi((x - b) / width)."""
+def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[float, tuple[float, float]]:
+    """Column -> border and width (decades), by maximum likelihood of Phi((x - b) / width)."""
     found = {}
-    for depth in DEPTHS:
+    setup = oracle.setup
+    highest = math.log10(setup.plane.high)
+    for column in setup.columns:
         x, sign = [], []
         for (of, seed, at), record in oracle.records.items():
-            if of != depth or seed not in seeds or round(at / SPACING, 6) % 1 > 1e-6:
+            if of != column or seed not in seeds or round(at / SPACING, 6) % 1 > 1e-6:
                 continue
             crossed = _true_outcome(label, record)
             if crossed is not None:
@@ -208,9 +255,9 @@ def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[int, tup
         def loss(p: Any, xs: Any = xs, signs: Any = signs) -> float:
             return -float(log_ndtr(signs * (xs - p[0]) / max(abs(p[1]), 0.03)).sum())
 
-        starts = [minimize(loss, [b, 0.15], method="Nelder-Mead") for b in np.arange(-4, -1, 0.25)]
+        starts = [minimize(loss, [b, 0.15], method="Nelder-Mead") for b in np.arange(-4, highest, 0.25)]
         best = min(starts, key=lambda result: result.fun)
-        found[depth] = (float(best.x[0]), max(abs(float(best.x[1])), 0.03))
+        found[column] = (float(best.x[0]), max(abs(float(best.x[1])), 0.03))
     return found
 
 
@@ -223,29 +270,30 @@ def _true_outcome(label: Label, record: Record) -> bool | None:
 
 
 class Price:
-    """Steps, and seconds of training at what a step of that depth takes."""
+    """Steps, and seconds of training at what a step of that column takes."""
 
     def __init__(self, oracle: Oracle) -> None:
+        self.columns = oracle.setup.columns
         self.step_seconds = {}
-        for depth in DEPTHS:
-            whole = [r for r in oracle.records.values() if r.depth == depth and len(r.losses) > 100]
-            self.step_seconds[depth] = float(np.median([r.seconds / len(r.losses) for r in whole]))
+        for column in self.columns:
+            whole = [r for r in oracle.records.values() if r.column == column and len(r.losses) > 100]
+            self.step_seconds[column] = float(np.median([r.seconds / len(r.losses) for r in whole]))
 
     def of(self, runs: Sequence[Seen]) -> tuple[int, float]:
-        steps = [(DEPTHS[run.column], run.observation.steps) for run in runs if run.observation]
-        return sum(s for _, s in steps), sum(self.step_seconds[d] * s for d, s in steps)
+        steps = [(self.columns[run.column], run.observation.steps) for run in runs if run.observation]
+        return sum(s for _, s in steps), sum(self.step_seconds[c] * s for c, s in steps)
 
 
 @dataclass(frozen=True)
 class Result:
     runs: list[Seen]
     probes: int
-    borders: dict[Label, dict[int, float | None]]
+    borders: dict[Label, dict[float, float | None]]
 
 
 def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     """One strategy, as the phases of a study run it."""
-    choose = chooser(plan, LAPTOP)
+    choose = chooser(plan, oracle.setup.base)
     asked: list[Seen] = []
     runs: list[Seen] = []
     probes = 0
@@ -263,23 +311,23 @@ def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     return Result(runs, probes, {label: _borders(plan, runs, label) for label in plan.labels})
 
 
-def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[int, float | None]:
+def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[float, float | None]:
     model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
-    return {depth: row.border for depth, row in zip(DEPTHS, model.columns, strict=True)}
+    return dict(zip(plan.plane.across[0].values, (row.border for row in model.columns), strict=True))
 
 
 def _run(oracle: Oracle, proposal: Proposal, number: int, strategy: Strategy) -> Seen:
-    depth, x = DEPTHS[proposal.column], round(round(proposal.x / SPACING + 1e-6) * SPACING, 2)
+    column, x = oracle.setup.columns[proposal.column], round(round(proposal.x / SPACING + 1e-6) * SPACING, 2)
     seen = Seen(number, "map", proposal.column, proposal.seed, x, proposal.label, proposal.horizon, None)
-    if strategy != "mapper" and (assumed := _far_below(oracle, depth, proposal.seed, x, strategy)):
+    if strategy != "mapper" and (assumed := _far_below(oracle, column, proposal.seed, x, strategy)):
         return replace(seen, observation=assumed)
-    return replace(seen, observation=oracle.probe(depth, proposal.seed, x, proposal.label, proposal.horizon))
+    return replace(seen, observation=oracle.probe(column, proposal.seed, x, proposal.label, proposal.horizon))
 
 
-def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strategy) -> Observation | None:
+def _far_below(oracle: Oracle, column: float, seed: int, x: float, strategy: Strategy) -> Observation | None:
     """A whole run that needs no training to be known, but for TPE, which hangs on its loss."""
-    mine = [r for r in oracle.records.values() if (r.depth, r.seed) == (depth, seed)]
-    if strategy == "tpe" or x >= oracle.floor(depth, seed):
+    mine = [r for r in oracle.records.values() if (r.column, r.seed) == (column, seed)]
+    if strategy == "tpe" or x >= oracle.floor(column, seed):
         return None
     nearest = min(mine, key=lambda r: abs(r.x - x))
     blowup = nearest.probe("blowup", TRUTH_STEPS) if abs(nearest.x - x) < 0.06 else None
@@ -302,21 +350,22 @@ def _far_below(oracle: Oracle, depth: int, seed: int, x: float, strategy: Strate
 
 
 def grid_cost(oracle: Oracle, seeds: tuple[int, ...], price: Price) -> tuple[int, float]:
-    """Steps and seconds of unstopped runs, 0.25 decades apart, over the whole range, all depths and seeds."""
-    plan = BorderPlan(plane=PLANE, seeds=seeds, strategy="grid")
+    """Steps and seconds of unstopped runs, 0.25 decades apart, over the whole range, all cells."""
+    plan = BorderPlan(plane=oracle.setup.plane, seeds=seeds, strategy="grid")
     return price.of(execute(oracle, plan, verify=False).runs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--train", type=int, nargs=2, metavar=("DEPTH", "SEED"))
+    parser.add_argument("--plane", choices=sorted(SETUPS), default="depth")
+    parser.add_argument("--train", type=int, nargs=2, metavar=("COLUMN", "SEED"))
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="those that are trained")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    oracle = Oracle(options.cache)
+    oracle = Oracle(options.cache, SETUPS[options.plane])
     if options.train:
         oracle.train_truth(*options.train)
         return
@@ -327,27 +376,28 @@ def main() -> None:
 def report(oracle: Oracle, seeds: tuple[int, ...], out: Path | None) -> None:
     price = Price(oracle)
     grid_steps, grid_seconds = grid_cost(oracle, seeds, price)
-    cells = len(DEPTHS) * len(seeds)
+    columns = oracle.setup.columns
+    cells = len(columns) * len(seeds)
     print(
         f"grid of 0.25: {grid_steps} steps, {grid_seconds:.0f} s; a column and seed {grid_steps / cells:.0f}"
     )
     rows: list[dict[str, Any]] = []
-    for label in LABELS:
+    for label in oracle.setup.labels:
         true = truth(oracle, label, seeds)
-        shown = ", ".join(f"depth {d} {b:.2f} ({w:.2f} wide)" for d, (b, w) in true.items())
+        shown = ", ".join(f"{oracle.setup.name} {d:g} {b:.2f} ({w:.2f} wide)" for d, (b, w) in true.items())
         print(
             f"\n{label}: {shown}\n\n| strategy | probes | steps | of the grid | seconds | error |\n"
             + "|---" * 6
             + "|"
         )
-        for name, plan, verify in strategies(label, seeds):
+        for name, plan, verify in strategies(oracle.setup, label, seeds):
             began = time.perf_counter()
             result = execute(oracle, plan, verify)
             steps, seconds = price.of(result.runs)
             share = steps * (len(seeds) / len(plan.seeds)) / grid_steps
             found = result.borders[label]
             errors = [abs(b - true[d][0]) for d, b in found.items() if b is not None]
-            error = float(np.mean(errors)) if len(errors) == len(DEPTHS) else math.nan
+            error = float(np.mean(errors)) if len(errors) == len(columns) else math.nan
             per = ", ".join("none" if b is None else f"{b - true[d][0]:+.2f}" for d, b in found.items())
             print(
                 f"| {name} | {len(result.runs)} | {steps} | 1/{1 / share:.1f} | {seconds:.0f} | "
@@ -362,9 +412,9 @@ def report(oracle: Oracle, seeds: tuple[int, ...], out: Path | None) -> None:
         out.write_text(json.dumps({"grid_steps": grid_steps, "rows": rows}, indent=1))
 
 
-def strategies(label: Label, seeds: tuple[int, ...]) -> list[tuple[str, BorderPlan, bool]]:
+def strategies(setup: Setup, label: Label, seeds: tuple[int, ...]) -> list[tuple[str, BorderPlan, bool]]:
     """Name, plan, and whether it is verified."""
-    plan = BorderPlan(plane=PLANE, labels=(label,), seeds=seeds, step=0.2, precision=0.3)
+    plan = BorderPlan(plane=setup.plane, labels=(label,), seeds=seeds, step=0.2, precision=0.3)
     others: list[Strategy] = ["grid", "random", "sobol"]
     return [
         ("mapper, probes alone", plan, False),
