@@ -18,6 +18,7 @@ from sweep.output import print_json, show_best, show_depths
 from sweep.study import IntAxis, Plan, load_study
 from sweep.summary import Summary, by_depth, summarise
 from sweep.tracking.journal import waiting
+from vae.packages import needs_package
 from vae.registry import nearest
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -112,14 +113,17 @@ def _inside_border(plan: Plan, home: Home, display: Display) -> Plan:
 
 
 def check_arms(plan: Plan) -> None:
-    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles."""
+    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles, or
+    its optimizer is not installed."""
     if plan.border:
-        for column in plan.border.plane.columns:
-            with_settings(plan.base, plan.border.plane.settings(column))
-        return
-    for arm in plan.arms:
+        apart = [plan.border.plane.settings(column) for column in plan.border.plane.columns]
+    else:
         deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
-        with_settings(plan.base, {**deepest, **arm.settings, **arm.fixed})
+        apart = [{**deepest, **arm.settings, **arm.fixed} for arm in plan.arms]
+    for settings in apart:
+        config = with_settings(plan.base, settings)
+        if missing := needs_package(config.optim.optimizer):
+            raise UserError(missing)
 
 
 def parse_duration(text: str | None) -> float | None:
@@ -175,5 +179,5 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
     if finished.exit_code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
         print("\nnext:")
         print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
-        print(f"  python -m sweep report {summary.study:20}write the report")
-        print(f"  python -m sweep generate {summary.study:18}draw samples from the best model")
+        print(f"  python -m sweep report {summary.study:19} write the report")
+        print(f"  python -m sweep generate {summary.study:17} draw samples from the best model")

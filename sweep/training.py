@@ -17,6 +17,7 @@ from sweep.engine.progress import Display
 from sweep.engine.run import Options, load_tiles, run_study
 from sweep.home import Home
 from sweep.output import print_json
+from sweep.running import check_arms
 from sweep.storage import open_optuna, stored_names
 from sweep.study import Plan, load_preset
 from sweep.summary import finite_trials, outcome_of, summarise
@@ -53,6 +54,7 @@ def train_command(
     gpus = visible_gpus(device)
     scale = scale or ("paper" if gpus else "laptop")
     plan = study.plan(scale).with_settings(chosen)
+    check_arms(plan)
     home = Home.find(storage, tracking_uri, checkpoint_uri).create()
     display = Display(Console(stderr=as_json), quiet=as_json)
     name = name or _free_name(study.name, plan, scale, home)
@@ -96,6 +98,10 @@ def reasons(config: TrialConfig) -> list[str]:
         said.append(
             f"  and falls to 0 over the last {optim.lr_decay_fraction:.0%}, which takes its noise out"
         )
+    if optim.controller != "none":
+        said.append(f"  the controller {optim.controller} scales the rate as the run goes")
+    if optim.guard == "rollback":
+        said.append("  where a spike is the weights' fault they are taken back, and the rate is halved")
     if optim.skip == "nonfinite":
         said.append("  a step whose gradient is not finite is passed over, five in a row at most")
     return said

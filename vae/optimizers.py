@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn, optim
 
 from vae.config import OptimConfig
+from vae.packages import PACKAGES, needs_package
 
 
 def _adam(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> optim.Optimizer:
@@ -29,7 +30,7 @@ def _sgd(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> optim.Optim
 
 def _prodigy(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> optim.Optimizer:
     """Mishchenko and Defazio 2024; `optim.lr` multiplies its own estimate, so 1 is its default."""
-    made: optim.Optimizer = _extra("prodigyopt").Prodigy(parameters, **_adam_settings(config))
+    made: optim.Optimizer = _extra("prodigy").Prodigy(parameters, **_adam_settings(config))
     return made
 
 
@@ -72,13 +73,10 @@ def _adam_settings(config: OptimConfig) -> dict[str, Any]:
     }
 
 
-def _extra(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ValueError(
-            f"optim.optimizer needs the package {package}: pip install -e '.[baselines]'"
-        ) from error
+def _extra(name: str) -> Any:
+    if missing := needs_package(name):
+        raise ValueError(missing)
+    return importlib.import_module(PACKAGES[name])
 
 
 def second_moments(optimizer: optim.Optimizer, parameters: Sequence[Tensor]) -> list[Tensor] | None:

@@ -8,6 +8,7 @@ import pytest
 from sweep.errors import UserError
 from sweep.running import check_arms, parse_duration
 from sweep.study import SCALES, FloatAxis, Plan, load_study, shipped
+from vae.packages import PACKAGES
 
 
 @pytest.fixture
@@ -101,3 +102,14 @@ def test_durations_are_read() -> None:
     for text in ("soon", "0", "-3m", "3d"):
         with pytest.raises(UserError, match="not a duration"):
             parse_duration(text)
+
+
+def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKAGES, "prodigy", "no_such_package_at_all")
+    check_arms(plan)
+    with pytest.raises(UserError, match="needs the package no_such_package_at_all"):
+        check_arms(plan.with_settings({"optim.optimizer": "prodigy"}))
+    with pytest.raises(UserError, match="no_such_package_at_all"):
+        check_arms(load_study("one_run_study").plan("laptop"))
