@@ -2,7 +2,7 @@
 
 import re
 import sys
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 
@@ -115,10 +115,11 @@ def _inside_border(plan: Plan, home: Home, display: Display) -> Plan:
 def check_arms(plan: Plan) -> None:
     """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles, or
     its optimizer is not installed."""
+    apart: list[dict[str, Any]]
     if plan.border:
         apart = [plan.border.plane.settings(column) for column in plan.border.plane.columns]
     else:
-        deepest = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
+        deepest: dict[str, Any] = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
         apart = [{**deepest, **arm.settings, **arm.fixed} for arm in plan.arms]
     for settings in apart:
         config = with_settings(plan.base, settings)

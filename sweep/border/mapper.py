@@ -4,7 +4,10 @@
    is stable: runs above the border end within a few steps, stable ones cost the whole horizon. Every other
    column and seed starts 2.5 steps above the border that is expected there, and goes up if that is stable
    (less where runs above the border are no cheaper than those below).
-   A cell (a column and a seed) is done when a stable and a crossing run lie one step apart.
+   When a stable and a crossing run lie one step apart, one run more looks further below, for a border can be
+   ragged: between rates that break training some do not, and a ladder from above ends at the first of those.
+   Where that run crosses, the ladder goes on from there down to the next stable one. Then the cell (a column
+   and a seed) is done.
 2. Refinement where the band is widest, at the run that tells most about its cell's border (BALD: Houlsby
    et al. 2011). Never per unit of cost: that hugs the cheap diverging side and does not find the border.
 
@@ -37,6 +40,7 @@ class Task:
     precision: half-width of a column's 90 % band that is aimed at; column_budget: a column with so many runs
     is not refined further (the spread over a few seeds is a floor that no number of runs gets below).
     start_above: steps above the expected border at which a ladder starts. More where runs above end at once.
+    look_below: decades below the ladder's stable run at which another one must be stable; 0: none is asked.
     """
 
     z: Floats
@@ -47,6 +51,7 @@ class Task:
     precision: float = 0.1
     column_budget: int = 30
     start_above: float = 2.5
+    look_below: float = 0.0
 
     @property
     def middle(self) -> float:
@@ -139,7 +144,17 @@ class _Ladders:
                 below = min(below, self._start()[column])
             return max(below, task.low) if crossed > task.low + TOLERANCE else None
         steps = round((crossed - stable) / task.step)
-        return None if steps <= 1 else stable + (steps + 1) // 2 * task.step
+        return stable + (steps + 1) // 2 * task.step if steps > 1 else self._rung_below(mine, stable)
+
+    def _rung_below(self, mine: Sequence[Point], stable: float) -> float | None:
+        """Of a cell whose highest border is bracketed; None where nothing below contradicts it."""
+        task = self.task
+        lowest = min(p.x for p in mine if p.crossed)
+        if lowest < stable and not any(p.x < lowest for p in mine if not p.crossed):
+            return max(lowest - task.step, task.low) if lowest > task.low + TOLERANCE else None
+        look = stable - round(task.look_below / task.step) * task.step
+        has_looked = any(p.x < look + TOLERANCE for p in mine)
+        return None if has_looked or look < task.low or look >= stable else look
 
     def _start(self) -> list[float]:
         """On the lattice of rungs, 2.5 steps above what is expected of each column."""

@@ -22,6 +22,9 @@ from vae.labels import Horizon, Label, probe_horizon
 FROM_ABOVE = {"blowup": 2.5, "nonfinite": 2.5, "useless": 0.5}
 """Steps above the expected border at which a ladder starts: runs that blow up end at once, but useless ones
 cost as much as useful ones."""
+LOOK_BELOW = {"blowup": 0.6, "nonfinite": 0.6, "useless": 0.0}
+"""Decades below a ladder's end at which one more run must be stable. Without it the gaps of a ragged border
+were taken for its end, up to a decade too high (clip norm 100 under SGD). Runs of useless are too dear."""
 ORDER: tuple[Label, ...] = ("nonfinite", "useless", "blowup")
 """A run that is followed until it is not finite, or to its end, tells about blowing up too."""
 NEAR = 2.5
@@ -161,6 +164,7 @@ def task_of(plan: BorderPlan, label: Label) -> Task:
         precision=plan.precision,
         column_budget=plan.cell_budget * len(plan.seeds),
         start_above=FROM_ABOVE[label],
+        look_below=LOOK_BELOW[label],
     )
 
 

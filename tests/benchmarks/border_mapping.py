@@ -176,7 +176,7 @@ class Oracle:
         """Below it a run is known without training: finite and useful, or too slow."""
         key = (column, seed)
         if key not in self._floors:
-            mine = [r for r in self.records.values() if (r.column, r.seed) == key and _crosses(r)]
+            mine = [r for r in self.truth_of(column, seed) if _crosses(r)]
             self._floors[key] = min(r.x for r in mine) - SPACING * CLEAN_IN_A_ROW
         return self._floors[key]
 
@@ -211,6 +211,20 @@ class Oracle:
             result.seconds,
         )
 
+    def truth_of(self, column: float, seed: int) -> list[Record]:
+        """The runs of `train_truth`, and none that a strategy asked for elsewhere."""
+        clean, found = 0, []
+        for x in lattice(math.log10(self.setup.plane.high), BLOWUP_DOWN_TO):
+            record = self.records.get((column, seed, x))
+            if record is None:
+                break
+            whole = clean < CLEAN_IN_A_ROW
+            if not whole and "blowup" not in self.setup.labels:
+                break
+            clean = 0 if whole and _crosses(record) else clean + 1
+            found.append(record)
+        return found
+
     def train_truth(self, column: float, seed: int) -> None:
         clean = 0
         for x in lattice(math.log10(self.setup.plane.high), BLOWUP_DOWN_TO):
@@ -243,13 +257,12 @@ def truth(oracle: Oracle, label: Label, seeds: tuple[int, ...]) -> dict[float, t
     highest = math.log10(setup.plane.high)
     for column in setup.columns:
         x, sign = [], []
-        for (of, seed, at), record in oracle.records.items():
-            if of != column or seed not in seeds or round(at / SPACING, 6) % 1 > 1e-6:
-                continue
-            crossed = _true_outcome(label, record)
-            if crossed is not None:
-                x.append(at)
-                sign.append(1.0 if crossed else -1.0)
+        for seed in seeds:
+            for record in oracle.truth_of(column, seed):
+                crossed = _true_outcome(label, record)
+                if crossed is not None:
+                    x.append(record.x)
+                    sign.append(1.0 if crossed else -1.0)
         xs, signs = np.array(x), np.array(sign)
 
         def loss(p: Any, xs: Any = xs, signs: Any = signs) -> float:

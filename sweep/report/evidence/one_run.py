@@ -91,7 +91,7 @@ def _claim(
     given = {} if smallest is None else {"smallest": smallest}
     contrast = Contrast("objective", sides[0], sides[1], paired=True, **given)
     tables = (methods_table(runs), cells_table(runs)) if key == "sweep_plain" else ()
-    note = f"Over {len(cells)} cells: " + "; ".join(cells) + "."
+    note = "Cells: " + "; ".join(cells) + "."
     return decide(key, title, statement, [contrast], (note,), tables, f": more seeds of `{STUDY}`")
 
 

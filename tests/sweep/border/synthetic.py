@@ -1,6 +1,7 @@
 """Synthetic borders: where runs cross is known, so that what is found can be held against it."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -44,7 +45,11 @@ def synthetic(kind: str, seed: int, columns: int = 4, seeds: int = 3) -> Synthet
     return Synthetic(b, b[:, None] + seed_sd * rng.standard_normal((columns, seeds)), float(rough), seed)
 
 
-def run_map(task: Task, truth: Synthetic, workers: int = 1) -> list[Point]:
+class Border(Protocol):
+    def crosses(self, point: Point) -> bool: ...
+
+
+def run_map(task: Task, truth: Border, workers: int = 1) -> list[Point]:
     """The mapper against a synthetic border, so many probes at once; the oldest ends first."""
     points: list[Point] = []
     while True:

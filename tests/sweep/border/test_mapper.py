@@ -113,3 +113,38 @@ def test_workers_side_by_side_find_the_same_border_within_its_band(make_task: Ma
     low, high = np.quantile(one, [0.05, 0.95], axis=0)
     middle = np.median(other, axis=0)
     assert ((low <= middle) & (middle <= high)).all()
+
+
+class Gapped:
+    """Crosses above -3, but for a gap from -2.3 to -2."""
+
+    def crosses(self, point: Point) -> bool:
+        return point.x > -3.0 and not -2.3 <= point.x <= -2.0
+
+
+def test_a_gap_in_a_ragged_border_is_not_taken_for_its_end(make_task: MakeTask) -> None:
+    def found(look_below: float) -> list[float]:
+        task = make_task(look_below=look_below, precision=0.3)
+        points = run_map(task, Gapped())
+        mean, _ = posterior(task, points, 128).border(task.z)
+        return [float(x) + task.middle for x in posterior(task, points, 128).weights @ mean]
+
+    assert all(-2.1 < x < -1.8 for x in found(0.0))
+    assert all(-3.2 < x < -2.3 for x in found(0.6))
+
+
+def test_from_a_gap_the_ladder_goes_on_to_the_next_stable_run(make_task: MakeTask) -> None:
+    points = run_map(make_task(columns=1, seeds=1, look_below=0.6, precision=9.0), Gapped())
+    stable = sorted(p.x for p in points if not p.crossed)
+    assert stable[0] == pytest.approx(-3.0, abs=0.126)
+    assert -2.3 <= stable[-1] <= -2.0
+
+
+def test_a_sharp_border_costs_one_run_a_cell_more(make_task: MakeTask) -> None:
+    truth = sharp([-3.1, -2.9, -2.4, -1.8])
+    without, looked = (run_map(make_task(look_below=b, precision=9.0), truth) for b in (0.0, 0.6))
+    assert len(looked) <= len(without) + 4 * 3
+    for column in range(4):
+        for seed in range(3):
+            mine = [p.x for p in looked if (p.column, p.seed) == (column, seed)]
+            assert min(mine) < truth.b[column] - 0.5

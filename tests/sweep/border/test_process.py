@@ -67,10 +67,13 @@ def test_draws_are_the_same_every_time() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("look_below", [0.0, 0.6])
 @pytest.mark.parametrize("kind", ["flat", "sloped", "stepped", "ragged"])
-def test_bands_hold_the_true_border_as_often_as_they_say(make_task: Callable[..., Task], kind: str) -> None:
+def test_bands_hold_the_true_border_as_often_as_they_say(
+    make_task: Callable[..., Task], kind: str, look_below: float
+) -> None:
     """200 draws in all; the mapper chooses the runs, as it does in a study."""
-    task = make_task()
+    task = make_task(look_below=look_below)
     covered = []
     for seed in range(50):
         truth = synthetic(kind, seed)
