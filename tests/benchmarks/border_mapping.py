@@ -355,7 +355,6 @@ def _far_below(oracle: Oracle, column: float, seed: int, x: float, strategy: Str
         recent_median=0.9 * image,
         recent_peak=image,
         settled_loss=image,
-        late_peak=image,
         mean_image_loss=image,
         blowup_step=step,
         nonfinite_step=None,

@@ -121,6 +121,8 @@ class TrialRunner:
         with mock.patch.object(sweep.engine.trial, "BatchLoader", Timed):
             trial = optuna.Trial(self.context.study, claimed._trial_id)
             run_trial(self.context, trial, lambda facts: False)
+        if not self.training[-1]:
+            raise RuntimeError("the trial ended within its first epoch, as one that is not finite does")
 
 
 def measure(rounds: int, epochs: int, threads: int, clock: str) -> list[Row]:

@@ -11,12 +11,11 @@ CALM = Observation(
     steps=16,
     total_steps=100,
     first_loss=10.0,
-    peak_loss=40.0,
+    peak_loss=80.0,
     recent_loss=5.0,
     recent_median=5.0,
     recent_peak=6.0,
     settled_loss=6.0,
-    late_peak=40.0,
     mean_image_loss=4.0,
     blowup_step=None,
     nonfinite_step=None,
@@ -108,18 +107,29 @@ def test_at_its_end_a_run_is_judged_by_its_mean_loss() -> None:
 
 
 def test_too_slow_is_not_useless() -> None:
-    slow = {"recent_loss": 7.0, "recent_median": 7.0, "settled_loss": 9.0, "late_peak": 9.5}
-    assert is_useless(seen(**slow)) is False
-    assert verdict("useless", seen(steps=25, **slow), 0.25) is False
-    for wild in ({"late_peak": 10.5}, {"settled_loss": 7.5}, {"settled_loss": None}):
-        assert is_useless(seen(**slow | wild)) is True
+    """One that falls, and one that has hardly moved."""
+    falls = {"recent_loss": 7.0, "recent_median": 7.0, "settled_loss": 9.0, "peak_loss": 40.0}
+    unmoved = {"recent_loss": 9.6, "recent_median": 9.6, "settled_loss": 9.7, "peak_loss": 12.0}
+    for slow in (falls, unmoved):
+        assert is_useless(seen(**slow)) is False
+        assert verdict("useless", seen(steps=25, **slow), 0.25) is False
+        for wild in ({"peak_loss": 60.0}, {"settled_loss": None}):
+            assert is_useless(seen(**slow | wild)) is True
+    assert is_useless(seen(**falls | {"settled_loss": 7.5})) is True
+    assert is_useless(seen(**unmoved | {"peak_loss": 30.0})) is True
+
+
+def test_a_run_that_is_dead_at_once_is_useless_though_it_never_rose() -> None:
+    """As at clip norm 100: from the first steps on at two thirds of the first loss."""
+    dead = {"recent_loss": 6.4, "recent_median": 6.4, "settled_loss": 6.5, "peak_loss": 11.0}
+    assert is_useless(seen(**dead)) is True
 
 
 def test_a_run_on_its_way_is_told_from_a_stuck_one_by_its_losses() -> None:
     falling = [10.0 - 0.05 * step for step in range(60)]
     assert is_useless(follow(falling, total=60).observation()) is False
     assert is_useless(follow([10.0, *[8.0] * 59], total=60).observation()) is True
-    assert is_useless(follow([*falling[:50], 11.0, *falling[51:]], total=60).observation()) is True
+    assert is_useless(follow([*falling[:50], 60.0, *falling[51:]], total=60).observation()) is True
 
 
 def test_without_a_mean_image_loss_useless_has_no_meaning() -> None:

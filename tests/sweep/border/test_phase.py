@@ -49,7 +49,6 @@ def observed(
             recent_median=loss,
             recent_peak=loss,
             settled_loss=loss,
-            late_peak=100.0,
             mean_image_loss=5.0,
             blowup_step=step if gone else None,
             nonfinite_step=step if gone else None,
