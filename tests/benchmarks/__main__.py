@@ -51,7 +51,7 @@ def benchmarks(quick: bool, clock: str) -> list[Callable[[], list[Row]]]:
         lambda: step_profile.distance(224, "auto", threads, clock),
     ]
     if clock == "wall":
-        made.append(lambda: workers_or_threads.measure(1 if quick else 5, 8, 6 if quick else 24))
+        made.append(lambda: workers_or_threads.measure(1 if quick else 5, 8, 4 if quick else 24))
     return made
 
 
