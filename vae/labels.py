@@ -29,6 +29,8 @@ BLOWUP_STEPS = 48
 """Most blow up within 16 steps; at depth 2 many only at steps 30 to 40, and a few still later."""
 EARLY_SHARE = 0.25
 """Of a run's length, after which its losses tell whether it will be useless."""
+FORECAST_STEPS = 80
+"""But not before: with fewer, the recent losses are those of steps 20 to 39, and a slow run seems stuck."""
 CLEARLY_USEFUL = 0.8
 FALLING = 0.9
 FAR_ABOVE, ABOVE, NEAR_FIRST = 5.0, 2.0, 0.9
@@ -88,13 +90,16 @@ def verdict(label: Label, seen: Observation, horizon: Horizon) -> bool | None:
     blowup      has not crossed -> False.
     nonfinite   has not crossed, and its last 12 losses are not above the first -> False; a run that is not
                 so calm is followed up to 150 steps.
-    useless     the median of its last 20 losses above the mean image's loss -> True, below -> False. From
-                half the horizon on also where it is clear: above the first loss -> True, below 0.8 of the
-                mean image's -> False. The median, because a run that is going to be fine still has spikes.
+    useless     the median of its last 20 losses above the mean image's loss -> True, below -> False, after 80
+                steps at least. From half of that on also where it is clear: above the first loss -> True,
+                below 0.8 of the mean image's -> False. The median, because a run that is going to be fine
+                still has spikes.
     Measured by `tests/benchmarks/border_mapping.py`, which says how often these forecasts are wrong.
     """
     total = seen.total_steps
     length = total if horizon is None else math.ceil(horizon * total) if horizon < 1 else int(horizon)
+    if label == "useless":
+        length = max(length, FORECAST_STEPS)
     length = min(length, total)
     if seen.nonfinite_step is not None:
         return True
@@ -127,7 +132,7 @@ def _forecast_useless(seen: Observation, length: int) -> bool | None:
     median = math.inf if median is None else median
     if seen.steps >= length:
         return median > image and not _is_slow(seen)
-    if median > max(seen.first_loss, image):
+    if median > max(seen.first_loss, image) and not _is_slow(seen):
         return True
     return False if median < CLEARLY_USEFUL * image else None
 

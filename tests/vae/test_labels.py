@@ -92,12 +92,25 @@ def test_a_run_that_is_not_calm_is_followed_further() -> None:
 
 
 def test_useless_is_forecast_at_a_share_of_the_run_and_earlier_where_it_is_clear() -> None:
-    assert verdict("useless", seen(steps=20, total_steps=100), 0.5) is None
-    assert verdict("useless", seen(steps=25, recent_median=3.1), 0.5) is False
-    assert verdict("useless", seen(steps=25, recent_median=3.3), 0.5) is None
-    assert verdict("useless", seen(steps=25, recent_median=10.5), 0.5) is True
-    assert verdict("useless", seen(steps=50, recent_median=3.9), 0.5) is False
-    assert verdict("useless", seen(steps=50, recent_median=4.1), 0.5) is True
+    def at(steps: int, recent_median: float) -> bool | None:
+        return verdict("useless", seen(steps=steps, total_steps=400, recent_median=recent_median), 0.25)
+
+    assert at(20, 3.1) is None
+    assert at(50, 3.1) is False
+    assert at(50, 3.3) is None
+    assert at(50, 10.5) is True
+    assert at(100, 3.9) is False
+    assert at(100, 5.9) is True
+
+
+def test_useless_is_not_forecast_before_the_losses_can_tell_slow_from_stuck() -> None:
+    """Of a short run a quarter is too little; of a shorter one all is followed."""
+    stuck = {"recent_median": 5.9, "settled_loss": 6.0}
+    assert verdict("useless", seen(steps=42, total_steps=168, **stuck), 0.25) is None
+    assert verdict("useless", seen(steps=80, total_steps=168, **stuck), 0.25) is True
+    assert verdict("useless", seen(steps=42, total_steps=60, **stuck), 0.25) is None
+    unmoved = {"recent_median": 10.5, "settled_loss": 10.6, "peak_loss": 12.0}
+    assert verdict("useless", seen(steps=80, total_steps=168, **unmoved), 0.25) is False
 
 
 def test_at_its_end_a_run_is_judged_by_its_mean_loss() -> None:
@@ -112,7 +125,7 @@ def test_too_slow_is_not_useless() -> None:
     unmoved = {"recent_loss": 9.6, "recent_median": 9.6, "settled_loss": 9.7, "peak_loss": 12.0}
     for slow in (falls, unmoved):
         assert is_useless(seen(**slow)) is False
-        assert verdict("useless", seen(steps=25, **slow), 0.25) is False
+        assert verdict("useless", seen(steps=80, total_steps=320, **slow), 0.25) is False
         for wild in ({"peak_loss": 60.0}, {"settled_loss": None}):
             assert is_useless(seen(**slow | wild)) is True
     assert is_useless(seen(**falls | {"settled_loss": 7.5})) is True
