@@ -22,8 +22,8 @@ PREFERRED: tuple[Label, ...] = ("useless", "nonfinite")
 ELSEWHERE = ("seed", "threads", "device", "checkpoint_seconds", "picture_every")
 """Settings of a base that do not move a border, or that every trial has its own of."""
 OF_A_LENGTH: Label = "useless"
-"""Judged at a run's end: from 24 epochs to 12 it moved by up to 0.8 decades in five columns of
-`border_study`, and the nonfinite border by 0.16. So a map of runs of another length serves without it."""
+"""Judged at a run's end: a map of runs of another length serves without it. From 24 epochs to 12 it moved by
+up to 0.4 decades in three columns."""
 ROOM = 10.0
 """An arm keeps at least this ratio of rates to search, whatever the map says."""
 
