@@ -70,7 +70,7 @@ def _smoke() -> Plan:
 
 
 def _laptop() -> Plan:
-    """464 tiles for training, so 14 steps an epoch in batches of 32. Two and a half hours on two cores."""
+    """464 tiles for training, so 14 steps an epoch in batches of 32. Two to three hours on two cores, by estimate."""
     arms = []
     for depth in (2, 4, 6, 8):
         arms += _cell(f"depth {depth}, 600 steps", _depth(depth, epochs=43), {**PRESETS, **OTHERS})
