@@ -1,5 +1,8 @@
 """What `auto` means on this machine."""
 
+import os
+import shutil
+
 import torch
 
 from vae.config import TrainConfig
@@ -15,7 +18,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """The same config with device, precision, memory format and threads made explicit.
 
     Raises:
-        ValueError: a CUDA device is asked for and is not there.
+        ValueError: a CUDA device is asked for and is not there, or compilation without a compiler.
     """
     device = config.device
     if device == "auto":
@@ -23,6 +26,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     where = torch.device(device)
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {device} is not there: {torch.cuda.device_count()} CUDA devices found")
+    if config.compile != "none" and where.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        raise ValueError(f"compile={config.compile} needs a C++ compiler: g++, or the one that CXX names")
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if _has_fast_bfloat16(where) else "float32"

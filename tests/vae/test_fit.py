@@ -1,6 +1,7 @@
 """Whole runs: the same settings give the same weights, and each ending is named for what it was."""
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,6 +66,19 @@ def test_the_same_config_gives_bit_equal_runs_and_another_seed_another(
     assert_same_run(one, run_fit(small(**settings)))
     assert torch.equal(torch.get_rng_state(), before), "the global generator is not the run's"
     assert not same(one.result.weights, run_fit(small(**settings, seed=1)).result.weights)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_is_the_same_run_in_other_kernels(small: Small, run_fit: RunFit) -> None:
+    settings = {"epochs": 2, "curvature_every": 1, "precision": "float32"}
+    plain, compiled = (run_fit(small(**settings, compile=mode)) for mode in ("none", "default"))
+    for one, other in zip(plain[1].steps, compiled[1].steps, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-2)
+        assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=0.05)
+    # The edge is differentiated twice, which what is compiled cannot be.
+    for one, other in zip(plain[1].epochs, compiled[1].epochs, strict=True):
+        assert other["stability/edge_ratio"] == pytest.approx(one["stability/edge_ratio"], rel=0.1)
 
 
 def test_the_loss_falls_on_tiles_that_can_be_learnt(small: Small, run_fit: RunFit) -> None:

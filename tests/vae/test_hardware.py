@@ -77,3 +77,10 @@ def test_a_cuda_device_beyond_the_last_is_refused(devices: pytest.MonkeyPatch) -
     assert resolve(TrainConfig(device="cuda:1")).device == "cuda:1"
     with pytest.raises(ValueError, match="device cuda:2 is not there: 2 CUDA devices found"):
         resolve(TrainConfig(device="cuda:2"))
+
+
+@pytest.mark.usefixtures("devices")
+def test_compilation_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match=r"compile=default needs a C\+\+ compiler"):
+        resolve(TrainConfig(compile="default"))
