@@ -107,7 +107,8 @@ def train_step(
     torch.autograd.backward(terms.loss)
     grad_norm = get_total_norm(clipping.gradients(parameters))
     # One transfer for both: each float() would wait for the device.
-    decision = skipping.decide(*torch.stack([terms.loss.detach(), grad_norm]).tolist(), parameters)
+    loss, norm = torch.stack([terms.loss.detach(), grad_norm]).tolist()
+    decision = skipping.decide(loss, norm, parameters)
     unmeasured = torch.full((), torch.nan, device=batch.device)
     clipped, update_ratio, rms = torch.zeros_like(unmeasured), unmeasured, unmeasured
     if decision.skip:

@@ -90,6 +90,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
         threads=2,
         precision="bfloat16",
         memory_format="channels_last",
+        compile="default",
         device="cuda:1",
     )
     default = TrainConfig().model_dump()
