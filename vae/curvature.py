@@ -154,23 +154,25 @@ def preconditioned_sharpness(
     one Hessian-vector product an iteration, at most about `max_products`. nan where it does not converge.
     """
     sizes = [p.numel() for p in parameters]
-    scale = torch.cat([p.detach().flatten() for p in preconditioner]).double().rsqrt()
+    scale = torch.cat([p.detach().flatten() for p in preconditioner]).rsqrt()
     gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
 
     def product(vector: np.ndarray) -> np.ndarray:
-        v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale.device) * scale, sizes)
-        parts = [x.view_as(p).to(p.dtype) for x, p in zip(v, parameters, strict=True)]
+        v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale) * scale, sizes)
+        parts = [x.view_as(p) for x, p in zip(v, parameters, strict=True)]
         hv = torch.autograd.grad(gradients, parameters, grad_outputs=parts, retain_graph=True)
-        flat = torch.cat([h.flatten() for h in hv]).double() * scale
+        flat = torch.cat([h.flatten() for h in hv]) * scale
         return flat.cpu().numpy()
 
     n = sum(sizes)
-    start = np.random.default_rng(0).standard_normal(n)
+    # In the weights' precision: a dozen vectors of all weights, for an eigenvalue to 1 %.
+    dtype = scale.cpu().numpy().dtype
+    start = np.random.default_rng(0).standard_normal(n).astype(dtype)
     if n < 3:
-        matrix = np.stack([product(column) for column in np.eye(n)])
+        matrix = np.stack([product(column) for column in np.eye(n, dtype=dtype)])
         largest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
     else:
-        operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
+        operator = LinearOperator((n, n), matvec=product, dtype=dtype)
         try:
             values = eigsh(
                 operator,

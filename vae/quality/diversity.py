@@ -2,14 +2,13 @@
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
 from vae.quality.metric import Metric
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Wang et al. 2003, section 3.2; the finest level first."""
 WINDOW = 11
-BATCH = 64
+BATCH = 16
 
 
 def pair_similarity(images: Tensor, seed: int) -> Tensor:
@@ -18,6 +17,9 @@ def pair_similarity(images: Tensor, seed: int) -> Tensor:
     As many of the five levels as fit (3 at 64 px): the window must be smaller than the smallest level.
     The weights that stay are scaled to sum to 1.
     """
+    # Imported here as in vae/quality/reconstruction.py.
+    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+
     generator = torch.Generator().manual_seed(seed)
     tour = torch.randperm(len(images), generator=generator).to(images.device)
     other = torch.empty_like(tour)
