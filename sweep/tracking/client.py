@@ -3,6 +3,17 @@
 import logging
 import os
 import warnings
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from sweep.home import Home
+from sweep.storage import set_wal
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as StoredRun
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # With its own seven retries a server that is away would block for minutes; `sending` tries again.
@@ -11,16 +22,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
 # Two lines for every run that ends and a bar for every file that is read hide what a command says itself.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # mlflow warns of its own dependencies while it is imported
-    from mlflow import MlflowClient
-    from mlflow.entities import Run as StoredRun
-
-from filelock import FileLock
-
-from sweep.home import Home
-from sweep.storage import set_wal
-
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 # A trace for every error of the database; `sweep.tracking.sending` says it in one line.
@@ -51,24 +52,33 @@ class Tracker:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+
+    @cached_property
+    def client(self) -> "MlflowClient":
+        """Made when it is first needed: in a worker by the thread that sends, while the first steps run."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mlflow warns of its own dependencies while it is imported
+            from mlflow import MlflowClient
+        home = self.home
         if home.tracking and not home.tracking.startswith("sqlite"):
-            self.client = MlflowClient(home.tracking)
-            return
+            return MlflowClient(home.tracking)
         with FileLock(home.root / "mlflow.lock"):
             # The first client migrates the store, which must not happen in two processes at once.
-            self.client = MlflowClient(home.mlflow_url)
-            self.client.search_experiments(max_results=1)
+            client = MlflowClient(home.mlflow_url)
+            client.search_experiments(max_results=1)
             set_wal(home.mlflow_url.removeprefix("sqlite:///"))
+        return client
 
     def experiment(self, name: str, summary: str) -> str:
         """The id of the study's experiment, made where it is missing."""
+        client = self.client  # Made under the same lock.
         with FileLock(self.home.root / "mlflow.lock"):
-            found = self.client.get_experiment_by_name(name)
+            found = client.get_experiment_by_name(name)
             if found is not None:
                 return str(found.experiment_id)
-            made = str(self.client.create_experiment(name, artifact_location=self._artifacts(name)))
+            made = str(client.create_experiment(name, artifact_location=self._artifacts(name)))
             note = HOW_TO_READ.format(summary=summary)
-            self.client.set_experiment_tag(made, "mlflow.note.content", note)
+            client.set_experiment_tag(made, "mlflow.note.content", note)
             return made
 
     def _artifacts(self, name: str) -> str | None:
@@ -77,12 +87,12 @@ class Tracker:
             return None
         return (self.home.artifacts / name).as_uri()
 
-    def find(self, experiment: str, key: str) -> StoredRun | None:
+    def find(self, experiment: str, key: str) -> "StoredRun | None":
         """The run of that key."""
         found = self.client.search_runs([experiment], f"tags.`{RUN_KEY}` = '{key}'", max_results=1)
         return found[0] if found else None
 
-    def children(self, experiment: str, parent: str, status: str | None = None) -> list[StoredRun]:
+    def children(self, experiment: str, parent: str, status: str | None = None) -> "list[StoredRun]":
         """The runs of a study's trials; of one status where that is given."""
         wanted = f"tags.`mlflow.parentRunId` = '{parent}'"
         if status:
