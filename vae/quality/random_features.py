@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vae.quality.metric import remembered
+
 WIDTHS = (32, 64, 128)
 BATCH = 8
 LEAST = 0.01
@@ -21,7 +23,7 @@ def random_features(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tens
     the cubic kernel of KID. A random network serves for images far from ImageNet (Naeem et al. 2020).
     The weights are fixed: `seed` does not change them.
     """
-    rows = raw_features(real)
+    rows = _of_real(real)
     std, mean = torch.std_mean(rows, 0)
     std = std.clamp_min(1e-6)
     return (rows - mean) / std, (raw_features(fake) - mean) / std
@@ -30,6 +32,9 @@ def random_features(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tens
 def raw_features(images: Tensor) -> Tensor:
     """(N, 3, H, W) uint8 -> (N, 448), before it is set against the real set."""
     return torch.cat([_pooled(batch) for batch in torch.split(images, BATCH)])
+
+
+_of_real = remembered(raw_features)
 
 
 def _pooled(batch: Tensor) -> Tensor:

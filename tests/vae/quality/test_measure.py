@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vae.quality import METRICS, Metric, bootstrap_mean, measure, of_each
+from vae.quality.metric import remembered
 
 
 def brightness(images: Tensor) -> Tensor:
@@ -158,3 +159,23 @@ def test_unequal_numbers_and_too_few_tiles_are_refused() -> None:
         measure(random_tiles(8, 16), random_tiles(3, 16))
     with pytest.raises(ValueError, match="at least 64 px"):
         METRICS["swd_64"](random_tiles(8, 32), random_tiles(8, 32))
+
+
+def test_the_rows_of_a_set_are_remembered_by_its_pixels() -> None:
+    looked_at: list[int] = []
+
+    def rows(images: Tensor, seed: int) -> Tensor:
+        looked_at.append(len(images))
+        return brightness(images) + seed
+
+    of = remembered(rows)
+    one, other = random_tiles(4, 16), random_tiles(5, 16, seed=1)
+    assert torch.equal(of(one, 0), brightness(one))
+    assert torch.equal(of(one.clone(), 0), brightness(one))
+    assert looked_at == [4], "the same pixels are not looked at again"
+    assert torch.equal(of(one, 1), brightness(one) + 1)
+    assert torch.equal(of(other, 1), brightness(other) + 1)
+    changed = other.clone()
+    changed[0, 0, 0, 0] ^= 1
+    assert torch.equal(of(changed, 1), brightness(changed) + 1)
+    assert looked_at == [4, 4, 5, 5]
