@@ -60,7 +60,7 @@ def run_command(
     scale = scale or ("paper" if visible_gpus(device) else "laptop")
     chosen = parse_settings(settings) | ({} if data is None else {"data.source": data})
     plan = with_strategy(study.plan(scale).with_settings(chosen), strategy)
-    check_arms(plan)
+    check_arms(plan, device)
     options = Options(
         scale=scale,
         trials=trials,
@@ -112,9 +112,9 @@ def _inside_border(plan: Plan, home: Home, display: Display) -> Plan:
     return capped
 
 
-def check_arms(plan: Plan) -> None:
-    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles, or
-    its optimizer is not installed."""
+def check_arms(plan: Plan, device: str | None = None) -> None:
+    """Raises UserError, before anything runs, where the depths of an arm or column do not fit the tiles, its
+    optimizer is not installed, or what would compile it is not."""
     apart: list[dict[str, Any]]
     if plan.border:
         apart = [plan.border.plane.settings(column) for column in plan.border.plane.columns]
@@ -124,6 +124,11 @@ def check_arms(plan: Plan) -> None:
     for settings in apart:
         config = with_settings(plan.base, settings)
         if missing := needs_package(config.optim.optimizer):
+            raise UserError(missing)
+    if plan.base.compile != "none" and not visible_gpus(device):
+        from vae.hardware import needs_compiler
+
+        if missing := needs_compiler(plan.base):
             raise UserError(missing)
 
 

@@ -54,7 +54,7 @@ def train_command(
     gpus = visible_gpus(device)
     scale = scale or ("paper" if gpus else "laptop")
     plan = study.plan(scale).with_settings(chosen)
-    check_arms(plan)
+    check_arms(plan, device)
     home = Home.find(storage, tracking_uri, checkpoint_uri).create()
     display = Display(Console(stderr=as_json), quiet=as_json)
     name = name or _free_name(study.name, plan, scale, home)

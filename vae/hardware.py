@@ -14,6 +14,13 @@ def _has_fast_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def needs_compiler(config: TrainConfig) -> str | None:
+    """What is missing to compile for a CPU, in words."""
+    if config.compile == "none" or shutil.which(os.environ.get("CXX", "g++")):
+        return None
+    return f"compile={config.compile} needs a C++ compiler: g++, or the one that CXX names"
+
+
 def resolve(config: TrainConfig) -> TrainConfig:
     """The same config with device, precision, memory format and threads made explicit.
 
@@ -26,8 +33,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     where = torch.device(device)
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {device} is not there: {torch.cuda.device_count()} CUDA devices found")
-    if config.compile != "none" and where.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
-        raise ValueError(f"compile={config.compile} needs a C++ compiler: g++, or the one that CXX names")
+    if where.type == "cpu" and (missing := needs_compiler(config)):
+        raise ValueError(missing)
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if _has_fast_bfloat16(where) else "float32"

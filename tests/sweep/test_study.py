@@ -113,3 +113,13 @@ def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
         check_arms(plan.with_settings({"optim.optimizer": "prodigy"}))
     with pytest.raises(UserError, match="no_such_package_at_all"):
         check_arms(load_study("one_run_study").plan("laptop"))
+
+
+def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anything_runs(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = plan.with_settings({"compile": "default"})
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    check_arms(plan, "cpu")
+    with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
+        check_arms(compiled, "cpu")
