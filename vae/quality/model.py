@@ -48,8 +48,8 @@ def model_quality(model: VAE, test: Tensor, train: Tensor, *, draws: int, seed: 
     The number of tiles decides the floors, so compare runs on the same data only.
 
     Cost on one thread, laptop base, 64 px, 156 test and 464 training tiles: 1.4 processor seconds with 40
-    draws, 0.9 with one; 0.35 of them are the random features of KID, density and coverage. Less from the second
-    run of a process on: the features of the test tiles are remembered.
+    draws, 0.9 with one; 0.35 of them are the random features of KID, density and coverage. Less from the
+    second run of a process on: the features of the test tiles are remembered.
 
     Raises:
         ValueError: the test tiles are not `measurable`.
