@@ -148,8 +148,8 @@ class TrainConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     compile: Literal["none", "default", "reduce-overhead"] = "none"
-    """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. It takes 20 to 45 s a
-    process, gained nothing on a CPU, and was not measured on a GPU."""
+    """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. A prototype took 20 to 45 s
+    a process and gained nothing on a CPU; not measured on a GPU."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="after")
