@@ -18,7 +18,7 @@ from sweep.output import print_json, show_best, show_depths
 from sweep.study import IntAxis, Plan, load_study
 from sweep.summary import Summary, by_depth, summarise
 from sweep.tracking.journal import waiting
-from vae.packages import needs_package
+from vae.packages import needs_compiler, needs_package
 from vae.registry import nearest
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -121,14 +121,11 @@ def check_arms(plan: Plan, device: str | None = None) -> None:
     else:
         deepest: dict[str, Any] = {axis.path: axis.high for axis in plan.axes if isinstance(axis, IntAxis)}
         apart = [{**deepest, **arm.settings, **arm.fixed} for arm in plan.arms]
+    on_cpu = not visible_gpus(device)
     for settings in apart:
         config = with_settings(plan.base, settings)
-        if missing := needs_package(config.optim.optimizer):
-            raise UserError(missing)
-    if plan.base.compile != "none" and not visible_gpus(device):
-        from vae.hardware import needs_compiler
-
-        if missing := needs_compiler(plan.base):
+        missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
+        if missing:
             raise UserError(missing)
 
 

@@ -1,24 +1,15 @@
 """What `auto` means on this machine."""
 
-import os
-import shutil
-
 import torch
 
 from vae.config import TrainConfig
+from vae.packages import needs_compiler
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def needs_compiler(config: TrainConfig) -> str | None:
-    """What is missing to compile for a CPU, in words."""
-    if config.compile == "none" or shutil.which(os.environ.get("CXX", "g++")):
-        return None
-    return f"compile={config.compile} needs a C++ compiler: g++, or the one that CXX names"
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -33,7 +24,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     where = torch.device(device)
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {device} is not there: {torch.cuda.device_count()} CUDA devices found")
-    if where.type == "cpu" and (missing := needs_compiler(config)):
+    if where.type == "cpu" and (missing := needs_compiler(config.compile)):
         raise ValueError(missing)
     precision = config.precision
     if precision == "auto":

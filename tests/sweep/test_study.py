@@ -7,7 +7,7 @@ import pytest
 
 from sweep.errors import UserError
 from sweep.running import check_arms, parse_duration
-from sweep.study import SCALES, FloatAxis, Plan, load_study, shipped
+from sweep.study import SCALES, Arm, FloatAxis, Plan, load_study, shipped
 from vae.packages import PACKAGES
 
 
@@ -118,8 +118,10 @@ def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
 def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anything_runs(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled = plan.with_settings({"compile": "default"})
+    everywhere = plan.with_settings({"compile": "default"})
+    in_one_arm = plan.model_copy(update={"arms": (Arm(name="compiled", settings={"compile": "default"}),)})
     monkeypatch.setenv("CXX", "no-such-compiler")
     check_arms(plan, "cpu")
-    with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
-        check_arms(compiled, "cpu")
+    for compiled in (everywhere, in_one_arm):
+        with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
+            check_arms(compiled, "cpu")

@@ -28,6 +28,11 @@ from tests.conftest import ROOT, run_module
 
 STUDY = str(Path(__file__).parent / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
+MAKE_TRACKING = """
+from sweep.home import Home
+from sweep.tracking.client import Tracker
+Tracker(Home.find()).client
+"""
 
 
 def wait_until(true: Callable[[], object], timeout_s: float = 200, poll_s: float = 0.05) -> None:
@@ -196,21 +201,24 @@ def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:
 
 
 @pytest.fixture(scope="session")
-def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny study's tiles, cut once."""
-    home = tmp_path_factory.mktemp("tiles") / "home"
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study's tiles and a tracking store without a run: making them takes longer than its trials."""
+    home = tmp_path_factory.mktemp("prepared") / "home"
     done = run_module("sweep", *RUN, "--set", "epochs=1", "--trials", "1", home=home)
     assert done.returncode == 0, done.stderr
-    return home / "cache"
+    (home / "mlflow.db").unlink()
+    environ = os.environ | {"SWEEP_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", MAKE_TRACKING], env=environ, cwd=ROOT, check=True)
+    return home
 
 
 @pytest.fixture
-def labs(tmp_path: Path, tiles: Path) -> Iterator[Callable[..., Lab]]:
+def labs(tmp_path: Path, prepared: Path) -> Iterator[Callable[..., Lab]]:
     """labs(name, **settings): one in that folder; all are ended with the test, however it goes."""
     made: list[Lab] = []
 
     def make(name: str, **settings: str) -> Lab:
-        made.append(make_lab(tmp_path / name, tiles, **settings))
+        made.append(make_lab(tmp_path / name, prepared, **settings))
         return made[-1]
 
     yield make
@@ -223,9 +231,14 @@ def lab(labs: Callable[..., Lab]) -> Lab:
     return labs("home")
 
 
-def make_lab(home: Path, tiles: Path, **settings: str) -> Lab:
-    home.mkdir(parents=True)
-    shutil.copytree(tiles, home / "cache")
+def fill(home: Path, prepared: Path) -> None:
+    """A machine's home, before anything is run in it."""
+    shutil.copytree(prepared / "cache", home / "cache")
+    shutil.copy(prepared / "mlflow.db", home)
+
+
+def make_lab(home: Path, prepared: Path, **settings: str) -> Lab:
+    fill(home, prepared)
     storage = settings.get("SWEEP_STORAGE", f"sqlite:///{home / 'optuna.db'}")
     tracking = settings.get("SWEEP_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     return Lab(home, storage, tracking, settings)

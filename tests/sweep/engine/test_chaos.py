@@ -15,8 +15,8 @@ KILLS = 50
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiles: Path) -> Lab:
-    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", tiles)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Lab:
+    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", prepared)
     lab.run(*SHORT, "--workers", "2", "--trials", "4")
     return lab
 

@@ -104,8 +104,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_one_sentence_and_the_study_goes_on(small_disk: Path, tiles: Path) -> None:
-    lab = make_lab(small_disk / "home", tiles)
+def test_a_full_disk_is_one_sentence_and_the_study_goes_on(small_disk: Path, prepared: Path) -> None:
+    lab = make_lab(small_disk / "home", prepared)
     process = lab.start(*RUN, "--set", "epochs=60", "--workers", "1", "--trials", "3")
     wait_until((lab.home / "checkpoints/tiny/0/state.pt").exists)
     filler = small_disk / "filler"

@@ -15,9 +15,9 @@ from tests.sweep.engine.conftest import Lab, make_lab
 
 
 @pytest.fixture(scope="module")
-def damaged(tmp_path_factory: pytest.TempPathFactory, tiles: Path) -> Iterator[Lab]:
+def damaged(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[Lab]:
     """A finished study of eight trials, and one of each thing that can be wrong with it."""
-    lab = make_lab(tmp_path_factory.mktemp("damaged") / "home", tiles)
+    lab = make_lab(tmp_path_factory.mktemp("damaged") / "home", prepared)
     lab.run("--set", "epochs=1", "--workers", "1", "--trials", "8")
     assert lab.doctor()["ok"]
     study = optuna.load_study(study_name="tiny", storage=lab.storage)

@@ -1,6 +1,5 @@
 """Several machines on one PostgreSQL: homes of their own, one study, and a password that nobody shows."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.engine.conftest import RUN, Lab, kill_tree, make_lab, wait_until
+from tests.sweep.engine.conftest import RUN, Lab, fill, kill_tree, make_lab, wait_until
 from tests.sweep.engine.servers import PASSWORD, database, running_server
 
 ONE_WORKER = ("--workers", "1", "--device", "cpu")
@@ -23,12 +22,12 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, tiles: Path, server: Any) -> Iterator[Lab]:
+def lab(tmp_path: Path, prepared: Path, server: Any) -> Iterator[Lab]:
     """The first machine; the others reach its tracking store and its checkpoints."""
     home = tmp_path / "home"
     lab = make_lab(
         home,
-        tiles,
+        prepared,
         SWEEP_STORAGE=database(server, tmp_path.name),
         SWEEP_TRACKING_URI=f"sqlite:///{home / 'mlflow.db'}",
         SWEEP_CHECKPOINT_URI=f"file://{tmp_path / 'shared'}",
@@ -38,10 +37,9 @@ def lab(tmp_path: Path, tiles: Path, server: Any) -> Iterator[Lab]:
     lab.end()
 
 
-def _machine(lab: Lab, tiles: Path, name: str) -> Path:
+def _machine(lab: Lab, prepared: Path, name: str) -> Path:
     home = lab.home.parent / name
-    home.mkdir()
-    shutil.copytree(tiles, home / "cache")
+    fill(home, prepared)
     return home
 
 
@@ -52,11 +50,11 @@ def _owner(trial: optuna.trial.FrozenTrial) -> str:
 
 @pytest.mark.slow
 def test_two_machines_share_a_study_through_a_restart_of_its_server(
-    lab: Lab, tiles: Path, server: Any, tmp_path: Path
+    lab: Lab, prepared: Path, server: Any, tmp_path: Path
 ) -> None:
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=100", "--trials", "10")
     wait_until(lab.running)
-    other = lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, tiles, "other"))
+    other = lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, prepared, "other"))
     wait_until(lambda: len({_owner(t) for t in lab.trials() if "claimed" in t.user_attrs}) == 2)
     server.psql(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{tmp_path.name}';")
     wait_until(lambda: len(lab.finished()) > 2, timeout_s=200)
@@ -89,12 +87,12 @@ def _assert_nothing_shows_the_password(folder: Path, server: Any, outputs: list[
 
 @pytest.mark.slow
 def test_a_trial_of_a_dead_machine_goes_on_elsewhere_from_its_shared_checkpoint(
-    lab: Lab, tiles: Path
+    lab: Lab, prepared: Path
 ) -> None:
     """The machine that dies is told from the others by its name alone, as a real one would be."""
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=600", "--trials", "2")
     wait_until(lab.running)
-    other = lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, tiles, "other"))
+    other = lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, prepared, "other"))
     shared = lab.home.parent / "shared/tiny"
 
     def far() -> list[optuna.trial.FrozenTrial]:
@@ -117,11 +115,11 @@ def test_a_trial_of_a_dead_machine_goes_on_elsewhere_from_its_shared_checkpoint(
 
 
 @pytest.mark.slow
-def test_four_workers_run_forty_trials_once_each(lab: Lab, tiles: Path) -> None:
+def test_four_workers_run_forty_trials_once_each(lab: Lab, prepared: Path) -> None:
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=1", "--trials", "40")
     wait_until(lab.running)
     others = [
-        lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, tiles, f"other {number}"))
+        lab.start("worker", "tiny", *ONE_WORKER, home=_machine(lab, prepared, f"other {number}"))
         for number in range(3)
     ]
     for process in (run, *others):
@@ -133,9 +131,11 @@ def test_four_workers_run_forty_trials_once_each(lab: Lab, tiles: Path) -> None:
     assert len({_owner(trial) for trial in trials}) > 1
 
 
-def test_a_server_that_is_not_there_is_one_sentence_without_its_password(tmp_path: Path, tiles: Path) -> None:
+def test_a_server_that_is_not_there_is_one_sentence_without_its_password(
+    tmp_path: Path, prepared: Path
+) -> None:
     url = "postgresql+psycopg://somebody:s3cret-Pass%25word@127.0.0.1:9/nothing"
-    lab = make_lab(tmp_path / "home", tiles, SWEEP_STORAGE=url)
+    lab = make_lab(tmp_path / "home", prepared, SWEEP_STORAGE=url)
     done = lab.sweep("status", "tiny")
     assert done.returncode == 2
     assert len(done.stdout.strip().splitlines()) == 1

@@ -20,8 +20,8 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, tiles: Path, server: MlflowServer) -> Iterator[Lab]:
-    lab = make_lab(tmp_path / "home", tiles, SWEEP_TRACKING_URI=server.url)
+def lab(tmp_path: Path, prepared: Path, server: MlflowServer) -> Iterator[Lab]:
+    lab = make_lab(tmp_path / "home", prepared, SWEEP_TRACKING_URI=server.url)
     yield lab
     lab.end()
 
@@ -58,8 +58,8 @@ def test_an_outage_in_the_middle_costs_no_time_and_no_point(lab: Lab, server: Ml
     lab.assert_whole([0, 1, 2])
 
 
-def test_a_new_study_says_so_where_the_server_is_not_there(tmp_path: Path, tiles: Path) -> None:
-    lab = make_lab(tmp_path / "home", tiles, SWEEP_TRACKING_URI="http://127.0.0.1:9")
+def test_a_new_study_says_so_where_the_server_is_not_there(tmp_path: Path, prepared: Path) -> None:
+    lab = make_lab(tmp_path / "home", prepared, SWEEP_TRACKING_URI="http://127.0.0.1:9")
     done = lab.sweep(*RUN, "--trials", "1")
     assert done.returncode == 2, done.stdout
     assert "127.0.0.1:9" in done.stdout.splitlines()[-1]

@@ -15,8 +15,8 @@ LONG = ("--set", "epochs=30", "--workers", "1")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiles: Path) -> Lab:
-    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", tiles)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Lab:
+    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", prepared)
     lab.run(*LONG, "--trials", "1")
     return lab
 
