@@ -41,6 +41,7 @@ def test_a_run_says_why_it_is_stable_and_ends_with_a_model(trained: tuple[Path, 
     (trial,) = _trials(home, "train")
     assert "10 tanh(lv / 10)" in said
     assert f"objective: {trial.values[0]:.2f}" in said
+    assert f"log-variance of the run: {trial.user_attrs['stability/max_logvar']:.1f}" in said
     with Image.open(home / "checkpoints/train/0/samples.png") as samples:
         assert samples.size[0] > 8 * 32
     (command,) = (line.strip() for line in said.splitlines() if "python -m sweep run" in line)

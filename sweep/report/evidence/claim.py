@@ -123,10 +123,12 @@ def _together(findings: Sequence[Finding]) -> tuple[Verdict, str]:
 
 def _settle(findings: Sequence[Finding], more_runs: str) -> str:
     unsettled = [f for f in findings if f.verdict == "inconclusive"]
+    gaps = [f for f in unsettled if f.contrast.higher.lost or f.contrast.lower.lost]
+    if any(f.ratio is None for f in gaps):
+        return f"Three seeds at least none of whose runs diverge{more_runs}; or settings at which none does."
     if any(f.ratio is None for f in unsettled):
         return f"Three seeds a side at least{more_runs}."
     smallest = f"{100 * math.expm1(unsettled[0].contrast.smallest):.0f} %"
-    gaps = [f for f in unsettled if f.contrast.higher.lost or f.contrast.lower.lost]
     needs = [f.seeds_needed for f in unsettled]
     if any(need is None for need in needs):
         return f"More than a thousand seeds would tell {smallest} from nothing: the spread is too large."

@@ -91,8 +91,19 @@ def _claim(
     given = {} if smallest is None else {"smallest": smallest}
     contrast = Contrast("objective", sides[0], sides[1], paired=True, **given)
     tables = (methods_table(runs), cells_table(runs)) if key == "sweep_plain" else ()
-    note = "Cells: " + "; ".join(cells) + "."
-    return decide(key, title, statement, [contrast], (note,), tables, f": more seeds of `{STUDY}`")
+    notes = ["Cells: " + "; ".join(cells) + "."]
+    # Where many runs diverge this says more than the objectives of the others, and may be all there is.
+    if any(side.lost for side in sides):
+        notes += [_divergences(name, runs[name], cells) for name in (worse, better)]
+    return decide(key, title, statement, [contrast], notes, tables, f": more seeds of `{STUDY}`")
+
+
+def _divergences(method: str, runs: Mapping[str, Sequence[Record]], cells: Sequence[str]) -> str:
+    """How many runs of it diverged, and in which cells."""
+    lost = {cell: sum(run.diverged for run in runs[cell]) for cell in cells}
+    where = ", ".join(f"{cell}: {count}" for cell, count in lost.items() if count)
+    count = f"{sum(lost.values())} of {sum(len(runs[cell]) for cell in cells)}"
+    return f"Diverged: {count} runs of {method}" + (f" ({where})." if where else ".")
 
 
 def log_ratios(runs: Runs, method: str, reference: str, cells: Sequence[str]) -> dict[str, dict[int, float]]:

@@ -90,6 +90,9 @@ def test_a_cell_with_a_divergence_is_left_out_of_the_means_and_counted() -> None
     # No seed has a value in every cell.
     assert found["bound"].verdict == "inconclusive"
     assert "diverged" in found["bound"].why
+    assert "none of whose runs diverge" in found["bound"].settle
+    assert f"Diverged: 5 of 10 runs of {UNBOUND} ({CELLS[0]}: 5)." in found["bound"].notes
+    assert f"Diverged: 0 of 10 runs of {PRESET}." in found["bound"].notes
 
 
 def test_without_runs_every_claim_is_open_and_says_what_to_do() -> None:
