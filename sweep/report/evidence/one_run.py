@@ -101,7 +101,7 @@ def _claim(
 def _divergences(method: str, runs: Mapping[str, Sequence[Record]], cells: Sequence[str]) -> str:
     """How many runs of it diverged, and in which cells."""
     lost = {cell: sum(run.diverged for run in runs[cell]) for cell in cells}
-    where = ", ".join(f"{cell}: {count}" for cell, count in lost.items() if count)
+    where = "; ".join(f"{cell}: {count}" for cell, count in lost.items() if count)
     count = f"{sum(lost.values())} of {sum(len(runs[cell]) for cell in cells)}"
     return f"Diverged: {count} runs of {method}" + (f" ({where})." if where else ".")
 
