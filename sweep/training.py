@@ -24,8 +24,8 @@ from sweep.summary import finite_trials, outcome_of, summarise
 from sweep.tracking.registration import identity_of
 
 HIGH_LOGVAR = 12.0
-"""The raw log-variance passed it before every blow-up of the prototypes. It foretells none by itself: most
-healthy runs of `one_run_study` passed it too, with the bound and without."""
+"""The raw log-variance of prototypes passed it before they blew up. It foretells nothing by itself: most
+runs of `one_run_study` that broke nowhere passed it too, with the bound and without."""
 SAMPLES = 64
 
 
@@ -129,8 +129,10 @@ def _free_name(first: str, plan: Plan, scale: str, home: Home) -> str:
     raise AssertionError("the numbers have no end")
 
 
-def _caution(bounded: bool) -> str:
-    """What a raw log-variance above HIGH_LOGVAR means for a model with or without the bound."""
+def caution(largest: float, bounded: bool) -> str | None:
+    """What a raw log-variance above HIGH_LOGVAR means for a model with or without a bound; None below it."""
+    if largest <= HIGH_LOGVAR:
+        return None
     if bounded:
         return f"it passed {HIGH_LOGVAR:g}, as in most runs of the preset: the bound keeps it from doing harm"
     return f"it passed {HIGH_LOGVAR:g} and nothing bounds it: --set model.logvar_bound=soft does"
@@ -149,8 +151,8 @@ def _show_end(home: Home, name: str, trial: FrozenTrial, command: str, bounded: 
     largest = attrs.get("stability/max_logvar")
     if largest is not None:
         print(f"largest raw log-variance of the run: {largest:.1f}")
-        if largest > HIGH_LOGVAR:
-            print(f"warning: {_caution(bounded)}", file=sys.stderr)
+        if warning := caution(largest, bounded):
+            print(f"warning: {warning}", file=sys.stderr)
     print(f"samples:   {path}")
     print("\nnext:")
     print(f"  {command}")

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from sweep.config import parse_settings
 from sweep.study import load_preset
-from sweep.training import around
+from sweep.training import HIGH_LOGVAR, around, caution
 from tests.conftest import run_module
 
 SMOKE = ("train", "--scale", "smoke", "--set", "threads=1")
@@ -76,6 +76,15 @@ def test_the_command_that_sweeps_around_a_run_leaves_open_what_it_searches() -> 
     assert settings["data.flip"] is False
     assert settings["model.logvar_bound"] == "soft"
     assert not settings.keys() & {"optim.lr", "model.encoder_depth"}
+
+
+def test_a_high_log_variance_is_told_and_a_bound_named_where_there_is_none() -> None:
+    assert caution(HIGH_LOGVAR, bounded=False) is None
+    assert caution(HIGH_LOGVAR, bounded=True) is None
+    assert "logvar_bound=soft" in str(caution(HIGH_LOGVAR + 1, bounded=False))
+    with_bound = str(caution(HIGH_LOGVAR + 1, bounded=True))
+    assert "it passed 12" in with_bound
+    assert "--set" not in with_bound
 
 
 def test_under_sgd_a_rate_that_is_given_is_taken_and_clipped(tmp_path: Path) -> None:
