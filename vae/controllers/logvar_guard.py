@@ -1,8 +1,8 @@
 """A rate that is halved while the encoder's raw log-variance is high, which it is before a run blows up.
 
 In prototypes stable runs stayed under HIGH, and blow-ups came past 12. In `one_run_study` most healthy runs
-pass 12, so it slows them too. After a halving it waits for the run to answer, and while the log-variance is low the
-rate comes back.
+pass 12, so it slows them too. After a halving it waits for the run to answer, and while the log-variance is
+low the rate comes back.
 """
 
 from collections.abc import Mapping
