@@ -11,13 +11,17 @@ from data_io.config import DataConfig
 from data_io.errors import DataError
 
 if TYPE_CHECKING:
-    from data_io.cache import prepare
-    from data_io.loader import BatchLoader
-    from data_io.tileset import TileSet
+    from data_io.tiles.cache import prepare
+    from data_io.tiles.loader import BatchLoader
+    from data_io.tiles.tileset import TileSet
 
 __all__ = ["BatchLoader", "DataConfig", "DataError", "TileSet", "prepare"]
 
-_HOMES = {"prepare": "data_io.cache", "TileSet": "data_io.tileset", "BatchLoader": "data_io.loader"}
+_HOMES = {
+    "prepare": "data_io.tiles.cache",
+    "TileSet": "data_io.tiles.tileset",
+    "BatchLoader": "data_io.tiles.loader",
+}
 
 
 def __getattr__(name: str) -> object:

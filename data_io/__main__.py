@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
-from data_io.fetch_command import OPTION_OF as FETCH_OPTION_OF
-from data_io.fetch_command import fetch
-from data_io.sources import SAMPLE
+from data_io.sentinel2.command import OPTION_OF as FETCH_OPTION_OF
+from data_io.sentinel2.command import fetch
+from data_io.tiles.sources import SAMPLE
 
 if TYPE_CHECKING:
-    from data_io.entry import CacheEntry
+    from data_io.tiles.entry import CacheEntry
 
 OPTION_OF = {
     "mode": "--mode",
@@ -109,7 +109,7 @@ def prepare_or_info(
 
     from rich.console import Console
 
-    from data_io.cache import find_or_cut
+    from data_io.tiles.cache import find_or_cut
 
     fetched = _fetched(source)
     try:
@@ -163,7 +163,7 @@ def _show(entry: "CacheEntry") -> None:
 
 def _fetched(source: str) -> dict[str, Any] | None:
     """What the manifest of a fetched folder says, when it has one."""
-    from data_io.manifest import Manifest, summary
+    from data_io.sentinel2.manifest import Manifest, summary
 
     try:
         entries = Manifest(Path(source).expanduser()).entries() if source != SAMPLE else {}

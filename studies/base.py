@@ -1,7 +1,7 @@
 """Settings that studies share: one base config a scale."""
 
 from data_io.config import DataConfig
-from sweep.config import TrialConfig
+from sweep.study.config import TrialConfig
 from vae.config import ModelConfig, ObjectiveConfig, OptimConfig
 
 # Without decay the spread over seeds (4-20 %) hides every difference; with it it is 2-4 %.

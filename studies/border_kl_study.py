@@ -1,9 +1,9 @@
 """Does a heavier KL term move the border of stability? The learning rate by the KL weight."""
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.border.plan import Across, BorderPlan, Plane
-from sweep.config import TrialConfig
 from sweep.study import Plan, Study
+from sweep.study.border_plan import Across, BorderPlan, Plane
+from sweep.study.config import TrialConfig
 
 
 def _plan(base: TrialConfig, kl_weights: tuple[float, ...], **settings: object) -> Plan:

@@ -5,9 +5,9 @@ acts: a law that the map finds without being told.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.border.plan import Across, BorderPlan, Plane
-from sweep.config import TrialConfig, with_settings
 from sweep.study import Plan, Study
+from sweep.study.border_plan import Across, BorderPlan, Plane
+from sweep.study.config import TrialConfig, with_settings
 
 SGD = {"optim.optimizer": "sgd", "optim.momentum": 0.9, "optim.clip": "norm", "optim.clip_norm": 1.0}
 

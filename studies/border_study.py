@@ -6,9 +6,9 @@ columns of one depth with other grids hold depth while the fan-in changes.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.border.plan import Across, BorderPlan, Plane
-from sweep.config import TrialConfig
 from sweep.study import Plan, Study
+from sweep.study.border_plan import Across, BorderPlan, Plane
+from sweep.study.config import TrialConfig
 
 DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
 Cells = tuple[tuple[int, int], ...]

@@ -7,8 +7,8 @@ differ in the arm alone. The claims rest on these runs.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.config import TrialConfig, with_settings
 from sweep.study import Arm, ChoiceAxis, Confirm, Plan, Study
+from sweep.study.config import TrialConfig, with_settings
 
 POLICIES = ("none", "norm", "value", "percentile", "zscore", "agc")
 CLIP, SCHEDULE, RATE = "optim.clip", "optim.lr_schedule", "optim.lr"

@@ -6,8 +6,8 @@ and seed is an arm that tunes its own learning rate.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.config import TrialConfig, with_settings
 from sweep.study import Arm, ChoiceAxis, FloatAxis, IntAxis, Plan, Study
+from sweep.study.config import TrialConfig, with_settings
 
 ENCODER, DECODER = "model.encoder_depth", "model.decoder_depth"
 DEPTHS = (8, 6, 5, 4, 3, 2)

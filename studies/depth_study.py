@@ -6,8 +6,8 @@ best setting of each is repeated over fresh seeds, at a rate that decays: the cl
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.config import TrialConfig
 from sweep.study import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, Study
+from sweep.study.config import TrialConfig
 
 ENCODER, DECODER = "model.encoder_depth", "model.decoder_depth"
 # The dearest first, so that the last trials are short and no worker waits long for the other.

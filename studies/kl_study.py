@@ -5,8 +5,8 @@ objective itself: set them with `objective.kl_rule` and compare reconstructions 
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.config import TrialConfig
 from sweep.study import Arm, ChoiceAxis, FloatAxis, Plan, Study
+from sweep.study.config import TrialConfig
 
 SCHEDULES = ("constant", "linear", "cosine", "logistic", "cyclical")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from studies.base import LAPTOP, PAPER, SMOKE
 from studies.stable import STABLE, STABLE_SGD, Settings
-from sweep.config import TrialConfig, with_settings
 from sweep.study import Arm, Confirm, FloatAxis, Plan, Study
+from sweep.study.config import TrialConfig, with_settings
 
 LR = "optim.lr"
 RATES = (3e-4, 6.5e-4, 1.4e-3, 3e-3, 6.5e-3, 1.4e-2, 3e-2)

@@ -8,8 +8,8 @@ rate hangs on everything, so it is a tenth of the border, which short runs find.
 from collections.abc import Mapping
 
 from studies.base import LAPTOP, PAPER, SMOKE
-from sweep.config import TrialConfig, with_settings
 from sweep.study import Arm, Plan, Study
+from sweep.study.config import TrialConfig, with_settings
 
 Settings = Mapping[str, str | int | float | bool]
 

@@ -55,7 +55,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 @app.command("list")
 def list_command(as_json: Json = False) -> None:
     """The studies that can be run, and those in the store."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.list_studies(as_json)
 
@@ -92,7 +92,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a study, or continue it with more trials."""
-    from sweep import commands
+    from sweep.cli import commands
 
     code = commands.run(
         study,
@@ -135,7 +135,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """One run with the stable preset: a good model without a sweep."""
-    from sweep.training import train_command
+    from sweep.cli.train import train_command
 
     code = train_command(
         scale=scale,
@@ -155,7 +155,7 @@ def train(
 @app.command()
 def status(study: StudyName, storage: Storage = None, as_json: Json = False) -> None:
     """Counts by state and outcome, and the best trial."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.status(study, storage, as_json)
 
@@ -177,7 +177,7 @@ def worker(
     checkpoint_uri: CheckpointUri = None,
 ) -> None:
     """Join a study that others run, from any machine."""
-    from sweep import commands
+    from sweep.cli import commands
 
     code = commands.worker(
         study,
@@ -205,7 +205,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Run a finished trial again from its stored config, and compare every metric."""
-    from sweep import commands
+    from sweep.cli import commands
 
     raise typer.Exit(commands.replay(study, trial, data, storage, tracking_uri, as_json))
 
@@ -213,7 +213,7 @@ def replay(
 @app.command()
 def stop(study: StudyName, storage: Storage = None) -> None:
     """Have all who run a study finish their running trials and start no more."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.stop(study, storage)
 
@@ -226,7 +226,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check the set-up, and that trials, runs and files agree."""
-    from sweep import commands
+    from sweep.cli import commands
 
     raise typer.Exit(commands.doctor(fix, storage, tracking_uri, as_json))
 
@@ -234,7 +234,7 @@ def doctor(
 @app.command()
 def report(study: StudyName, as_json: Json = False) -> None:
     """Write the study's report as one HTML page and log it to its parent run."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.report(study, as_json)
 
@@ -242,7 +242,7 @@ def report(study: StudyName, as_json: Json = False) -> None:
 @app.command("map")
 def map_command(study: StudyName, as_json: Json = False) -> None:
     """The map of a border study: print it, and write it as JSON, PNG and HTML."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.border_map(study, as_json)
 
@@ -256,7 +256,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("samples.png"),
 ) -> None:
     """Draw samples from a trial's decoder into one picture."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.generate(study, trial, count, seed, out)
 
@@ -268,7 +268,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Default: stdout (csv, json) or STUDY.parquet.")] = None,
 ) -> None:
     """One row a trial: parameters, objective, outcome, run."""
-    from sweep import commands
+    from sweep.cli import commands
 
     commands.export(study, form, out)
 
@@ -279,13 +279,13 @@ def ui(
     dashboard_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8080,
 ) -> None:
     """MLflow UI and Optuna dashboard on this machine, until Ctrl-C."""
-    from sweep import ui as both
+    from sweep.cli import ui as both
 
     raise typer.Exit(both.serve(mlflow_port, dashboard_port))
 
 
 def _refuse(message: str) -> NoReturn:
-    from sweep.secrets import redact
+    from sweep.store.secrets import redact
 
     print(f"sweep: {redact(message)}", file=sys.stderr)
     raise SystemExit(2)

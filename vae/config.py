@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from vae import clipping, controllers, schedules
-from vae.registry import one_of
+from vae.names import one_of
+from vae.optim import clipping, controllers, schedules
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -23,7 +23,7 @@ class Config(BaseModel):
 
 
 class ModelConfig(Config):
-    """The network. `encoder_depth` and `decoder_depth` count convolution layers (see `vae.layout`)."""
+    """The network. `encoder_depth` and `decoder_depth` count convolution layers (see `vae.model.layout`)."""
 
     image_size: Annotated[int, Field(ge=8)] = 64
     encoder_depth: PositiveInt = 4
@@ -40,7 +40,7 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _grid_is_whole(self) -> "ModelConfig":
-        from vae.layout import grid_sizes
+        from vae.model.layout import grid_sizes
 
         grid_sizes(self)
         return self
@@ -65,14 +65,14 @@ class OptimConfig(Config):
     """The optimizer, its learning-rate schedule and the clipping policy.
 
     `clip_norm` is absolute; `clip_norm_relative` is in units of the median gradient norm of a short
-    run (`vae.clip_unit`). The policy `norm` needs exactly one of the two; the others ignore both.
+    run (`vae.training.clip_unit`). The policy `norm` needs exactly one of the two; the others ignore both.
     """
 
     optimizer: Literal["adam", "adamw", "sgd", "prodigy", "schedulefree"] = "adam"
     lr: Positive = 1e-3
     lr_border_fraction: Positive | None = None
     """Instead of `lr`: the rate as a share of the border of blowing up, which a few short runs find before
-    the first step (`vae.border_rate`)."""
+    the first step (`vae.training.border_rate`)."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: Positive = 1e-8
@@ -93,9 +93,9 @@ class OptimConfig(Config):
     clip_zscore: Positive = 2.5
     agc_ratio: Positive = 0.01
     controller: Annotated[str, AfterValidator(one_of(controllers.NAMES))] = "none"
-    """Scales the schedule's rate as the run goes (`vae.controllers`)."""
+    """Scales the schedule's rate as the run goes (`vae.optim.controllers`)."""
     guard: Literal["none", "rollback"] = "none"
-    """Goes back to a snapshot where a spike is the weights' fault (`vae.guard`)."""
+    """Goes back to a snapshot where a spike is the weights' fault (`vae.optim.guard`)."""
     skip: Literal["none", "nonfinite", "threshold"] = "none"
     skip_threshold: Positive | None = None
 
@@ -109,7 +109,7 @@ class OptimConfig(Config):
 
 
 class ProbeConfig(Config):
-    """A run that ends as soon as it is known whether it crosses a border of stability (`vae.labels`).
+    """A run that ends as soon as it is known whether it crosses a border (`vae.stability.labels`).
 
     Its schedules are those of the whole run. It is not validated, so it has no objective.
     """
@@ -124,7 +124,7 @@ class TrainConfig(Config):
     """One training run. The same config and data give the same weights, on the same kind of machine.
 
     `threads`, `precision`, `memory_format` and `device` are part of it because results are bit-equal
-    only with the same. `auto` is resolved by `vae.hardware.resolve` before a run is recorded.
+    only with the same. `auto` is resolved by `vae.training.hardware.resolve` before a run is recorded.
     """
 
     model: ModelConfig = ModelConfig()

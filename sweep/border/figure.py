@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.border.model import BorderModel
 
 if TYPE_CHECKING:
-    from sweep.border.report import BorderMap
+    from sweep.border.map import BorderMap
 
 CROSSED, STABLE, BORDER, QUALITY = "#d55e00", "#0072b2", "#000000", "#009e73"
 

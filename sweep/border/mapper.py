@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.border.process import Floats, Posterior, Runs, infer, prior_sample
+from sweep.border.gaussian_process import Floats, Posterior, Runs, infer, prior_sample
 
 FIRST_STRIDE = 0.5
 """Decades at a time, about, of a ladder that nothing is known for."""

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import t as student
 
+from sweep.border.gaussian_process import PARAMETER_POINTS, Floats, Posterior
 from sweep.border.mapper import Point, Task, posterior
-from sweep.border.plan import Plane
-from sweep.border.process import PARAMETER_POINTS, Floats, Posterior
-from vae.labels import Label
+from sweep.study.border_plan import Plane
+from vae.stability.labels import Label
 
 Status = Literal["found", "above", "below", "empty"]
 BAND = 0.90

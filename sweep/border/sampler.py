@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.mapper import Point, Task, next_point
 from sweep.border.model import BorderModel, BorderRun
-from sweep.border.plan import Across, Plane
+from sweep.study.border_plan import Across, Plane
 
 SEED = "seed"
 

@@ -15,9 +15,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
 from sweep.border.mapper import Point, Task, next_point
-from sweep.border.plan import BorderPlan
-from sweep.border.seen import Seen, furthest, points_of
-from vae.labels import Horizon, Label, probe_horizon
+from sweep.border.runs import Seen, furthest, points_of
+from sweep.study.border_plan import BorderPlan
+from vae.stability.labels import Horizon, Label, probe_horizon
 
 FROM_ABOVE = {"blowup": 2.5, "nonfinite": 2.5, "useless": 0.5}
 """Steps above the expected border at which a ladder starts: runs that blow up end at once, but useless ones
@@ -46,7 +46,7 @@ class Chooser:
     """Chooses the runs of a plan.
 
     late: label -> of each column, how far the edge that its probes found is followed once more
-        (`vae.labels.late_horizon`).
+        (`vae.stability.labels.late_horizon`).
     """
 
     def __init__(self, plan: BorderPlan, late: Mapping[Label, Sequence[int | None]]) -> None:

@@ -19,8 +19,8 @@ import optuna
 
 from sweep.engine.limits import Limits, ask_to_stop
 from sweep.errors import UserError
-from sweep.home import Home
-from sweep.search.phases import UNFINISHED
+from sweep.search.request import UNFINISHED
+from sweep.store.home import Home
 
 POLL_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
@@ -130,7 +130,7 @@ def _watch(
 
 def _is_whole(study: optuna.Study) -> bool:
     """Nothing runs or waits, and what the phases asked for is there."""
-    from sweep.search import phases
+    from sweep.search import request as phases
     from sweep.study import Plan
 
     trials = study.get_trials(deepcopy=False)

@@ -9,27 +9,27 @@ import optuna
 from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
-from sweep.engine import attempts
+from sweep.cli.progress import Display
 from sweep.engine.devices import available_cores, place, visible_gpus
 from sweep.engine.limits import Limits, ask_to_stop
-from sweep.engine.presence import this_process
-from sweep.engine.progress import Display
 from sweep.engine.supervisor import Supervisor, no_space
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
 from sweep.errors import UserError
-from sweep.home import Home
-from sweep.patience import is_away, is_disk_full
-from sweep.search import phases
-from sweep.secrets import redact
-from sweep.storage import shown
+from sweep.recovery import attempts
+from sweep.recovery.heartbeat import this_process
+from sweep.search import request as phases
+from sweep.store.home import Home
+from sweep.store.retry import is_away, is_disk_full
+from sweep.store.secrets import redact
+from sweep.store.storage import shown
 from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
-    from data_io.tileset import TileSet
+    from data_io.tiles.tileset import TileSet
     from sweep.tracking.client import Tracker
     from sweep.tracking.registration import Registered
-    from sweep.tracking.sending import Linked
+    from sweep.tracking.sender import Linked
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ def _prepared(
     study: Study, plan: Plan, options: Options, home: Home, display: Display, pool: Pool
 ) -> Finished:
     """The heavy imports run while the workers do theirs."""
-    from sweep.provenance import collect
-    from sweep.storage import open_optuna, read_all
+    from sweep.store.provenance import collect
+    from sweep.store.storage import open_optuna, read_all
     from sweep.tracking.client import Tracker
     from sweep.tracking.linking import linker
     from sweep.tracking.registration import register, stored_name
-    from sweep.tracking.sending import Sender
+    from sweep.tracking.sender import Sender
 
     tiles = load_tiles(plan, home)
     storage = open_optuna(home)
@@ -135,7 +135,7 @@ def supervise(
     tracker: "Tracker",
 ) -> Finished:
     """Work on a registered study until it is whole or a limit is reached."""
-    from sweep.storage import open_optuna
+    from sweep.store.storage import open_optuna
     from sweep.tracking.linking import linker
     from sweep.tracking.postman import Postman
 
@@ -172,7 +172,8 @@ def _reconcile(
     study: optuna.Study, home: Home, tracker: "Tracker", linked: "Linked", options: Options, display: Display
 ) -> None:
     """What the last run left behind is put right before anything new is begun."""
-    from sweep.doctor import View, reconcile
+    from sweep.recovery.findings import View
+    from sweep.recovery.reconcile import reconcile
 
     try:
         view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
@@ -200,7 +201,7 @@ def load_tiles(plan: Plan, home: Home) -> "TileSet":
 
 def _summarise(registered: "Registered") -> None:
     """What the study's parent run shows; metrics over the number of finished trials."""
-    from sweep.summary import summarise
+    from sweep.store.summary import summarise
 
     summary = summarise(registered.study)
     run, done = registered.run, sum(summary.outcomes.values())

@@ -8,19 +8,20 @@ from collections import Counter
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.engine import attempts, recovery
-from sweep.engine.attempts import Again, Ending
-from sweep.engine.failures import ending_of, exit_cause, oom_kills
+from sweep.cli.progress import Display
 from sweep.engine.limits import Limits, is_asked_to_stop
-from sweep.engine.presence import BEAT_S, Presence
-from sweep.engine.progress import Display
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
-from sweep.home import Home
-from sweep.notes import NoteWriter
-from sweep.search import phases
-from sweep.search.phases import Phase
-from sweep.storage import alone
+from sweep.recovery import attempts
+from sweep.recovery import lost as recovery
+from sweep.recovery.attempts import Again, Ending
+from sweep.recovery.failures import ending_of, exit_cause, oom_kills
+from sweep.recovery.heartbeat import BEAT_S, Presence
+from sweep.search import request as phases
+from sweep.search.request import Phase
+from sweep.store.home import Home
+from sweep.store.storage import alone
+from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
 """How often the store is asked what other machines did."""
@@ -31,7 +32,7 @@ class Supervisor:
     """Runs trials until the study is whole, on this machine and together with others like it.
 
     Whoever has a free worker takes a trial from the queue; where the queue is empty it decides, under the
-    study's lock, what comes next (`sweep.search.phases` are functions of the store alone). So no process is
+    study's lock, what comes next (`sweep.search.request` are functions of the store alone). So no process is
     in charge, and any may die.
     """
 

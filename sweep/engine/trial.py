@@ -12,28 +12,28 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
-from data_io.loader import BatchLoader
-from data_io.tileset import TileSet
-from sweep.config import TrialConfig, flatten, with_settings
-from sweep.engine.attempts import FencedError, finish, root_of
-from sweep.engine.checkpoints import Checkpoints
-from sweep.engine.failures import OutOfMemoryError, describe, is_out_of_memory
-from sweep.home import Home
-from sweep.output import to_json
-from sweep.provenance import Provenance
-from sweep.search.phases import phase_of, settings_of
+from data_io.tiles.loader import BatchLoader
+from data_io.tiles.tileset import TileSet
+from sweep.cli.terminal import to_json
+from sweep.recovery.attempts import FencedError, finish, root_of
+from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.search.pruning import should_prune
+from sweep.search.request import phase_of, settings_of
 from sweep.search.sampling import search_space, suggest
-from sweep.secrets import redact
+from sweep.store.checkpoints import Checkpoints
+from sweep.store.home import Home
+from sweep.store.provenance import Provenance
+from sweep.store.secrets import redact
 from sweep.study import Plan
-from sweep.tracking.recording import RecordingHooks, TrialInterrupted
-from sweep.tracking.runs import Run, new_key
-from sweep.tracking.sending import Sender
+from sweep.study.config import TrialConfig, flatten, with_settings
+from sweep.tracking.hooks import RecordingHooks, TrialInterrupted
+from sweep.tracking.run import Run, new_key
+from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
-from vae import checkpoint
-from vae.fit import fit
-from vae.hardware import resolve
-from vae.hooks import RunResult
+from vae.training import checkpoint
+from vae.training.fit import fit
+from vae.training.hardware import resolve
+from vae.training.hooks import RunResult
 
 __all__ = ["Context", "FencedError", "TrialInterrupted", "run_trial"]
 

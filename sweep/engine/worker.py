@@ -19,9 +19,9 @@ from typing import Any, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from sweep import secrets
-from sweep.home import Home
-from sweep.provenance import Provenance
+from sweep.store import secrets
+from sweep.store.home import Home
+from sweep.store.provenance import Provenance
 from sweep.study import Plan
 
 
@@ -112,10 +112,10 @@ def _open(spec: Spec, trial: Any) -> Any:
 
     from data_io import prepare
     from sweep.search.sampling import ArmSampler
-    from sweep.storage import open_optuna, read_all
+    from sweep.store.storage import open_optuna, read_all
     from sweep.tracking.client import Tracker
     from sweep.tracking.linking import linker
-    from sweep.tracking.sending import Sender
+    from sweep.tracking.sender import Sender
 
     home = spec.open_home()
     storage = open_optuna(home, wait=True)
@@ -159,7 +159,7 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
     except BaseException as error:
         import traceback
 
-        from sweep.engine.failures import describe
+        from sweep.recovery.failures import describe
 
         traceback.print_exc()
         _say(out, "error", **describe(error))

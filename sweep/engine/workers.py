@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.worker import Spec
-from sweep.home import Home
-from sweep.secrets import redact
+from sweep.store.home import Home
+from sweep.store.secrets import redact
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LAST_BYTES = 20_000

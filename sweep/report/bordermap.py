@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 RATE = "optim.lr"
 LABELS = ("useless", "blowup", "nonfinite")

@@ -16,14 +16,14 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
-from sweep.config import flatten
-from sweep.home import Home
 from sweep.report import bordermap
 from sweep.report.evidence.depth import CONTROL
 from sweep.report.figures.curves import Series, chosen
-from sweep.report.records import Record, records
+from sweep.store.home import Home
+from sweep.store.summary import Summary, summarise
+from sweep.store.trials import Record, records
 from sweep.study import Plan
-from sweep.summary import Summary, summarise
+from sweep.study.config import flatten
 from sweep.tracking.client import Tracker
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _border(
 
 def _map(name: str, mapped: Plan, trials: Sequence[FrozenTrial], shown: Plan) -> bordermap.BorderMap | None:
     """shown: the plan of the study whose trials are placed on the map."""
-    from sweep.border.report import BorderMap
+    from sweep.border.map import BorderMap
 
     assert mapped.border is not None
     if not any(t.user_attrs.get("phase") == "map" and t.state.is_finished() for t in trials):

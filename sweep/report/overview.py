@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.report.evidence.estimate import mean_interval
 from sweep.report.gather import Material
-from sweep.report.records import Record, confirmed
+from sweep.store.trials import Record, confirmed
 
 
 @dataclass(frozen=True)

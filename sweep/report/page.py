@@ -19,7 +19,7 @@ from sweep.report.figures import Figure
 from sweep.report.gather import Material
 from sweep.report.overview import Overview
 from sweep.report.pictures import Picture
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 COLUMNS = (
     *("trial", "phase", "arm", "outcome", "objective", "seed", "learning rate", "volatility", "epochs"),

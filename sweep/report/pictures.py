@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial
 from PIL import Image
 
 from data_io.errors import DataError
-from sweep.home import Home
-from sweep.report.records import Record
+from sweep.store.home import Home
+from sweep.store.trials import Record
 from sweep.study import Plan
 
 log = logging.getLogger(__name__)

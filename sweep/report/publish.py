@@ -8,11 +8,11 @@ import optuna
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
-from sweep.notes import mark_best
 from sweep.report.evidence import Claim
 from sweep.report.figures import Figure
-from sweep.secrets import redact
+from sweep.store.secrets import redact
 from sweep.tracking.client import Tracker
+from sweep.tracking.dashboard import mark_best
 
 DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
 """Figures that the dashboard does not make itself."""

@@ -4,8 +4,8 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.config import TrialConfig
-from sweep.search.phases import Explore, group_of, phase_of
+from sweep.search.request import Explore, group_of, phase_of
+from sweep.study.config import TrialConfig
 
 STARTUP_TRIALS = 5
 WORST_PERCENT = 25.0

@@ -12,7 +12,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.phases import CAP, group_of
+from sweep.search.request import CAP, group_of
 from sweep.study import Arm, Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.

@@ -3,7 +3,7 @@
 One file a run, `mlruns/spool/<key>.jsonl`, one write a line, with its artifacts in the folder
 `mlruns/spool/<key>/`. While the tracking server answers, a journal is sent as it grows and lives as long
 as its run. While it is away the journal waits, and whoever finds it later may send it: the writes are such
-that sending one twice changes nothing (`sweep.tracking.sending`).
+that sending one twice changes nothing (`sweep.tracking.sender`).
 """
 
 import contextlib

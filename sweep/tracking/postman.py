@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from sweep.tracking.client import Tracker
-from sweep.tracking.sending import Linked, send_waiting
+from sweep.tracking.sender import Linked, send_waiting
 
 PERIOD_S = 5.0
 LAST_S = 30.0

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.storages import RDBStorage
 
-from sweep.config import flatten
+from sweep.cli.terminal import to_json
 from sweep.errors import UserError
-from sweep.output import to_json
-from sweep.provenance import Provenance
-from sweep.secrets import redact
-from sweep.storage import alone, check_same_space, shown, stored_names
+from sweep.store.provenance import Provenance
+from sweep.store.secrets import redact
+from sweep.store.storage import alone, check_same_space, shown, stored_names
 from sweep.study import Plan, Study, space_hash
+from sweep.study.config import flatten
 from sweep.tracking.client import Tracker
-from sweep.tracking.runs import Run, new_key
-from sweep.tracking.sending import Sender
+from sweep.tracking.run import Run, new_key
+from sweep.tracking.sender import Sender
 
 if TYPE_CHECKING:
-    from data_io.tileset import TileSet
+    from data_io.tiles.tileset import TileSet
 
 
 CREATION_TIMEOUT_S = 60.0

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweep.engine.checkpoints import Checkpoints
+from sweep.store.checkpoints import Checkpoints
 
 Record = dict[str, float]
 
@@ -23,7 +23,7 @@ def parquet(records: Sequence[Record]) -> bytes:
 
 
 class Series:
-    """`steps` and `epochs` of a run: records as `vae.fit` gives them to its hooks.
+    """`steps` and `epochs` of a run: records as `vae.training.fit` gives them to its hooks.
 
     Before a checkpoint the records since the last one are written as a part, named by its first step. What
     a part holds beyond the checkpoint (the process died between the two) is made again, so it is dropped.

@@ -20,9 +20,9 @@ import torch
 
 from data_io import BatchLoader, prepare
 from studies.base import LAPTOP
-from sweep.config import TrialConfig, with_settings
 from sweep.engine.devices import available_cores
-from sweep.home import Home
+from sweep.store.home import Home
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks import (
     harness_overhead,
     paper_pipeline,
@@ -33,7 +33,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS
-from vae.hardware import resolve
+from vae.training.hardware import resolve
 
 BOTH = ("bfloat16", "float32")
 

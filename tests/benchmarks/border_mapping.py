@@ -30,10 +30,10 @@ import optuna
 import torch
 
 from sweep.border.model import BorderModel
-from sweep.border.phase import chooser
-from sweep.border.plan import BorderPlan, Strategy
-from sweep.border.seen import Seen, border_runs
+from sweep.border.phases import chooser
+from sweep.border.runs import Seen, border_runs
 from sweep.border.strategies import Proposal
+from sweep.study.border_plan import BorderPlan, Strategy
 from tests.benchmarks.border_truth import (
     SEEDS,
     SETUPS,
@@ -43,7 +43,7 @@ from tests.benchmarks.border_truth import (
     Setup,
     truth,
 )
-from vae.labels import Label, Observation, probe_horizon
+from vae.stability.labels import Label, Observation, probe_horizon
 
 
 class Price:

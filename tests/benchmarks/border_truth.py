@@ -13,12 +13,12 @@ from scipy.special import log_ndtr
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
 from studies.border_sgd_clip_study import SGD
-from sweep.border.plan import Across, Plane
-from sweep.config import TrialConfig, with_settings
-from sweep.home import Home
-from vae.fit import fit
-from vae.hooks import Hooks
-from vae.labels import LABELS, BorderLabels, Horizon, Label, Observation, verdict
+from sweep.store.home import Home
+from sweep.study.border_plan import Across, Plane
+from sweep.study.config import TrialConfig, with_settings
+from vae.stability.labels import LABELS, BorderLabels, Horizon, Label, Observation, verdict
+from vae.training.fit import fit
+from vae.training.hooks import Hooks
 
 SEEDS = (0, 1, 2)
 SPACING = 0.1

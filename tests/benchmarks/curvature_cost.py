@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.curvature_cost [--rounds 15] [--depth 4]
 
-Laptop base at batch 32 on the bundled scenes, one thread, float32 as in `vae.edge`. A pass is the loss and
-its gradient. Interleaved with single passes; processor seconds, median and 95 % interval over rounds. An
-edge ratio is all that the one value takes: the gradient, the update direction and the estimator.
+Laptop base at batch 32 on the bundled scenes, one thread, float32 as in `vae.stability.edge`. A pass is the
+loss and its gradient. Interleaved with single passes; processor seconds, median and 95 % interval over
+rounds. An edge ratio is all that the one value takes: the gradient, the update direction and the estimator.
 """
 
 import argparse
@@ -15,14 +15,14 @@ import torch
 
 from data_io import BatchLoader, prepare
 from studies.base import LAPTOP
-from sweep.config import TrialConfig, with_settings
-from sweep.home import Home
+from sweep.store.home import Home
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.timing import interleave
-from vae.curvature import edge_ratio_line_search, edge_ratio_quadratic, undisturbed
-from vae.edge import fixed_loss, measure_edge, next_update
-from vae.evaluate import fixed_noise
-from vae.hardware import resolve
-from vae.train import TrainState
+from vae.stability.curvature import edge_ratio_line_search, edge_ratio_quadratic, undisturbed
+from vae.stability.edge import fixed_loss, measure_edge, next_update
+from vae.training.evaluate import fixed_noise
+from vae.training.hardware import resolve
+from vae.training.step import TrainState
 
 LIMIT = 8
 

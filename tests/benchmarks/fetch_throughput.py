@@ -19,8 +19,8 @@ import bucket
 import conftest
 from proxy import Exchange, Proxy
 
-from data_io.fetch import fetch
-from data_io.metadata import parse_quality
+from data_io.sentinel2.fetch import fetch
+from data_io.sentinel2.metadata import parse_quality
 
 
 def papers_way(url: str, out: Path) -> dict[str, bytes]:

@@ -20,24 +20,24 @@ from optuna.artifacts import FileSystemArtifactStore
 import sweep.engine.trial
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
-from sweep.config import TrialConfig, with_settings
-from sweep.engine.attempts import claim
 from sweep.engine.trial import Context, run_trial
-from sweep.home import Home
-from sweep.provenance import collect
-from sweep.search.phases import Request
+from sweep.recovery.attempts import claim
+from sweep.search.request import Request
 from sweep.search.sampling import ArmSampler
-from sweep.storage import open_optuna
+from sweep.store.home import Home
+from sweep.store.provenance import collect
+from sweep.store.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
+from sweep.study.config import TrialConfig, with_settings
 from sweep.tracking.client import Tracker
 from sweep.tracking.linking import linker
 from sweep.tracking.registration import register
-from sweep.tracking.sending import Sender
+from sweep.tracking.sender import Sender
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock, middle, ratios, take_turns
-from vae.hardware import resolve
-from vae.model import build_model
-from vae.pixels import normalise
+from vae.model.network import build_model
+from vae.model.pixels import normalise
+from vae.training.hardware import resolve
 
 
 def bare_loop(config: TrialConfig, tiles: TileSet) -> None:

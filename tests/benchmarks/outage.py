@@ -17,7 +17,7 @@ from pathlib import Path
 
 import optuna
 
-from sweep.home import Home
+from sweep.store.home import Home
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import ratios
 from tests.sweep.engine.servers import MlflowServer, database, running_server

@@ -24,14 +24,14 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from data_io import BatchLoader, DataConfig, prepare
-from data_io.sources import SAMPLE, list_images
-from sweep.config import TrialConfig
+from data_io.tiles.sources import SAMPLE, list_images
+from sweep.study.config import TrialConfig
 from tests.benchmarks.pythae_trainer import configured
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, middle, ratios, take_turns
-from vae.model import build_model
-from vae.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise
-from vae.train import TrainState
+from vae.model.network import build_model
+from vae.model.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise
+from vae.training.step import TrainState
 
 SIDE, SHRUNK, BATCH = 1830, 224, 16
 

@@ -4,11 +4,11 @@
 
 Laptop base, bundled scenes, a rate that decays (the base's `wsd`). Objective: a whole run of each; the mean
 over seeds of bfloat16 less float32, beside the standard deviation over seeds. Border: of each label the
-learning rate where probes (`vae.labels`) begin to cross. A border has gaps, and a search by halving ends in
-any of them; so float32's is found in that way, roughly, and then both precisions are probed at the same
-rates, 0.1 decades apart, within 0.75 decades of it: the more of them cross, the lower the border. The mean
-shift in decades with its 95 % interval (Student's t, all pairs). Minutes of training; finished runs are kept
-in the JSON file and not run again.
+learning rate where probes (`vae.stability.labels`) begin to cross. A border has gaps, and a search by
+halving ends in any of them; so float32's is found in that way, roughly, and then both precisions are probed
+at the same rates, 0.1 decades apart, within 0.75 decades of it: the more of them cross, the lower the
+border. The mean shift in decades with its 95 % interval (Student's t, all pairs). Minutes of training;
+finished runs are kept in the JSON file and not run again.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from scipy.stats import t as student
 
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
-from sweep.config import TrialConfig, with_settings
-from sweep.home import Home
+from sweep.store.home import Home
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.table import Row, show
-from vae.fit import fit
-from vae.hardware import resolve
-from vae.labels import Label, late_horizon, probe_horizon, verdict
-from vae.layout import head_fan_in
+from vae.model.layout import head_fan_in
+from vae.stability.labels import Label, late_horizon, probe_horizon, verdict
+from vae.training.fit import fit
+from vae.training.hardware import resolve
 
 PRECISIONS = ("float32", "bfloat16")
 BORDERS: tuple[Label, ...] = ("blowup", "nonfinite")

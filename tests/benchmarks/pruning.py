@@ -22,10 +22,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.base import LAPTOP
-from sweep.home import Home
-from sweep.search.phases import Explore, phase_of
 from sweep.search.pruning import should_prune
-from sweep.storage import open_optuna
+from sweep.search.request import Explore, phase_of
+from sweep.store.home import Home
+from sweep.store.storage import open_optuna
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import middle
 

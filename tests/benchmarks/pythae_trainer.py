@@ -28,14 +28,14 @@ from torch import Tensor
 
 from data_io import TileSet
 from studies.base import LAPTOP, PAPER
-from sweep.config import TrialConfig, with_settings
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.harness_overhead import TrialRunner
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock, ratios, take_turns
-from vae.hardware import resolve
-from vae.model import build_model
-from vae.objective import elbo
-from vae.pixels import normalise
+from vae.loss.elbo import elbo
+from vae.model.network import build_model
+from vae.model.pixels import normalise
+from vae.training.hardware import resolve
 
 SETTINGS: dict[int, tuple[TrialConfig, dict[str, Any]]] = {
     64: (LAPTOP, {"model.base_channels": 32, "optim.lr": 1e-3}),

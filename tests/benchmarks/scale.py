@@ -24,13 +24,13 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
-from sweep.counts import count
-from sweep.doctor.findings import RECONCILED
-from sweep.engine import attempts
-from sweep.home import Home
-from sweep.search import phases
+from sweep.recovery import attempts
+from sweep.recovery.findings import RECONCILED
+from sweep.search import request as phases
 from sweep.search.sampling import ArmSampler, search_space, suggest
-from sweep.storage import alone, open_optuna, read_all
+from sweep.store.home import Home
+from sweep.store.sql_summary import count
+from sweep.store.storage import alone, open_optuna, read_all
 from sweep.study import Plan, load_study
 
 FILLED = str(Path(__file__).with_name("filled_study.py"))

@@ -1,4 +1,4 @@
-"""What measuring stability adds to a step: all quantities of `vae.train` and the monitor against the
+"""What measuring stability adds to a step: all quantities of `vae.training.step` and the monitor against the
 same step without them.
 
     python -m tests.benchmarks.stability_cost [--rounds 200] [--depth 4]
@@ -23,11 +23,11 @@ import torch
 
 from data_io import BatchLoader, prepare
 from studies.base import LAPTOP
-from sweep.config import TrialConfig, with_settings
-from sweep.home import Home
+from sweep.store.home import Home
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.timing import Ratio, interleave
-from vae.hardware import resolve
-from vae.train import UPDATE_RATIO_EVERY, TrainState, forward_loss
+from vae.training.hardware import resolve
+from vae.training.step import UPDATE_RATIO_EVERY, TrainState, forward_loss
 
 LIMIT = 0.03
 

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from data_io import BatchLoader
-from sweep.config import TrialConfig
+from sweep.study.config import TrialConfig
 from tests.benchmarks.pythae_trainer import configured
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock
-from vae.model import VAE, build_model
-from vae.pixels import normalise
-from vae.train import TrainState
+from vae.model.network import VAE, build_model
+from vae.model.pixels import normalise
+from vae.training.step import TrainState
 
 KINDS = {
     "convolution backward": ("convolution_backward",),

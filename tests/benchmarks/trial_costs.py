@@ -20,11 +20,11 @@ import psutil
 import torch
 
 from studies.base import SMOKE
-from sweep.config import TrialConfig, with_settings
+from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.harness_overhead import TrialRunner
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, middle
-from vae.hardware import resolve
+from vae.training.hardware import resolve
 
 LEAST_TRIALS, WINDOW = 30, 10
 

@@ -9,7 +9,7 @@ The nonfinite border of a depth is where half of its runs are nonfinite: the mea
 that stayed finite are `near` within 0.75 decades below it and `safe` from 1.25 on. Printed is the area
 under the ROC curve of every quantity for near against safe, pooled over depths, with a 95 % bootstrap
 interval over runs (too narrow, since the three seeds of a setting are much alike): 0.5 tells nothing, 1 is
-perfect, below 0.5 the quantity falls towards the border. `vae/stability.py` has the table. The
+perfect, below 0.5 the quantity falls towards the border. `vae/stability/monitor.py` has the table. The
 learning rate itself is in the table as what a quantity has to be set against: within a depth it is perfect
 by construction, and where the borders of the depths lie close together it is across them too.
 
@@ -29,11 +29,11 @@ from sklearn.metrics import roc_auc_score
 
 from data_io import BatchLoader, TileSet, prepare
 from studies.base import LAPTOP
-from sweep.config import with_settings
-from sweep.home import Home
-from vae.fit import fit
-from vae.hooks import Hooks
-from vae.stability import Outcome
+from sweep.store.home import Home
+from sweep.study.config import with_settings
+from vae.stability.monitor import Outcome
+from vae.training.fit import fit
+from vae.training.hooks import Hooks
 
 DEPTHS = (2, 4, 6)
 RATES = [10**x for x in (-4.0, -3.6, -3.2, -2.8, -2.4, -2.0, -1.6, -1.2)]

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from vae.evaluate import ACTIVE_VARIANCE
-from vae.objective import kl_per_dim
+from vae.loss.elbo import kl_per_dim
+from vae.training.evaluate import ACTIVE_VARIANCE
 
 
 class LatentUse(NamedTuple):

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.evaluate import fixed_noise
-from vae.model import VAE
-from vae.pictures import decode_samples
-from vae.pixels import normalise, to_uint8
+from vae.model.network import VAE
+from vae.model.pixels import normalise, to_uint8
 from vae.quality import METRICS, bootstrap_mean, latent_use, measure, memorisation, psnr, ssim
 from vae.quality.metric import SMALLEST
+from vae.training.evaluate import fixed_noise
+from vae.training.pictures import decode_samples
 
 MOST_TILES = 160
 MOST_TRAIN_TILES = 2048

@@ -15,7 +15,7 @@ from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
 from sweep.report.evidence.estimate import mean_interval
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 KEY, TITLE = "border", "Border of stability"
 STATEMENT = "The best objective is reached close below the border of stability, within half a decade of it."

@@ -10,7 +10,7 @@ from sweep.report.evidence.depth import CONTROL, depth_claim, fixed_depth_claim
 from sweep.report.evidence.one_run import STUDY as ONE_RUN
 from sweep.report.evidence.one_run import one_run_claims
 from sweep.report.evidence.tradeoff import clip_claim, decay_claim
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.report.evidence.estimate import ALPHA, MIN_SEEDS, Estimate, paired, welch
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 Quantity = Callable[[Record], float | None]
 

@@ -11,7 +11,7 @@ from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
 from sweep.report.evidence.estimate import mean_interval
-from sweep.report.records import Record, confirmed
+from sweep.store.trials import Record, confirmed
 
 STUDY = "one_run_study"
 PRESET, UNBOUND = "preset", "preset without the bound"

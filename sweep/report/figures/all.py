@@ -10,7 +10,7 @@ from sweep.report.figures.curves import Series, learning_curves
 from sweep.report.figures.objective import depth_heat_map, objective_by_arm, quality_by_volatility
 from sweep.report.figures.settings import importance, parallel_coordinates
 from sweep.report.figures.style import Figure
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 
 def figures(

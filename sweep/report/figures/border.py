@@ -29,7 +29,7 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 RATE = "optim.lr"
 PLANES = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from plotly.subplots import make_subplots
 
 from sweep.report.figures.style import SERIES, Figure, layout, log_axes, plain, thin
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 Series = Mapping[str, Sequence[float]]
 """Quantity -> values; `step`, `loss` and `grad_norm` are of equal length."""

@@ -23,7 +23,7 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
-from sweep.report.records import Record, confirmed
+from sweep.store.trials import Record, confirmed
 
 OBJECTIVE = "objective (validation loss an image)"
 

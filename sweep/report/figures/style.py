@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 # Okabe and Ito (2008), some a little lighter or darker, so that each is seen on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2f86c8", "#d08700", "#1b9e77", "#d55e00", "#b9679f", "#858585"

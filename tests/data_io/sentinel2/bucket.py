@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from data_io.sources import SAMPLE_FOLDER
+from data_io.tiles.sources import SAMPLE_FOLDER
 
 BUCKET = "sentinel-s2-l2a"
 SIDE = 192

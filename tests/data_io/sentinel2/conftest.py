@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from data_io.fetch import fetch
-from data_io.fetch_config import FetchConfig
-from data_io.fetch_report import Report
-from data_io.manifest import Entry
-from data_io.squares import parse_squares
+from data_io.sentinel2.config import FetchConfig
+from data_io.sentinel2.fetch import fetch
+from data_io.sentinel2.manifest import Entry
+from data_io.sentinel2.progress import Report
+from data_io.sentinel2.squares import parse_squares
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -10,7 +10,7 @@ from bucket import SIDE, tiff
 from conftest import Fetch, entries
 from proxy import Proxy
 
-from data_io.images import decode
+from data_io.tiles.images import decode
 
 Put = Callable[..., None]
 

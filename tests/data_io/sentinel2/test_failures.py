@@ -497,7 +497,7 @@ def test_disk_full(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("data_io.raster.tempfile.mkstemp", full)
+        patch.setattr("data_io.sentinel2.raster.tempfile.mkstemp", full)
         report = run(faulty, threads=2)
     assert "takes no more (No space left on device): make room" in report.failures[0]
     assert "not tried" in report.failures[-1]

@@ -14,7 +14,7 @@ from conftest import Fetch, entries, files
 from proxy import Proxy, random_faults
 from test_real_server import ALL
 
-from data_io.images import decode
+from data_io.tiles.images import decode
 
 DRIVER = """
 import sys

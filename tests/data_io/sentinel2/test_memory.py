@@ -13,7 +13,7 @@ from conftest import entries, files
 from PIL import Image
 from proxy import Proxy
 
-from data_io.sources import SAMPLE_FOLDER
+from data_io.tiles.sources import SAMPLE_FOLDER
 
 LIMIT = 400_000_000
 SIDE = 10980

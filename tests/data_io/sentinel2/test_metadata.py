@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from bucket import FakeScene, metadata, tile_info
 
-from data_io.metadata import (
+from data_io.sentinel2.metadata import (
     MAX_BYTES,
     MetadataError,
     SceneQuality,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from bucket import jp2, tiff
 
-from data_io import images
-from data_io.images import decode
-from data_io.raster import Converted, RasterError, convert
+from data_io.sentinel2.raster import Converted, RasterError, convert
+from data_io.tiles import images
+from data_io.tiles.images import decode
 
 
 def converted(folder: Path, content: bytes, suffix: str, side: int, reduce: int, keep: bool) -> Converted:
@@ -62,7 +62,7 @@ def test_a_disk_that_fills_up_in_a_strip_is_no_fault_of_the_image(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
-    monkeypatch.setattr("data_io.png.PngWriter.write", full)
+    monkeypatch.setattr("data_io.tiles.png.PngWriter.write", full)
     with pytest.raises(OSError, match="No space left") as raised:
         converted(tmp_path, jp2(3), ".jp2", 192, 1, keep=False)
     assert raised.value.errno == errno.ENOSPC

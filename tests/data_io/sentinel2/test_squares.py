@@ -3,8 +3,8 @@
 import pytest
 
 from data_io.errors import DataError
-from data_io.sources import place_of
-from data_io.squares import Square, parse_squares
+from data_io.sentinel2.squares import Square, parse_squares
+from data_io.tiles.sources import place_of
 
 
 def test_squares_zones_and_the_paper() -> None:

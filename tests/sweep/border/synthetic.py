@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from sweep.border.gaussian_process import Floats
 from sweep.border.mapper import Point, Task, next_point
-from sweep.border.process import Floats
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sweep.border.model import BorderModel, BorderRun
-from sweep.border.plan import Across, Plane
+from sweep.study.border_plan import Across, Plane
 
 CLIP = Across(name="clip norm", paths=("optim.clip_norm",), values=(1.0, 3.0, 10.0, 30.0, 100.0), log=True)
 PLANE = Plane(low=1e-5, high=10.0, across=(CLIP,))

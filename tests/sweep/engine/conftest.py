@@ -23,13 +23,13 @@ import pytest
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.storage import engine_of
+from sweep.store.storage import engine_of
 from tests.conftest import ROOT, run_module
 
 STUDY = str(Path(__file__).parent / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
 MAKE_TRACKING = """
-from sweep.home import Home
+from sweep.store.home import Home
 from sweep.tracking.client import Tracker
 Tracker(Home.find()).client
 """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.phases import phase_of, settings_of
+from sweep.search.request import phase_of, settings_of
 from tests.sweep.engine.conftest import Lab, kill_at_random, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")

@@ -9,8 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweep.home import Home
-from sweep.tracking.runs import close_run
+from sweep.store.home import Home
+from sweep.tracking.run import close_run
 from tests.sweep.engine.conftest import Lab, make_lab
 
 

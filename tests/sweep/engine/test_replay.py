@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.replaying import compare
+from sweep.engine.replay import compare
 from tests.sweep.engine.conftest import Lab
 
 

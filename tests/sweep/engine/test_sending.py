@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sweep.home import Home
+from sweep.store.home import Home
 from sweep.tracking.client import Tracker
 from sweep.tracking.delivery import send
 from sweep.tracking.journal import Journal, JournalBusyError, waiting
 from sweep.tracking.postman import Postman
-from sweep.tracking.runs import Run, close_run
-from sweep.tracking.sending import Sender, Sending, send_waiting
+from sweep.tracking.run import Run, close_run
+from sweep.tracking.sender import Sender, Sending, send_waiting
 
 KEY = "tiny.0.abcd"
 

@@ -15,14 +15,15 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from sweep.counts import count
-from sweep.engine import attempts, presence
-from sweep.engine.attempts import Again, Ending, FencedError
-from sweep.engine.presence import SUPERVISORS, Presence
-from sweep.home import Home
-from sweep.patience import is_disk_full
-from sweep.storage import alone, engine_of, open_optuna
-from sweep.summary import summarise
+from sweep.recovery import attempts
+from sweep.recovery import heartbeat as presence
+from sweep.recovery.attempts import Again, Ending, FencedError
+from sweep.recovery.heartbeat import SUPERVISORS, Presence
+from sweep.store.home import Home
+from sweep.store.retry import is_disk_full
+from sweep.store.sql_summary import count
+from sweep.store.storage import alone, engine_of, open_optuna
+from sweep.store.summary import summarise
 from sweep.tracking.client import Tracker
 from tests.sweep.engine.servers import database, running_server
 

@@ -1,8 +1,8 @@
 """A border to map in seconds: short runs of the tiny model, at rates that work and rates that do not."""
 
-from sweep.border.plan import Across, BorderPlan, Plane
-from sweep.config import with_settings
 from sweep.study import Plan, Study
+from sweep.study.border_plan import Across, BorderPlan, Plane
+from sweep.study.config import with_settings
 from tests.sweep.engine.tiny_study import BASE
 
 BORDER = BorderPlan(

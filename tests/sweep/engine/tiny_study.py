@@ -1,8 +1,8 @@
 """Twelve runs that differ in their seed alone: a second or less each, the same whoever runs them."""
 
 from data_io.config import DataConfig
-from sweep.config import TrialConfig
 from sweep.study import Arm, IntAxis, Plan, Study
+from sweep.study.config import TrialConfig
 from vae.config import ModelConfig
 
 SEEDS = range(12)

@@ -19,10 +19,10 @@ from optuna.storages._rdb.models import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweep.home import Home
-from sweep.search.phases import Request
+from sweep.search.request import Request
 from sweep.search.sampling import search_space
-from sweep.storage import open_optuna
+from sweep.store.home import Home
+from sweep.store.storage import open_optuna
 from sweep.study import Plan, load_study
 from sweep.tracking.client import Tracker
 

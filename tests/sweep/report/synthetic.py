@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sweep.report.bordermap import BorderMap, read
-from sweep.report.records import Record
+from sweep.store.trials import Record
 
 DEPTHS = (8, 6, 5, 4, 3, 2)
 POLICIES = ("none", "norm", "value", "percentile", "zscore", "agc")

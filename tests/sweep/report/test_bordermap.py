@@ -6,11 +6,11 @@ import math
 import pytest
 
 from sweep.border.model import BorderModel, BorderRun
-from sweep.border.plan import Across, Plane
 from sweep.report.bordermap import BorderMap, read
 from sweep.report.evidence.border import border_claim
 from sweep.report.figures.border import border_figure, quality_by_distance
-from sweep.report.records import Record
+from sweep.store.trials import Record
+from sweep.study.border_plan import Across, Plane
 from tests.sweep.report.synthetic import border_map, distance_records
 
 PLANE = Plane(

@@ -16,7 +16,7 @@ from sweep.report.evidence.contrast import SMALLEST
 from sweep.report.evidence.depth import depth_claim, fixed_depth_claim
 from sweep.report.evidence.estimate import holm, paired, welch
 from sweep.report.evidence.tradeoff import clip_claim, decay_claim
-from sweep.report.records import Record
+from sweep.store.trials import Record
 from tests.sweep.report.synthetic import (
     CLIP_FACTORS,
     DEPTHS,

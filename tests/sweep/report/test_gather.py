@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.home import Home
 from sweep.report.gather import browsed_at
+from sweep.store.home import Home
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from sweep.report.evidence import Claim, Evidence, claims
 from sweep.report.evidence.one_run import BOUNDED_SWEEP, PRESET, STUDY, SWEEP, UNBOUND, log_ratios
 from sweep.report.evidence.one_run import by_method as runs_of
-from sweep.report.records import Record
+from sweep.store.trials import Record
 from sweep.study import load_study
 
 CELLS = ("depth 2, 600 steps", "depth 4, 600 steps", "batch 8")

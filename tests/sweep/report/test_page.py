@@ -12,9 +12,9 @@ import pytest
 from optuna.trial import TrialState
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from sweep.home import Home
 from sweep.report import write_report
-from sweep.storage import load, open_optuna
+from sweep.store.home import Home
+from sweep.store.storage import load, open_optuna
 from tests.conftest import run_module
 from tests.sweep.report.stores import confirming, depth_plan, explored, finished, store
 

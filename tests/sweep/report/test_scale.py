@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sweep.report import write_report
-from sweep.storage import load, open_optuna
+from sweep.store.storage import load, open_optuna
 from tests.sweep.report.stores import confirming, depth_plan, explored, store
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from vae.objective import kl_per_dim
+from vae.loss.elbo import kl_per_dim
 from vae.quality import EFFICIENTNET_METRICS, METRICS, latent_use, nearest_distance, psnr, ssim
 from vae.quality.coverage import coverage, density
 from vae.quality.diversity import fitting_betas, pair_similarity

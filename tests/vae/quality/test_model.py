@@ -10,15 +10,15 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
-from vae.evaluate import fixed_noise
-from vae.fit import fit
-from vae.hooks import RunResult
-from vae.model import VAE, build_model
-from vae.objective import kl_per_dim
-from vae.pictures import take_pictures
-from vae.pixels import normalise
+from vae.loss.elbo import kl_per_dim
+from vae.model.network import VAE, build_model
+from vae.model.pixels import normalise
 from vae.quality import METRICS, measure, psnr, ssim
 from vae.quality.model import LEAST_TILES, model_quality
+from vae.training.evaluate import fixed_noise
+from vae.training.fit import fit
+from vae.training.hooks import RunResult
+from vae.training.pictures import take_pictures
 
 Small = Callable[..., TrainConfig]
 MakeTiles = Callable[..., Tensor]

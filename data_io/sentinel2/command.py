@@ -1,0 +1,219 @@
+"""The command `fetch`: its options, its progress, and what it prints."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_io.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from data_io.sentinel2.progress import Report, Reporter
+
+OPTION_OF = {
+    "first": "--from",
+    "last": "--to",
+    "max_cloud": "--max-cloud",
+    "max_nodata": "--max-nodata",
+    "resolution": "--resolution",
+    "source": "--source",
+    "limit": "--limit",
+    "threads": "--threads",
+    "processes": "--processes",
+}
+"""FetchConfig's fields as options."""
+
+SHOWN_FAILURES = 50
+
+
+def fetch(
+    squares: Annotated[
+        str,
+        typer.Option(
+            "--squares",
+            help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper (the 43 squares that the paper "
+            "names of the 47 that it counts).",
+        ),
+    ],
+    first: Annotated[str, typer.Option("--from", help="First day of sensing, such as 2022-05-01.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images and their manifest.jsonl.")],
+    last: Annotated[str | None, typer.Option("--to", help="Last day of sensing (today).")] = None,
+    max_cloud: Annotated[float, typer.Option("--max-cloud", help="Most cloud, in % of valid pixels.")] = 5,
+    max_nodata: Annotated[float, typer.Option("--max-nodata", help="Most nodata, in % of all pixels.")] = 5,
+    resolution: Annotated[int, typer.Option("--resolution", help="Metres of a pixel: 60, 20 or 10.")] = 60,
+    source: Annotated[
+        str, typer.Option("--source", help="l2a (sentinel-s2-l2a) or cogs (sentinel-cogs, anonymous).")
+    ] = "l2a",
+    limit: Annotated[int | None, typer.Option("--limit", help="Most scenes, the earliest first.")] = None,
+    threads: Annotated[int, typer.Option("--threads", help="Requests at once.")] = 16,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="Processes that decode images (cores, at most 4).")
+    ] = None,
+    keep_jp2: Annotated[
+        bool, typer.Option("--keep-jp2", help="Keep the bucket's files; else they become PNG.")
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Try scenes known as corrupt again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would fetch and cost, and write nothing.")
+    ] = False,
+    requester_pays: Annotated[
+        bool, typer.Option("--requester-pays", help="Let your AWS account pay for requests and bytes.")
+    ] = False,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Send no credentials.")] = False,
+    endpoint_url: Annotated[
+        str | None, typer.Option("--endpoint-url", help="Another S3 server, such as http://127.0.0.1:8333.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="Profile of ~/.aws/config.")] = None,
+    side: Annotated[int | None, typer.Option("--side", help="Pixels of a side.", hidden=True)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Find, filter, download, verify and record. Exit code 1 when a scene failed after its retries."""
+    from data_io.sentinel2.squares import parse_squares
+
+    wanted = parse_squares(squares)
+    _require("boto3", "defusedxml", "filelock", "PIL")
+    from data_io.sentinel2.config import FetchConfig
+    from data_io.sentinel2.fetch import fetch as bring
+
+    settings = {"processes": processes} if processes is not None else {}
+    config = FetchConfig.model_validate(
+        {
+            "squares": wanted,
+            "first": first,
+            "last": last or datetime.now(UTC).date(),
+            "out": out,
+            "max_cloud": max_cloud,
+            "max_nodata": max_nodata,
+            "resolution": resolution,
+            "source": source,
+            "limit": limit,
+            "threads": threads,
+            "keep_jp2": keep_jp2,
+            "again": again,
+            "dry_run": dry_run,
+            "requester_pays": requester_pays,
+            "unsigned": unsigned,
+            "endpoint_url": endpoint_url,
+            "profile": profile,
+            "side": side,
+        }
+        | settings
+    )
+    with _Bars() as bars:
+        report = bring(config, bars.reporter)
+    if as_json:
+        print(report.model_dump_json())
+    else:
+        _show(report)
+    if report.failures:
+        _show_failures(report.failures)
+        raise typer.Exit(1)
+
+
+def _show(report: "Report") -> None:
+    decisions = ", ".join(f"{count} {decision}" for decision, count in report.decisions.items())
+    sent = sum(report.requests.values())
+    print(f"scenes in scope: {sum(report.decisions.values())}{f' ({decisions})' if decisions else ''}")
+    if report.dry_run:
+        requests = sum(report.estimated_requests.values())
+        lists = report.estimated_requests["LIST"]
+        print(f"a fetch would download {report.to_download} scenes, {_size(report.to_download_bytes)}")
+        print(f"requests: {requests:,} ({lists:,} LIST), bytes: {_size(report.estimated_bytes)}")
+        print(
+            f"cost: ${report.cost_requester_pays:.4f} with Requester Pays, "
+            f"${report.cost_otherwise:.2f} without ({_prices()})"
+        )
+        print(f"this dry run itself sent {sent:,} requests, {_size(report.received_bytes)}; it wrote nothing")
+        return
+    if report.downloaded or report.failures:
+        print(f"downloaded {report.downloaded} scenes into {report.out}, {report.already_there} were there")
+    elif report.already_there:
+        print(f"nothing to download: all {report.already_there} wanted scenes are in {report.out}")
+    else:
+        print("nothing to download: no scene passes")
+    print(f"{sent:,} requests, {_size(report.received_bytes)} received")
+
+
+def _show_failures(failures: list[str]) -> None:
+    import sys
+
+    print(f"error: {len(failures)} failed:", file=sys.stderr)
+    for failure in failures[:SHOWN_FAILURES]:
+        print(f"  {failure}", file=sys.stderr)
+    if len(failures) > SHOWN_FAILURES:
+        print(f"  and {len(failures) - SHOWN_FAILURES} more; the manifest has them all", file=sys.stderr)
+
+
+def _prices() -> str:
+    from data_io.sentinel2.costs import PER_GB_OUT, PER_GET, PER_LIST, PRICED_ON
+
+    return (
+        f"prices of {PRICED_ON}, eu-central-1: ${PER_LIST * 1000:g} per 1,000 LIST, ${PER_GET * 1000:g} per "
+        f"1,000 GET, ${PER_GB_OUT:g} per GB to the internet"
+    )
+
+
+def _size(count: int) -> str:
+    if count < 1_000_000:
+        return f"{count / 1000:.1f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+
+
+def _require(*modules: str) -> None:
+    from importlib.util import find_spec
+
+    for module in modules:
+        if find_spec(module) is None:
+            raise DataError(f"fetch needs the package {module}: install the project again")
+
+
+class _Bars:
+    """Progress on stderr where it is a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[received]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.reporter: Reporter = _BarReporter(self._progress)
+
+    def __enter__(self) -> "_Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+class _BarReporter:
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._bytes = 0
+
+    def stage(self, name: str, total: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, visible=False)
+        self._task = self._progress.add_task(name, total=total, received="")
+
+    def advance(self) -> None:
+        if self._task is not None:
+            self._progress.advance(self._task)
+
+    def received(self, count: int) -> None:
+        self._bytes += count
+        if self._task is not None:
+            self._progress.update(self._task, received=_size(self._bytes))

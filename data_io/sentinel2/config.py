@@ -1,0 +1,83 @@
+"""What a fetch is told: which scenes, how and where to."""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from data_io.sentinel2.s3 import Access
+from data_io.sentinel2.squares import Square
+
+
+class FetchConfig(BaseModel):
+    """What to fetch, how and where to.
+
+    first, last: days of sensing, both included. max_cloud, max_nodata: per cent; the limits pass.
+    resolution: metres. limit: scenes to have in the end. threads: requests at once. processes: decoders.
+    keep_jp2: keep the bucket's files and do not convert to PNG. again: also scenes known as corrupt.
+    side: pixels that an image must have a side, where not a whole scene's.
+    attempts, connect_timeout, read_timeout: of a request; seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    squares: tuple[Square, ...] = Field(min_length=1)
+    first: date
+    last: date
+    out: Path
+    max_cloud: float = Field(default=5, ge=0, le=100, allow_inf_nan=False)
+    max_nodata: float = Field(default=5, ge=0, le=100, allow_inf_nan=False)
+    resolution: Literal[60, 20, 10] = 60
+    source: Literal["l2a", "cogs"] = "l2a"
+    limit: int | None = Field(default=None, ge=1)
+    threads: int = Field(default=16, ge=1, le=256)
+    processes: int = Field(default_factory=lambda: min(4, os.cpu_count() or 1), ge=1, le=256)
+    keep_jp2: bool = False
+    again: bool = False
+    dry_run: bool = False
+    requester_pays: bool = False
+    unsigned: bool = False
+    endpoint_url: str | None = None
+    profile: str | None = None
+    side: int | None = Field(default=None, ge=1)
+    attempts: int = Field(default=6, ge=1, le=100)
+    connect_timeout: float = Field(default=10, gt=0)
+    read_timeout: float = Field(default=30, gt=0)
+
+    @field_validator("first", "last", mode="before")
+    @classmethod
+    def _a_date(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str):
+            try:
+                return date.fromisoformat(value)
+            except ValueError as error:
+                raise ValueError("give a date such as 2022-05-01") from error
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(
+                f"--from {self.first} is after --to {self.last}: give an earlier --from or a later --to"
+            )
+        if self.requester_pays and self.unsigned:
+            raise ValueError("--requester-pays and --unsigned exclude each other: give one of them")
+        if self.source == "cogs" and self.keep_jp2 and self.resolution != 10:
+            raise ValueError("--source cogs has 10 m only: give --resolution 10, or leave --keep-jp2 out")
+        return self
+
+    def access(self, region: str) -> Access:
+        """How to reach a bucket of a region."""
+        return Access(
+            region=region,
+            endpoint_url=self.endpoint_url,
+            profile=self.profile,
+            unsigned=self.unsigned,
+            requester_pays=self.requester_pays,
+            threads=self.threads,
+            attempts=self.attempts,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+        )

@@ -1,0 +1,209 @@
+"""Fetch Sentinel-2 scenes from S3 into a folder: find, filter, download, verify, record."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from itertools import islice
+
+from data_io.errors import DataError
+from data_io.sentinel2.catalogue import L2A, RESOLUTIONS, Catalogue
+from data_io.sentinel2.cogs import Cogs
+from data_io.sentinel2.collect import Collected, Collector
+from data_io.sentinel2.config import FetchConfig
+from data_io.sentinel2.costs import cost
+from data_io.sentinel2.decoder import Decoder
+from data_io.sentinel2.download import StoppedError, partial_path
+from data_io.sentinel2.manifest import WORK, Entry, Manifest
+from data_io.sentinel2.plan import plan
+from data_io.sentinel2.progress import Quiet, Report, Reporter
+from data_io.sentinel2.s3 import Store
+from data_io.sentinel2.selection import Candidate, rejection
+
+
+def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
+    """Bring the wanted scenes into `config.out`, and its manifest up to date.
+
+    May be killed at any moment and called again, also by several processes at once, and then ends in the
+    same folder. Raises DataError for what the user can mend before anything is fetched.
+    """
+    reporter = reporter or Quiet()
+    catalogue: Catalogue = Cogs() if config.source == "cogs" else L2A(config.resolution)
+    manifest = Manifest(config.out)
+    known = _known(manifest, config)
+    store = Store(catalogue.bucket, config.access(catalogue.region))
+    stop = threading.Event()
+    with ThreadPoolExecutor(config.threads) as executor, Decoder(config.processes) as decoder:
+        try:
+            return _Run(config, catalogue, store, manifest, known, executor, decoder, stop, reporter).run()
+        except BaseException:
+            stop.set()
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Run:
+    def __init__(
+        self,
+        config: FetchConfig,
+        catalogue: Catalogue,
+        store: Store,
+        manifest: Manifest,
+        known: dict[str, Entry],
+        executor: Executor,
+        decoder: Decoder,
+        stop: threading.Event,
+        reporter: Reporter,
+    ) -> None:
+        self.config, self.catalogue, self.store, self.manifest = config, catalogue, store, manifest
+        self.known, self.executor, self.stop, self.reporter = known, executor, stop, reporter
+        self.failures: list[str] = []
+        self.decisions: Counter[str] = Counter()
+        reduce = config.resolution // catalogue.resolution
+        self.collector = Collector(
+            store=store,
+            catalogue=catalogue,
+            manifest=manifest,
+            folder=config.out,
+            decoder=decoder,
+            resolution=config.resolution,
+            side=config.side or RESOLUTIONS[config.resolution],
+            reduce=reduce,
+            keep=config.keep_jp2,
+            max_cloud=config.max_cloud,
+            max_nodata=config.max_nodata,
+            stop=stop,
+            received=reporter.received,
+        )
+
+    def run(self) -> Report:
+        planned = plan(self.config, self.catalogue, self.store, self.known, self.executor, self.reporter)
+        self.failures += planned.failures
+        entries = [self._unless_kept(entry) for entry in planned.entries]
+        there = [group for group in planned.wanted if self._there(group)]
+        missing = [group for group in planned.wanted if not self._there(group)]
+        self.decisions.update(entry.decision for entry in entries)
+        downloaded = 0
+        images = [group[0].scene.image for group in missing]
+        size = sum(image.size for image in images if image)
+        if not self.config.dry_run:
+            try:
+                self.config.out.mkdir(parents=True, exist_ok=True)
+                self.manifest.append(e for e in entries if self.known.get(e.scene) != e)
+            except OSError as error:
+                raise DataError(
+                    f"{self.config.out} cannot be written ({error.strerror or error}): name another --out"
+                ) from error
+            self._settle_unfetched(planned.rest + there)
+            downloaded = self._download(missing)
+            self._tidy(self.manifest.compact())
+        else:
+            self.decisions.update(self._foreseen(planned.wanted + planned.rest))
+        estimate = Counter(self.store.requests)
+        if self.config.dry_run:
+            estimate["GET"] += len(missing)
+        received = self.store.received
+        expected = received + size if self.config.dry_run else received
+        return Report(
+            decisions=dict(sorted(self.decisions.items())),
+            downloaded=downloaded,
+            already_there=len(there),
+            to_download=len(missing),
+            to_download_bytes=size,
+            failures=self.failures,
+            requests=dict(self.store.requests),
+            received_bytes=received,
+            estimated_requests=dict(estimate),
+            estimated_bytes=expected,
+            cost_requester_pays=cost(estimate, expected),
+            unsigned=self.store.unsigned,
+            dry_run=self.config.dry_run,
+            out=str(self.config.out),
+        )
+
+    def _unless_kept(self, entry: Entry) -> Entry:
+        """An image that is in the folder stays, whatever becomes of the bucket's."""
+        known = self.known.get(entry.scene)
+        if known and known.decision == "kept" and known.file and (self.config.out / known.file).exists():
+            return known
+        return entry.model_copy(update={"resolution": self.config.resolution})
+
+    def _there(self, group: list[Candidate]) -> bool:
+        return self.collector.has(group[0], self.known.get(group[0].scene.name))
+
+    def _foreseen(self, groups: list[list[Candidate]]) -> Counter[str]:
+        count: Counter[str] = Counter()
+        for group in groups:
+            rejected = rejection(group[0].judgement, self.config.max_cloud, self.config.max_nodata)
+            count[rejected[0] if rejected else "kept"] += 1
+            count["duplicate"] += len(group) - 1
+        return +count
+
+    def _settle_unfetched(self, groups: list[list[Candidate]]) -> None:
+        """Entries of acquisitions that need no download; images of earlier, laxer calls stay."""
+        changed = []
+        for group in groups:
+            for entry in self.collector.decide(group, self.known):
+                self.decisions[entry.decision] += 1
+                if self.known.get(entry.scene) != entry:
+                    changed.append(entry)
+        self.manifest.append(changed)
+
+    def _tidy(self, entries: dict[str, Entry]) -> None:
+        """Remove the downloads of scenes that are kept: a process killed just after its line leaves one."""
+        for entry in entries.values():
+            if entry.decision == "kept" and entry.etag:
+                partial_path(self.config.out / WORK, entry.scene, entry.etag).unlink(missing_ok=True)
+
+    def _download(self, groups: list[list[Candidate]]) -> int:
+        self.reporter.stage("Downloading", len(groups))
+        downloaded, untried = 0, 0
+        for future in _in_order(self.executor, self.collector.settle, groups, 2 * self.config.threads):
+            try:
+                done: Collected = future.result()
+            except StoppedError:
+                untried += 1
+                continue
+            finally:
+                self.reporter.advance()
+            self.decisions.update(entry.decision for entry in done.entries)
+            self.failures += done.failures
+            downloaded += done.downloaded
+        if untried:
+            self.failures.append(f"{untried} scenes were not tried after this; run the command again")
+        return downloaded
+
+
+def _in_order(
+    executor: Executor,
+    call: Callable[[list[Candidate]], Collected],
+    groups: list[list[Candidate]],
+    ahead: int,
+) -> Iterator[Future[Collected]]:
+    """Futures as they end, with at most `ahead` submitted, so that stopping leaves a short queue."""
+    waiting = iter(groups)
+    pending = {executor.submit(call, group) for group in islice(waiting, ahead)}
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        pending |= {executor.submit(call, group) for group in islice(waiting, len(done))}
+        yield from done
+
+
+def _known(manifest: Manifest, config: FetchConfig) -> dict[str, Entry]:
+    try:
+        if config.out.exists() and not config.out.is_dir():
+            raise DataError(f"--out {config.out} is a file: name a folder")
+        known = manifest.entries()
+    except NotADirectoryError as error:
+        raise DataError(f"--out {config.out} lies under a file: name a folder") from error
+    except OSError as error:
+        raise DataError(
+            f"{manifest.path} cannot be read ({error.strerror}): check its permissions"
+        ) from error
+    for entry in known.values():
+        if (entry.source, entry.resolution) != (config.source, config.resolution):
+            raise DataError(
+                f"{config.out} holds scenes of --source {entry.source} --resolution {entry.resolution}: give "
+                "these, or another --out"
+            )
+    return known

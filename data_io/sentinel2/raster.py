@@ -1,0 +1,116 @@
+"""Check a fetched image by decoding it, and convert it to PNG."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import warnings
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from data_io.errors import DecodeError
+from data_io.tiles import images
+from data_io.tiles.png import PngWriter
+
+FORMATS = {".jp2": "JPEG2000", ".tif": "TIFF"}
+
+STRIP = 240
+"""Rows of a strip: a multiple of every factor by which an image is reduced (2, 3, 6)."""
+
+
+class RasterError(Exception):
+    """A fetched file is not the image it should be; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A checked image in a temporary file, synced to disk; rename it to where it belongs."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def allow_large_scenes() -> None:
+    """Let Pillow open 10980 x 10980 pixels, and never take a file cut short for a whole one."""
+    Image.MAX_IMAGE_PIXELS = images.MAX_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def convert(
+    source: str, suffix: str, folder: str, name: str, side: int, reduce: int, keep: bool
+) -> Converted:
+    """Decode every pixel of `source` and check it: square, `side` * `reduce` pixels a side, 8-bit RGB.
+
+    An image of 20 or 10 m is decoded, and written as PNG, by strips: it is never whole in memory.
+
+    Written to a new file of `folder` whose name begins with `name`: as PNG of `side` pixels, or the same
+    bytes where `keep`. Raises RasterError with the reason, and OSError when it cannot be written.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(source, formats=[FORMATS[suffix]])
+    except Exception as error:  # whatever a decoder makes of broken bytes
+        with Path(source).open("rb") as file:
+            head = file.read(512).lstrip()
+        what = "an XML or HTML document" if head.startswith(b"<") else "not a readable image"
+        raise RasterError(f"it is {what} and no {FORMATS[suffix]} file") from error
+    with image:
+        if image.size != (side * reduce, side * reduce):
+            width, height = image.size
+            raise RasterError(f"it has {width} x {height} pixels, not {side * reduce} x {side * reduce}")
+        if image.mode != "RGB":
+            raise RasterError(f"its pixels are {image.mode}, not RGB")
+        descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                _decode(image, Path(source), side, reduce, None if keep else file)
+                if keep:
+                    with Path(source).open("rb") as original:
+                        shutil.copyfileobj(original, file)
+                file.flush()
+                os.fsync(file.fileno())
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fchmod(file.fileno(), 0o644)
+            return Converted(path, Path(path).stat().st_size, digest)
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
+
+
+def _decode(image: Image.Image, source: Path, side: int, reduce: int, png: BinaryIO | None) -> None:
+    """Decode all of an image, and write it to `png`, reduced, where there is one."""
+    try:
+        strips = images.strips_of(image, source)
+    except DecodeError as error:
+        raise RasterError(f"it cannot be decoded ({error})") from error
+    if strips:
+        with closing(strips):
+            _by_strips(strips, side, reduce, png)
+        return
+    try:
+        image.load()
+    except Exception as error:
+        raise RasterError(f"it cannot be decoded ({error})") from error
+    if png:
+        (image.reduce(reduce) if reduce > 1 else image).save(png, "PNG", compress_level=1)
+
+
+def _by_strips(strips: images.Raster, side: int, reduce: int, png: BinaryIO | None) -> None:
+    writer = PngWriter(png, side, side) if png else None
+    for top in range(0, strips.height, STRIP):
+        try:
+            rows = strips.rows(top, min(top + STRIP, strips.height))
+        except DecodeError as error:
+            raise RasterError(f"it cannot be decoded ({error})") from error
+        if writer:
+            writer.write(np.asarray(Image.fromarray(rows).reduce(reduce)) if reduce > 1 else rows)
+    if writer:
+        writer.finish()

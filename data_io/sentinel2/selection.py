@@ -1,0 +1,160 @@
+"""Which of the listed scenes are wanted: read their quality, put duplicates together, filter."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass, field
+
+from data_io.errors import DataError
+from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene, sensing_second
+from data_io.sentinel2.manifest import Decision, Entry
+from data_io.sentinel2.metadata import MetadataError
+from data_io.sentinel2.s3 import DeniedError, Store, StoreError
+
+HOPELESS = 8
+"""Refusals (403), and nothing else, after which no further scene is asked for."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scene with an image and with readable documents."""
+
+    scene: Scene
+    judgement: Judgement
+
+    @property
+    def rank(self) -> tuple[str, str, int]:
+        """Higher is newer: baseline, then the time of processing in the product's name, then the number."""
+        processed = self.judgement.product.rpartition("_")[2]
+        return self.judgement.baseline or "", processed, self.scene.sequence
+
+
+@dataclass
+class Examined:
+    """acquisitions: for each square and sensing time its candidates, the newest first. entries: of scenes
+    that cannot be candidates, with their reason. failures: sentences about what could not be read."""
+
+    acquisitions: list[list[Candidate]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    read: int = 0
+    """Scenes whose documents were read from the bucket and not from the manifest."""
+
+
+def examine(
+    store: Store,
+    catalogue: Catalogue,
+    scenes: Iterable[Scene],
+    known: Mapping[str, Entry],
+    executor: Executor,
+    again: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> Examined:
+    """Judge scenes. What the manifest tells of unchanged documents is not read again.
+
+    again: read also what is known as corrupt. Raises DataError when the bucket refuses every read.
+    """
+    result = Examined()
+    candidates: list[Candidate] = []
+    pending = {}
+    for scene in scenes:
+        entry = known.get(scene.name)
+        if scene.metadata is None or scene.image is None:
+            key = scene.metadata_key if scene.metadata is None else scene.image_key
+            result.entries.append(entry_of(scene, catalogue, "missing", f"{key} is not in the bucket"))
+        elif entry and not again and is_known_corrupt(entry, scene):
+            result.entries.append(entry)
+        elif entry and (judgement := _remembered(entry, scene)):
+            candidates.append(Candidate(scene, judgement))
+        else:
+            pending[executor.submit(catalogue.judge, store, scene)] = scene
+            continue
+        advance()
+    refused = 0
+    for future in as_completed(pending):
+        scene = pending[future]
+        advance()
+        try:
+            judgement = future.result()
+            sensing_second(judgement.sensing_time)
+        except MetadataError as error:
+            reason = f"{scene.metadata_key} is unusable: {error}"
+            result.entries.append(entry_of(scene, catalogue, "corrupt", reason))
+            result.failures.append(f"{scene.name}: {reason}")
+        except StoreError as error:
+            refused += isinstance(error, DeniedError)
+            if refused in {HOPELESS, len(pending)} and not candidates:
+                for other in pending:
+                    other.cancel()
+                raise DataError(str(error)) from error
+            result.entries.append(entry_of(scene, catalogue, "missing", f"not read: {error}"))
+            result.failures.append(f"{scene.name}: {error}")
+        else:
+            candidates.append(Candidate(scene, judgement))
+            result.read += 1
+    result.acquisitions = acquisitions(candidates)
+    return result
+
+
+def acquisitions(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Candidates of one square and sensing time together, the newest first; in the order of sensing."""
+    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        moment = sensing_second(candidate.judgement.sensing_time)
+        groups[moment, candidate.scene.square.name].append(candidate)
+    return [sorted(groups[key], key=lambda c: c.rank, reverse=True) for key in sorted(groups)]
+
+
+def rejection(judgement: Judgement, max_cloud: float, max_nodata: float) -> tuple[Decision, str] | None:
+    """Why a scene is not wanted; None for a scene that is. The limits themselves pass."""
+    if judgement.nodata_percent > max_nodata:
+        return "nodata", f"{judgement.nodata_percent} % nodata, more than {max_nodata:g} %"
+    if judgement.cloud_percent > max_cloud:
+        return "cloudy", f"{judgement.cloud_percent} % cloud, more than {max_cloud:g} %"
+    return None
+
+
+def entry_of(
+    scene: Scene, catalogue: Catalogue, decision: Decision, reason: str, judgement: Judgement | None = None
+) -> Entry:
+    """The manifest's line of a scene that was not fetched."""
+    entry = Entry(
+        scene=scene.name,
+        source=catalogue.name,
+        resolution=catalogue.resolution,
+        key=scene.image_key,
+        decision=decision,
+        reason=reason,
+        etag=scene.image.etag if scene.image and not reason.startswith("not ") else None,
+        metadata_etag=scene.metadata.etag if scene.metadata and not reason.startswith("not read") else None,
+    )
+    if judgement is None:
+        return entry
+    return entry.model_copy(
+        update={
+            "sensing_time": judgement.sensing_time,
+            "baseline": judgement.baseline,
+            "product": judgement.product,
+            "cloud_percent": judgement.cloud_percent,
+            "nodata_percent": judgement.nodata_percent,
+        }
+    )
+
+
+def is_known_corrupt(entry: Entry, scene: Scene) -> bool:
+    """An earlier run found these very objects corrupt."""
+    if entry.decision != "corrupt" or scene.metadata is None or scene.image is None:
+        return False
+    if entry.sensing_time is None:  # its document was
+        return entry.metadata_etag == scene.metadata.etag
+    return entry.etag == scene.image.etag
+
+
+def _remembered(entry: Entry, scene: Scene) -> Judgement | None:
+    if scene.metadata is None or entry.metadata_etag != scene.metadata.etag:
+        return None
+    if entry.sensing_time is None or entry.cloud_percent is None or entry.nodata_percent is None:
+        return None
+    return Judgement(
+        entry.sensing_time, entry.baseline, entry.product or "", entry.cloud_percent, entry.nodata_percent
+    )

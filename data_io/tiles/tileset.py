@@ -1,0 +1,56 @@
+"""The tiles of a source by split, opened from a cache entry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data_io.config import DataConfig
+from data_io.tiles.entry import CacheEntry, summary
+from data_io.tiles.record import SceneRecord
+from data_io.tiles.splits import SPLITS
+
+
+@dataclass(frozen=True, eq=False)
+class TileSet:
+    """Cut tiles; no pixel of the ground is in two splits.
+
+    train, validation, test: (n, 3, tile_size, tile_size) uint8 on the CPU, each with at least one tile; in
+        memory, or memory-mapped where larger than `config.memory_share` of it.
+    content_hash: SHA-256, in hex, of the images' names and bytes and of the settings that decide pixels and
+        splits; the same on every machine.
+    scenes: the images, with counts.
+    origins: by split, (n, 3) int64: index into `scenes`, y and x of each tile's top left pixel.
+    """
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    content_hash: str
+    config: DataConfig
+    scenes: tuple[SceneRecord, ...]
+    origins: Mapping[str, NDArray[np.int64]]
+
+    def summary(self) -> dict[str, object]:
+        """What was cut, as JSON types: scenes, tiles by split, rejections by reason, hash, credit."""
+        return summary(self.config, self.content_hash, self.scenes)
+
+
+def load(entry: CacheEntry) -> TileSet:
+    """The tiles of a cache entry as tensors."""
+    limit = entry.config.memory_share * psutil.virtual_memory().total
+    splits = {
+        name: torch.from_numpy(tiles if tiles.nbytes > limit else np.array(tiles))
+        for name, tiles in entry.tiles.items()
+    }
+    return TileSet(
+        **splits,
+        content_hash=entry.record.content_hash,
+        config=entry.config,
+        scenes=entry.record.scenes,
+        origins={split: np.array(entry.record.origins[split], dtype=np.int64) for split in SPLITS},
+    )

@@ -1,0 +1,142 @@
+"""The phases of a border study: map, verify, then train at distances below the border.
+
+A probe is a trial that was ended on purpose before its full length, so it is told to Optuna as PRUNED,
+without a value: what it found is in its user attributes (`sweep.border.runs`) and in its MLflow run. The
+study's value stays what it is everywhere, the objective of a full training run, so the runs at a distance
+compare with one another and with other studies, and the best trial is the best model.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sweep.border.model import BorderModel
+from sweep.border.runs import PREFIX, Seen, border_runs, probes_in, seen_in
+from sweep.border.strategies import Chooser, Proposal
+from sweep.search.request import Request, of_phase
+from sweep.study.border_plan import BorderPlan
+from sweep.study.config import TrialConfig, with_settings
+from vae.model.layout import head_fan_in
+from vae.stability.labels import Label, late_horizon, probe_horizon
+
+
+def chooser(plan: BorderPlan, base: TrialConfig) -> Chooser:
+    """With how far runs of each column must be followed, which hangs on the fan-in of its latent head."""
+    fan_ins = column_fan_ins(plan, base)
+    return Chooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
+
+
+@lru_cache(maxsize=8)
+def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
+    configs = [with_settings(base, plan.plane.settings(column)) for column in plan.plane.columns]
+    return [head_fan_in(config.model) for config in configs]
+
+
+def models(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> dict[Label, BorderModel]:
+    """The border of every label of the plan, from what the trials told so far."""
+    runs = probes_in(plan, trials)
+    return {
+        label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
+        for label in plan.labels
+    }
+
+
+class Map:
+    """Probes until the borders are known as well as the plan asks."""
+
+    name = "map"
+
+    def __init__(self, plan: BorderPlan, base: TrialConfig) -> None:
+        self.plan, self.base = plan, base
+        self.chooser = chooser(plan, base)
+
+    def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
+        proposal = self.chooser.next_probe(probes_in(self.plan, trials))
+        return None if proposal is None else _request(self.name, self.plan, proposal)
+
+    def remaining(self, trials: Sequence[FrozenTrial]) -> int:
+        """A guess: five probes a column, seed and label, the mapper's usual number, less those made."""
+        expected = 5 * len(self.plan.plane.columns) * len(self.plan.seeds) * len(self.plan.labels)
+        return int(self.next(trials) is not None) * max(1, expected - len(of_phase(trials, self.name)))
+
+
+class Verify(Map):
+    """Full-length probes where short ones said stable; one that crosses sends the study back to the map."""
+
+    name = "verify"
+
+    def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
+        proposal = self.chooser.next_verification(probes_in(self.plan, trials))
+        return None if proposal is None else _request(self.name, self.plan, proposal)
+
+    def remaining(self, trials: Sequence[FrozenTrial]) -> int:
+        return int(self.next(trials) is not None)
+
+
+class Distance:
+    """Whole training runs at the plan's distances below the border of its `distance_label`."""
+
+    name = "distance"
+
+    def __init__(self, plan: BorderPlan, base: TrialConfig) -> None:
+        self.plan, self.base = plan, base
+
+    def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
+        missing = self._missing(trials)
+        if not missing:
+            return None
+        border = models(self.plan, self.base, trials)[self.plan.distance_label]
+        for seed, column, distance in missing:
+            at = border.columns[column].border
+            if at is not None:
+                seen = Seen(-1, self.name, column, seed, max(at - distance, self.plan.low), None, None, None)
+                return _trained(self.plan, seen, distance)
+        return None
+
+    def remaining(self, trials: Sequence[FrozenTrial]) -> int:
+        return len(self._missing(trials))
+
+    def _missing(self, trials: Sequence[FrozenTrial]) -> list[tuple[int, int, float]]:
+        """Seed, column and distance of runs that are still to be made: known by these, not by the rate."""
+        plan = self.plan
+        made = {
+            (run.seed, run.column, distance)
+            for trial in of_phase(trials, self.name)
+            for run in seen_in(plan, [trial])
+            if (distance := trial.user_attrs.get(f"{PREFIX}distance")) is not None
+        }
+        return [
+            (seed, column, distance)
+            for seed in plan.distance_seeds
+            for column in range(len(plan.plane.columns))
+            for distance in plan.distances
+            if (seed, column, distance) not in made and plan.trains_at(column)
+        ]
+
+
+def _request(phase: str, plan: BorderPlan, proposal: Proposal) -> Request:
+    settings: dict[str, Any] = {"probe.label": proposal.label}
+    if proposal.horizon is not None:
+        settings["probe.horizon"] = proposal.horizon
+    attrs = _place(plan, proposal.column, proposal.x) | {f"{PREFIX}label": proposal.label}
+    if proposal.horizon is not None:
+        attrs[f"{PREFIX}horizon"] = proposal.horizon
+    return Request(phase, _params(plan, proposal.column, proposal.x), settings, proposal.seed, attrs)
+
+
+def _trained(plan: BorderPlan, run: Seen, distance: float) -> Request:
+    attrs = _place(plan, run.column, run.x) | {f"{PREFIX}distance": distance}
+    return Request("distance", _params(plan, run.column, run.x), {}, run.seed, attrs)
+
+
+def _place(plan: BorderPlan, column: int, x: float) -> dict[str, Any]:
+    return {f"{PREFIX}at": list(plan.plane.columns[column]), f"{PREFIX}x": x}
+
+
+def _params(plan: BorderPlan, column: int, x: float) -> dict[str, Any]:
+    plane = plan.plane
+    # The ends of the range as they were written, whatever 10 to their logarithm is.
+    value = min(max(10.0**x, plane.low), plane.high)
+    return {plane.searched: value, **plane.settings(plane.columns[column])}

@@ -1,0 +1,137 @@
+"""From trials to what a border map works on: who ran where, and what came of it.
+
+A trial of a border study carries user attributes of its own: `border/at` (values of its column),
+`border/x` (log10 of the searched setting), `border/label` and `border/horizon` (what was asked of a
+probe), and after its end those of `vae.stability.labels.Observation`, `border/steps` and the rest.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.border.mapper import Point
+from sweep.border.model import BorderRun
+from sweep.study.border_plan import BorderPlan
+from vae.stability.labels import Horizon, Label, Observation, verdict
+
+PREFIX = "border/"
+UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
+OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A trial in the plane. label, horizon: what was asked of a probe; label None: a normal run.
+
+    observation: None while it is under way.
+    """
+
+    trial: int
+    phase: str
+    column: int
+    seed: int
+    x: float
+    label: Label | None
+    horizon: Horizon
+    observation: Observation | None
+
+    @property
+    def place(self) -> tuple[int, int, float]:
+        """Runs of one place are the same run, followed for more or fewer steps."""
+        return self.column, self.seed, round(self.x, 6)
+
+    @property
+    def steps(self) -> int:
+        return 0 if self.observation is None else self.observation.steps
+
+    @property
+    def is_check(self) -> bool:
+        """A probe of full length."""
+        return self.label is not None and self.horizon is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Followed to its end."""
+        return self.observation is not None and self.steps >= self.observation.total_steps
+
+    def followed(self, steps: int | None, x: float) -> bool:
+        """Whether it is, or will be, followed for so many steps at x or above."""
+        if self.x < x - 1e-9:
+            return False
+        if self.observation is None:
+            return self.horizon is None or (steps is not None and self.horizon >= steps)
+        total = self.observation.total_steps
+        return self.steps >= min(total, total if steps is None else steps)
+
+    def crossed(self, label: Label, horizon: Horizon) -> bool | None:
+        """None while it is under way, or where it was followed for too few steps to tell."""
+        return None if self.observation is None else verdict(label, self.observation, horizon)
+
+
+def seen_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
+    """Trials that lie in one of the plan's columns and did not fail, by number."""
+    columns = {column: index for index, column in enumerate(plan.plane.columns)}
+    found = []
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        attrs = trial.user_attrs
+        at = tuple(attrs.get(f"{PREFIX}at", ()))
+        if trial.state in (*UNDER_WAY, *OVER) and at in columns:
+            found.append(_seen(trial, attrs, columns[at]))
+    return found
+
+
+def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
+    """What a map is made of. Whole training runs lie where it says, and must not move it."""
+    return [run for run in seen_in(plan, trials) if run.label is not None]
+
+
+def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
+    facts = {key.removeprefix(PREFIX): value for key, value in attrs.items() if key.startswith(PREFIX)}
+    return Seen(
+        trial=trial.number,
+        phase=attrs.get("phase", ""),
+        column=column,
+        seed=attrs["seed"],
+        x=facts["x"],
+        label=facts.get("label"),
+        horizon=facts.get("horizon"),
+        observation=Observation.from_dict(facts) if trial.state in OVER else None,
+    )
+
+
+def furthest(runs: Sequence[Seen], label: Label, horizon: Horizon) -> list[Seen]:
+    """Of every place the run that was followed furthest among those that tell about the label, and what is
+    under way: what a shorter one called stable was a forecast, no more.
+    """
+    longest: dict[tuple[int, int, float], Seen] = {}
+    for run in runs:
+        known = longest.get(run.place)
+        if run.crossed(label, horizon) is not None and (known is None or run.steps > known.steps):
+            longest[run.place] = run
+    return [run for run in runs if run.observation is None or longest.get(run.place) is run]
+
+
+def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Point]:
+    """For the mapper: runs that tell about the label, and probes of it that are under way."""
+    points = []
+    for run in furthest(runs, label, horizon):
+        crossed = run.crossed(label, horizon)
+        under_way = run.observation is None and run.label == label
+        if crossed is not None or under_way:
+            points.append(Point(run.column, run.seed, run.x, crossed))
+    return points
+
+
+def border_runs(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[BorderRun]:
+    """For the model: finished runs that tell about the label, with the steps of all that were made there."""
+    steps: Counter[tuple[int, int, float]] = Counter()
+    for run in runs:
+        steps[run.place] += run.steps
+    return [
+        BorderRun(run.column, run.seed, run.x, crossed, steps[run.place], run.trial)
+        for run in furthest(runs, label, horizon)
+        if (crossed := run.crossed(label, horizon)) is not None
+    ]

@@ -1,0 +1,190 @@
+"""What the commands do, but for `run`, which has a module of its own."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from sweep.cli.terminal import print_json
+from sweep.errors import UserError
+from sweep.store import storage
+from sweep.store.home import Home
+from sweep.store.summary import summarise
+from sweep.study import load_study, shipped
+
+
+def stored_study(name: str, storage_url: str | None = None) -> tuple[Home, optuna.Study]:
+    """Raises UserError where this home has no such study."""
+    home = Home.find(storage_url)
+    if not home.has_stores():
+        raise UserError(f"there is no store in {home.root}: `python -m sweep run {name}` makes one")
+    return home, storage.load(storage.open_optuna(home), name)
+
+
+def list_studies(as_json: bool) -> None:
+    from sweep.store.sql_summary import count
+
+    available = {name: load_study(name) for name in shipped()}
+    home = Home.find()
+    recorded = []
+    if home.has_stores():
+        store = storage.open_optuna(home)
+        recorded = [count(storage.load(store, name)) for name in storage.stored_names(store)]
+    if as_json:
+        print_json(
+            {
+                "available": [
+                    {"name": s.name, "summary": s.summary, "scales": list(s.plans)}
+                    for s in available.values()
+                ],
+                "recorded": [summary.as_dict() for summary in recorded],
+            }
+        )
+        return
+    print("Studies that can be run (python -m sweep run NAME):")
+    for study in available.values():
+        print(f"  {study.name:20} {study.summary} Scales: {', '.join(study.plans)}.")
+    print(f"\nStudies in {home.root}:")
+    for summary in recorded:
+        best = "none" if summary.best is None else f"{summary.best.value:.2f} (trial {summary.best.trial})"
+        done = sum(summary.outcomes.values())
+        print(f"  {summary.study:20} {done} trials, scale {summary.scale}, best objective {best}")
+    if not recorded:
+        print("  none yet")
+
+
+def status(name: str, storage_url: str | None, as_json: bool) -> None:
+    from sweep.cli.terminal import show_status
+    from sweep.store.sql_summary import count
+
+    _, study = stored_study(name, storage_url)
+    summary = count(study)
+    if as_json:
+        print_json(summary.as_dict())
+    else:
+        show_status(summary)
+
+
+def stop(name: str, storage_url: str | None) -> None:
+    from sweep.engine.limits import ask_to_stop
+
+    _, study = stored_study(name, storage_url)
+    ask_to_stop(study, stop=True)
+    print(f"{name}: running trials finish, no more are started; `python -m sweep run {name}` goes on")
+
+
+def worker(
+    name: str,
+    *,
+    timeout: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    checkpoint_uri: str | None,
+    data: str | None,
+    **options: Any,
+) -> int:
+    from sweep.cli.run import parse_duration
+    from sweep.engine.join import join_study
+    from sweep.engine.run import Options
+
+    home = Home.find(storage, tracking_uri, checkpoint_uri)
+    if not home.has_stores():
+        raise UserError(f"there is no store in {home.root}: name one with --storage or SWEEP_STORAGE")
+    finished = join_study(name, data, Options(timeout_s=parse_duration(timeout), **options), home)
+    if finished.stopped:
+        print(f"ended early: {finished.stopped}")
+    return finished.exit_code
+
+
+def replay(
+    name: str,
+    trial: int,
+    data: str | None,
+    storage_url: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
+) -> int:
+    from sweep.engine.replay import replay_trial
+
+    _, study = stored_study(name, storage_url)
+    differences = replay_trial(Home.find(storage_url, tracking_uri), study, trial, data)
+    if as_json:
+        print_json({"study": name, "trial": trial, **differences.as_dict()})
+    else:
+        print(differences.text())
+    return 1 if differences.different else 0
+
+
+def doctor(fix: bool, storage_url: str | None, tracking_uri: str | None, as_json: bool) -> int:
+    from sweep.cli.doctor import doctor as examine
+
+    return examine(Home.find(storage_url, tracking_uri), fix, as_json)
+
+
+def report(name: str, as_json: bool) -> None:
+    from sweep.report import write_report
+
+    home, study = stored_study(name)
+    path, figures = write_report(home, study)
+    if as_json:
+        print_json(figures | {"path": str(path)})
+    else:
+        print(f"report: {path}")
+
+
+def border_map(name: str, as_json: bool) -> None:
+    from sweep.border.map import show_map, stored_map, write_map
+
+    home, study = stored_study(name)
+    found = stored_map(study)
+    paths = write_map(home, found)
+    if as_json:
+        print_json(found.as_dict() | {"paths": [str(path) for path in paths]})
+        return
+    show_map(found)
+    print("\n".join(f"map: {path}" for path in paths))
+
+
+def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> None:
+    from sweep.report.samples import draw
+
+    home, study = stored_study(name)
+    if trial is None:
+        best = summarise(study).best
+        if best is None:
+            raise UserError(f"no trial of {name!r} has a finite objective: name one with --trial")
+        trial = best.trial
+    image = draw(home, name, trial, count, seed)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        image.save(out)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot write {out} ({error}): name another file with --out, as samples.png"
+        ) from error
+    print(f"{count} samples of trial {trial}: {out}")
+
+
+def export(name: str, form: str, out: Path | None) -> None:
+    from sweep.store.export import render, rows
+
+    _, study = stored_study(name)
+    if out is None and form == "parquet":
+        out = Path(f"{name}.parquet")
+    content = render(rows(study), form)
+    if out is None:
+        sys.stdout.write(content.decode())
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"cannot write {out} ({error.strerror}): name another file with --out") from error
+    print(f"{out}", file=sys.stderr)
+
+
+def run(name: str, **options: Any) -> int:
+    from sweep.cli.run import run_command
+
+    return run_command(name, **options)

@@ -1,0 +1,134 @@
+"""`sweep replay`: a finished trial once more, from what its run stored, compared metric by metric."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.trial import TrialState
+
+from data_io.tiles.loader import BatchLoader
+from data_io.tiles.tileset import TileSet
+from sweep.engine.run import load_tiles
+from sweep.errors import UserError
+from sweep.store.checkpoints import Checkpoints
+from sweep.store.home import Home
+from sweep.study import Plan
+from sweep.study.config import TrialConfig, with_settings
+from sweep.tracking.client import Tracker
+from sweep.tracking.hooks import RecordingHooks
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.run import Run
+from sweep.tracking.series import Series
+from vae.training.fit import fit
+
+EXEMPT = ("time/",)
+"""Times and rates: they depend on the machine's other work."""
+
+Points = dict[str, dict[int, float]]
+"""By metric, its values by step."""
+
+
+@dataclass
+class Comparison:
+    """Of the metrics that the run and its repetition both have."""
+
+    compared: int = 0
+    points: int = 0
+    different: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    """By metric: the first step that differs, its value in the run and now."""
+
+    def as_dict(self) -> dict[str, Any]:
+        found = {k: {"step": s, "run": a, "replay": b} for k, (s, a, b) in self.different.items()}
+        return {"metrics": self.compared, "points": self.points, "different": found}
+
+    def text(self) -> str:
+        lines = [f"{self.compared} metrics, {self.points} points, {len(self.different)} metrics differ"]
+        lines += [
+            f"  {name}: step {step}: {run!r} in the run, {now!r} now"
+            for name, (step, run, now) in sorted(self.different.items())
+        ]
+        return "\n".join(lines)
+
+
+def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None) -> Comparison:
+    """Train again and compare.
+
+    Raises:
+        UserError: the trial has no finished run, or the data here are others.
+    """
+    trials = study.get_trials(deepcopy=False)
+    if number >= len(trials) or trials[number].state is not TrialState.COMPLETE:
+        raise UserError(f"trial {number} of {study.study_name!r} is not a finished one: choose another")
+    run_id = trials[number].user_attrs.get(RUN_ID)
+    if run_id is None:
+        raise UserError(f"trial {number} of {study.study_name!r} has no run: `sweep doctor --fix` first")
+    tracker = Tracker(home)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(tracker.client.download_artifacts(run_id, "config.json", folder))
+        config = TrialConfig.model_validate(json.loads(path.read_text()))
+    if data is not None:
+        config = with_settings(config, {"data.source": data})
+    run = tracker.client.get_run(run_id)
+    tiles = load_tiles(Plan(base=config, axes=(), trials=1), home)
+    if tiles.content_hash != run.data.tags["data_hash"]:
+        raise UserError(f"{config.data.source} is not the data of trial {number}: name it with --data")
+    stored = {
+        key: {m.step: m.value for m in tracker.client.get_metric_history(run_id, key)}
+        for key in run.data.metrics
+    }
+    return compare(stored, _train(home, config, tiles))
+
+
+def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
+    """The metrics that the run of this config writes."""
+    sink = _Sink()
+    loader = BatchLoader(
+        tiles.train, config.batch_size, config.seed, flip=config.data.flip, rotate=config.data.rotate
+    )
+    hooks = RecordingHooks(
+        run=cast(Run, sink),
+        trial=cast(optuna.Trial, optuna.trial.FixedTrial({})),
+        artifacts=FileSystemArtifactStore(home.optuna_artifacts),
+        series=Series(Checkpoints(home, "replay", 0)),
+        progress=lambda facts: False,
+    )
+    hooks.final_metrics(fit(config, loader, tiles.validation, hooks, test=tiles.test))
+    return sink.points
+
+
+def compare(run: Mapping[str, Mapping[int, float]], now: Points) -> Comparison:
+    """Every point of the run that a repetition can have; a missing one differs."""
+    result = Comparison()
+    for name in sorted(run):
+        if name.startswith(EXEMPT) or name not in now:
+            continue
+        result.compared += 1
+        for step, value in sorted(run[name].items()):
+            result.points += 1
+            again = now[name].get(step, float("nan"))
+            if again != value:
+                result.different.setdefault(name, (step, value, again))
+    return result
+
+
+class _Sink:
+    """In the place of a run: keeps the metrics, each step's first value as a run does."""
+
+    def __init__(self) -> None:
+        self.points: Points = {}
+
+    def metric(self, key: str, value: float, step: int = 0) -> None:
+        if math.isfinite(value):
+            self.points.setdefault(key, {}).setdefault(step, value)
+
+    def params(self, params: Mapping[str, Any]) -> None: ...
+
+    def image(self, image: Any, key: str, step: int) -> None: ...
+
+    def flush(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What a crash or an outage leaves behind, and how the stores are made to agree again."""

@@ -1,0 +1,56 @@
+"""A run for a finished trial that has none: what the trial knows, without the series that are gone."""
+
+import json
+import math
+
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.cli.terminal import to_json
+from sweep.recovery.findings import View
+from sweep.search.request import phase_of, settings_of
+from sweep.store.summary import outcome_of
+from sweep.study import Plan
+from sweep.study.config import flatten
+from sweep.tracking.linking import RUN_ID
+from sweep.tracking.run import Run, new_key
+from sweep.tracking.sender import Sender
+
+
+def rebuild_run(view: View, trial: FrozenTrial) -> None:
+    """Make it, by the trial's own key, with its parameters, figures and outcome."""
+    from sweep.engine.trial import resolve_config
+
+    attrs = trial.user_attrs
+    plan = Plan.model_validate_json(view.attrs["plan"])
+    config = resolve_config(plan, trial.params, int(attrs.get("seed", 0)), settings_of(trial))
+    tree = config.model_dump(mode="json")
+    tags = {
+        "study": view.name,
+        "trial": trial.number,
+        "phase": phase_of(trial),
+        "mlflow.parentRunId": view.parent,
+        "outcome": outcome_of(trial),
+        "reason": attrs.get("reason", ""),
+        "rebuilt": "from the trial: the series of the run are lost",
+        "data_hash": view.attrs.get("data_hash", ""),
+    }
+    sender = Sender(view.tracker, view.linked)
+    key = attrs.get("run_key") or new_key(view.name, trial.number)
+    run = Run(view.home.spool, key, sender).open(
+        view.experiment,
+        f"trial {trial.number:03d}",
+        tags,
+        attempt=trial.number,
+        trial=(view.name, trial.number),
+    )
+    run.params(flatten(tree))
+    run.files({"config.json": to_json(tree), "trial.json": json.dumps(attrs, default=str).encode()})
+    value = trial.values[0] if trial.values else math.nan
+    if trial.state is TrialState.COMPLETE:
+        run.metric("objective", value)
+        run.metric("diverged", float(not math.isfinite(value)))
+    for name, fact in attrs.items():
+        if isinstance(fact, int | float) and "/" in name and name != RUN_ID:
+            run.metric(name, float(fact))
+    run.end("FINISHED", wait_s=30.0)
+    sender.close()

@@ -1,0 +1,105 @@
+"""The folder that holds everything a run writes."""
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sweep.errors import UserError
+from sweep.store import secrets
+
+
+@dataclass(frozen=True)
+class Home:
+    """`mlruns/` in the current directory, or where SWEEP_HOME says; absolute.
+
+    storage, tracking: of other stores than the sqlite files in it; both may hold a password.
+    checkpoint_uri: where resumable state is kept for other machines (any fsspec URI).
+    """
+
+    root: Path
+    storage: str | None = field(default=None, repr=False)
+    tracking: str | None = field(default=None, repr=False)
+    checkpoint_uri: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def find(
+        cls, storage: str | None = None, tracking: str | None = None, checkpoint_uri: str | None = None
+    ) -> "Home":
+        """From what was asked for, or the environment's SWEEP_HOME, SWEEP_STORAGE, ... ."""
+        secrets.hide(storage := storage or os.environ.get("SWEEP_STORAGE") or None)
+        secrets.hide(tracking := tracking or os.environ.get("SWEEP_TRACKING_URI") or None)
+        return cls(
+            root=Path(os.environ.get("SWEEP_HOME") or "mlruns").expanduser().resolve(),
+            storage=storage,
+            tracking=tracking,
+            checkpoint_uri=checkpoint_uri or os.environ.get("SWEEP_CHECKPOINT_URI") or None,
+        )
+
+    def create(self) -> "Home":
+        """Make the folders.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        try:
+            for folder in (
+                self.artifacts,
+                self.optuna_artifacts,
+                self.checkpoints,
+                self.spool,
+                self.cache,
+                self.logs,
+            ):
+                folder.mkdir(parents=True, exist_ok=True)
+            trial = self.root / f".writable.{os.getpid()}"
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.root} ({error.strerror}): make it writable, "
+                "or name another folder in the environment variable SWEEP_HOME"
+            ) from error
+        return self
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def optuna_artifacts(self) -> Path:
+        return self.root / "optuna_artifacts"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def optuna_url(self) -> str:
+        return self.storage or f"sqlite:///{self.root / 'optuna.db'}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def has_stores(self) -> bool:
+        if self.storage:
+            return True
+        with contextlib.suppress(OSError):
+            return (self.root / "optuna.db").exists()
+        return False
+
+    def trial_folder(self, study: str, trial: int) -> Path:
+        return self.checkpoints / study / str(trial)

@@ -1,0 +1,187 @@
+"""The Optuna store of a home, and what is written beside a study in it."""
+
+import contextlib
+import functools
+import gc
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from filelock import FileLock
+from optuna.storages import RDBStorage
+
+from sweep.errors import UserError
+from sweep.store import secrets
+from sweep.store.fast_read import Storage
+from sweep.store.home import Home
+from sweep.store.retry import be_patient, impatient, patient
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+SQLITE_TIMEOUT_S = 60
+CONNECT_TIMEOUT_S = 5
+
+
+def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
+    """Open or create it; safe for several processes at once. Its methods sit out an outage of the server.
+
+    Args:
+        home: says where it is.
+        wait: sit out an outage here already, as a worker that starts in the middle of a study should. A
+            command that somebody typed says at once that there is no server.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    url = _url(home)
+    try:
+        with contextlib.nullcontext() if wait else impatient(), _alone(url, "open"):
+            storage = patient(Storage)(home.optuna_url, engine_kwargs=_engine_settings(url))
+            if url.drivername.startswith("sqlite") and url.database:
+                set_wal(url.database)
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(
+            f"{shown(url)} needs a database driver ({error}): pip install 'vae-stability-sweep[postgres]' "
+            "and write postgresql+psycopg://"
+        ) from error
+    except Exception as error:  # sqlalchemy and optuna raise a dozen kinds for a damaged or absent store
+        first = secrets.redact(str(error.__cause__ or error)).splitlines()[0]
+        mend = "move it away or set SWEEP_HOME to another folder" if not home.storage else "is it running?"
+        raise UserError(
+            f"{shown(url)} cannot be opened as an Optuna store ({type(error).__name__}: {first}): {mend}"
+        ) from error
+    be_patient(storage)
+    return storage
+
+
+def _url(home: Home) -> sqlalchemy.URL:
+    try:
+        url = sqlalchemy.make_url(home.optuna_url)
+    except sqlalchemy.exc.ArgumentError:
+        raise UserError("--storage is no URL: write postgresql+psycopg://user@host/database") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UserError(f"--storage {shown(url)} is neither sqlite nor postgresql: use one of these")
+    return url
+
+
+def shown(url: sqlalchemy.URL | str) -> str:
+    """A store's URL for people: without its password, a file by its path."""
+    url = sqlalchemy.make_url(url)
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return secrets.redact(url.render_as_string(hide_password=True))
+
+
+def _engine_settings(url: sqlalchemy.URL) -> dict[str, Any]:
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S}}
+
+
+@contextlib.contextmanager
+def alone(study: optuna.Study) -> Iterator[None]:
+    """One process at a time, over all machines: what a study does next is decided under it."""
+    with _alone(engine_of(study).url, study.study_name):
+        yield
+
+
+@contextlib.contextmanager
+def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
+    if url.get_backend_name() == "sqlite":
+        if not url.database:
+            yield
+            return
+        with FileLock(f"{Path(url.database).resolve()}.{name}.lock"):
+            yield
+        return
+    connection = patient(_advisory_lock)(url, name)
+    try:
+        yield
+    finally:
+        # Of a connection that was cut, the server has freed the lock already.
+        with contextlib.suppress(sqlalchemy.exc.DBAPIError):
+            connection.close()
+
+
+def _advisory_lock(url: sqlalchemy.URL, name: str) -> sqlalchemy.Connection:
+    """A connection that holds it; the server frees it with the connection, also of a holder that died."""
+    connection = _lock_engine(url).connect()
+    key = sqlalchemy.func.hashtext(f"vae-stability-sweep {name}")
+    connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
+    return connection
+
+
+@functools.cache
+def _lock_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
+    """Kept, because the first connection of an engine costs a dozen questions to the server."""
+    settings = {"connect_args": _engine_settings(url)["connect_args"]}
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **settings)
+
+
+def engine_of(study: optuna.Study) -> sqlalchemy.Engine:
+    """The database below a study, for what Optuna has no call for."""
+    storage: Any = study._storage
+    engine: sqlalchemy.Engine = getattr(storage, "_backend", storage).engine
+    return engine
+
+
+def set_wal(path: Any) -> None:
+    """Readers (the two UIs) do not block writers; the mode stays with the file."""
+    with sqlite3.connect(path, timeout=SQLITE_TIMEOUT_S) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def stored_names(storage: RDBStorage) -> list[str]:
+    return sorted(study.study_name for study in storage.get_all_studies())
+
+
+def load(storage: RDBStorage, name: str) -> optuna.Study:
+    """Raises UserError where the store has no study of that name."""
+    from vae.names import nearest
+
+    names = stored_names(storage)
+    if name not in names:
+        known = nearest(name, names) if names else "(the store is empty: `sweep run` fills it)"
+        raise UserError(f"the store holds no study {name!r}; {known}")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def read_all(study: optuna.Study) -> None:
+    """Have Optuna remember all trials: from then on it asks for what is new.
+
+    Of ten thousand trials, the garbage collector would take half of the eight seconds, and a share of every
+    later pass; they stay for as long as the process does, so it need not look at them.
+    """
+    gc.disable()
+    try:
+        study.get_trials(deepcopy=False)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def check_same_space(study: optuna.Study, identity: Mapping[str, Any]) -> None:
+    """Raises UserError where the stored trials were made with another space, base or data."""
+    stored: dict[str, Any] = json.loads(study.user_attrs["identity"])
+    if stored == json.loads(json.dumps(identity)):
+        return
+    changed = sorted(k for k in stored.keys() | identity.keys() if stored.get(k) != identity.get(k))
+    shown = "; ".join(_change(k, stored.get(k), identity.get(k)) for k in changed[:3])
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    raise UserError(
+        f"the trials of {study.study_name!r} in the store were made with other settings ({shown}{more}), "
+        f"so new ones would not compare: add --name NEW to start another study, or run with the old settings"
+    )
+
+
+def _change(key: str, old: Any, new: Any) -> str:
+    if key.startswith(("axis ", "arm ")):
+        return f"{key} " + ("is new" if old is None else "is gone" if new is None else "changed")
+    return f"{key} {old} -> {new}"

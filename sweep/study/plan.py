@@ -1,0 +1,229 @@
+"""The plan of a study at one scale: a base config, axes to search, arms to compare, what is confirmed."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sweep.errors import UserError
+from sweep.study.border_plan import BorderPlan
+from sweep.study.config import TrialConfig, check_path, flatten, with_settings
+
+Value = str | float | int | bool
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FloatAxis(Frozen):
+    kind: Literal["float"] = "float"
+    path: str
+    low: float
+    high: float
+    log: bool = False
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+class IntAxis(Frozen):
+    kind: Literal["int"] = "int"
+    path: str
+    low: int
+    high: int
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, int) and self.low <= value <= self.high
+
+
+class ChoiceAxis(Frozen):
+    kind: Literal["choice"] = "choice"
+    path: str
+    choices: tuple[Value, ...]
+
+    def holds(self, value: Any) -> bool:
+        return value in self.choices
+
+
+# Told apart by `kind`: from JSON alone an integer range would pass for a float one.
+Axis = Annotated[FloatAxis | IntAxis | ChoiceAxis, Field(discriminator="kind")]
+
+
+class Arm(Frozen):
+    """Values held fixed while the other axes are searched, so that arms can be compared fairly.
+
+    Every arm gets an equal share of the trials and a sampler of its own.
+    from_trial: the arm joins the rotation at this trial number, so that only larger budgets spend on it.
+    settings: what its trials set besides, which no axis searches.
+    grid: the arm's first trials walk through the product of these values, instead of asking the sampler.
+    confirm_only: it fixes every axis, so there is nothing to explore; it is repeated beside the others' best.
+    """
+
+    name: str
+    fixed: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    from_trial: int = 0
+    settings: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    grid: Mapping[str, tuple[Value, ...]] = Field(default_factory=dict)
+    confirm_only: bool = False
+
+    def point(self, number: int) -> dict[str, Any]:
+        """Of the arm's trial of that number, counted from 0: its fixed values and the grid's."""
+        points = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+        return dict(self.fixed) | (points[number] if number < len(points) else {})
+
+    def agrees(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it leaves these settings, and sets no other value itself."""
+        own = {**self.settings, **self.fixed}
+        return all(settings.get(path, value) == value for path, value in own.items())
+
+    def without(self, paths: Collection[str]) -> "Arm":
+        """A copy that does not fix, nor walk through, these axes."""
+        return self.model_copy(
+            update={
+                "fixed": {path: value for path, value in self.fixed.items() if path not in paths},
+                "grid": {path: values for path, values in self.grid.items() if path not in paths},
+            }
+        )
+
+
+class Confirm(Frozen):
+    """After explore: the best setting of every arm, repeated over fresh seeds, the same for every arm.
+
+    settings: what a confirming trial sets besides, such as {"epochs": 12}, but for what its arm fixes.
+    shared: axes of choices for which every arm takes the value that did best over all arms, so that what is
+        paired by seed differs in nothing but the arm.
+    """
+
+    seeds: Annotated[int, Field(ge=2)] = 5
+    settings: Mapping[str, int | float | str | bool] = Field(default_factory=dict)
+    shared: tuple[str, ...] = ()
+
+    def without(self, paths: Collection[str]) -> "Confirm":
+        """A copy that leaves these settings as they are."""
+        return self.model_copy(
+            update={
+                "settings": {path: value for path, value in self.settings.items() if path not in paths},
+                "shared": tuple(path for path in self.shared if path not in paths),
+            }
+        )
+
+
+class Plan(Frozen):
+    """A study at one scale: `trials` is the default number of explore trials of a `run`.
+
+    confirm: what claims rest on; None: the study only explores.
+    border: its phases decide every trial, and arms, `trials` and `confirm` have no meaning then.
+    """
+
+    base: TrialConfig
+    axes: tuple[Axis, ...]
+    arms: tuple[Arm, ...] = (Arm(name="all"),)
+    trials: Annotated[int, Field(ge=1)]
+    confirm: Confirm | None = None
+    border: BorderPlan | None = None
+    caps: Mapping[str, float] = Field(default_factory=dict)
+    """Arm -> largest learning rate inside the border that `capped_by` mapped; not of the identity."""
+    capped_by: str | None = None
+
+    @classmethod
+    def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":
+        """The plan of a border study: its axes are those of the plane."""
+        plane = border.plane
+        axes: list[Axis] = [FloatAxis(path=plane.searched, low=plane.low, high=plane.high, log=True)]
+        for across in plane.across:
+            low, high = min(across.values), max(across.values)
+            for path in across.paths:
+                if all(isinstance(value, int) for value in across.values):
+                    axes.append(IntAxis(path=path, low=int(low), high=int(high)))
+                else:
+                    axes.append(FloatAxis(path=path, low=low, high=high, log=across.log and low > 0))
+        return cls(base=base, axes=tuple(axes), trials=1, border=border)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Plan":
+        axes = {axis.path: axis for axis in self.axes}
+        for path in axes:
+            check_path(path)
+        if not any(arm.from_trial == 0 for arm in self._explored()):
+            raise ValueError("a plan needs an arm that takes part from trial 0")
+        for arm in self.arms:
+            self._check(arm, axes)
+        if self.confirm is not None:
+            for path in self.confirm.settings:
+                check_path(path)
+            for path in self.confirm.shared:
+                if path not in axes or axes[path].kind != "choice":
+                    raise ValueError(f"confirm shares {path}, which is no axis of choices")
+        return self
+
+    def _check(self, arm: Arm, axes: Mapping[str, Axis]) -> None:
+        points = [*arm.fixed.items(), *((path, v) for path, values in arm.grid.items() for v in values)]
+        for path, value in points:
+            if path not in axes or not axes[path].holds(value):
+                raise ValueError(f"arm {arm.name!r} fixes {path}={value!r}, which no axis holds")
+        for path in arm.settings:
+            check_path(path)
+            if path in axes:
+                raise ValueError(f"arm {arm.name!r} sets {path}, which is an axis: fix it")
+        if arm.confirm_only and (self.confirm is None or axes.keys() - arm.fixed.keys()):
+            raise ValueError(
+                f"arm {arm.name!r} is only confirmed: it must fix every axis, of a plan that confirms"
+            )
+
+    def _explored(self) -> list[Arm]:
+        return [arm for arm in self.arms if not arm.confirm_only]
+
+    def arm_of(self, trial: int) -> Arm:
+        """Of an explored trial, by its number: a rotation, so that workers need not agree on anything."""
+        active = [arm for arm in self._explored() if arm.from_trial <= trial]
+        return active[trial % len(active)]
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "Plan":
+        """A copy with fields set: a searched one is searched no more, and arms that fix another value go.
+
+        Raises:
+            UserError: no arm is left, or a value does not fit.
+        """
+        pinned = {axis.path: settings[axis.path] for axis in self.axes if axis.path in settings}
+        if pinned and self.border:
+            raise UserError(f"{next(iter(pinned))} is what this study maps: it cannot be set")
+        arms = [arm for arm in self.arms if arm.agrees(settings)]
+        explored = [arm for arm in arms if not arm.confirm_only]
+        if not any(arm.from_trial == 0 for arm in explored):
+            arms = [arm.model_copy(update={"from_trial": 0}) for arm in arms]
+        if not explored:
+            own = {path for arm in self.arms for path in (*arm.fixed, *arm.settings)}
+            asked = ", ".join(f"{k}={v}" for k, v in settings.items() if k in own)
+            names = ", ".join(arm.name for arm in self._explored())
+            raise UserError(f"no arm of the study has {asked}; its arms are {names}")
+        return self.model_copy(
+            update={
+                "base": with_settings(self.base, settings),
+                "confirm": None if self.confirm is None else self.confirm.without(settings),
+                "axes": tuple(axis for axis in self.axes if axis.path not in pinned),
+                "arms": tuple(arm.without(pinned) for arm in arms),
+            }
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What trials of one stored study must share, as flat JSON: the space and the base config.
+
+        The seed and where a trial runs (threads, device) may differ between trials.
+        """
+        base = flatten(self.base.model_dump(mode="json"))
+        for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
+            base.pop(path)
+        for axis in self.axes:
+            base.pop(axis.path, None)
+        space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}
+        arms = {f"arm {a.name}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.arms}
+        border = {} if self.border is None else {"border": self.border.model_dump_json()}
+        return base | space | arms | border
+
+
+def space_hash(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

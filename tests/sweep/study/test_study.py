@@ -1,0 +1,127 @@
+"""Plans: arms, pins, identity, and the studies that ship."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sweep.cli.run import check_arms, parse_duration
+from sweep.errors import UserError
+from sweep.study import SCALES, Arm, FloatAxis, Plan, load_study, shipped
+from vae.packages import PACKAGES
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return load_study("depth_study").plan("laptop")
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_study_has_every_scale_and_fits_its_tiles(name: str) -> None:
+    study = load_study(name)
+    assert study.name == name
+    assert set(study.plans) == set(SCALES)
+    for scale in SCALES:
+        check_arms(study.plan(scale))
+
+
+def test_a_plan_survives_json(plan: Plan) -> None:
+    again = Plan.model_validate_json(plan.model_dump_json())
+    assert again == plan
+    assert [type(axis) for axis in again.axes] == [type(axis) for axis in plan.axes]
+
+
+def test_every_arm_gets_an_equal_share(plan: Plan) -> None:
+    counts = Counter(plan.arm_of(trial).name for trial in range(plan.trials))
+    assert len(counts) == 6
+    assert set(counts.values()) == {plan.trials // 6}
+
+
+def test_unequal_depths_join_at_larger_budgets_only(plan: Plan) -> None:
+    names = [plan.arm_of(trial).name for trial in range(100)]
+    assert "unequal" not in names[:48]
+    assert "unequal" in names[48:]
+
+
+def test_a_pinned_axis_is_searched_no_more(plan: Plan) -> None:
+    pinned = plan.with_settings({"optim.lr": 0.5})
+    assert pinned.base.optim.lr == 0.5
+    assert "optim.lr" not in {axis.path for axis in pinned.axes}
+
+
+def test_pinning_a_depth_keeps_the_arms_that_have_it(plan: Plan) -> None:
+    pinned = plan.with_settings({"model.encoder_depth": 4})
+    assert [arm.name for arm in pinned.arms] == ["depth 4", "unequal"]
+    assert pinned.arm_of(0).fixed == {"model.decoder_depth": 4}
+
+
+def test_a_depth_without_an_arm_of_its_own_is_left_to_the_unequal_one(plan: Plan) -> None:
+    pinned = plan.with_settings({"model.encoder_depth": 7})
+    assert pinned.arm_of(0).name == "unequal"
+
+
+def test_identity_ignores_where_a_trial_runs_and_nothing_else(plan: Plan) -> None:
+    for path, value in {"seed": 7, "threads": 3, "device": "cpu"}.items():
+        assert plan.with_settings({path: value}).identity() == plan.identity()
+    for path, value in {"epochs": 5, "optim.lr": 0.1, "data.min_std": 1.0, "batch_size": 8}.items():
+        assert plan.with_settings({path: value}).identity() != plan.identity()
+
+
+def test_an_arm_that_no_axis_holds_is_refused(plan: Plan) -> None:
+    lr = FloatAxis(path="optim.lr", low=1e-4, high=1e-2, log=True)
+    with pytest.raises(ValueError, match="which no axis holds"):
+        Plan(base=plan.base, axes=(lr,), arms=plan.arms, trials=1)
+
+
+def test_too_small_tiles_are_refused_before_anything_runs(plan: Plan) -> None:
+    with pytest.raises(UserError, match="cannot be halved"):
+        check_arms(
+            plan.with_settings({"model.max_downsamples": 2, "model.image_size": 36}).with_settings(
+                {"model.max_downsamples": 6}
+            )
+        )
+
+
+def test_a_study_can_be_a_module_of_the_users(tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text(
+        "from studies.depth_study import STUDY as base\nSTUDY = base.model_copy(update={'name': 'mine'})\n"
+    )
+    assert load_study(str(module)).name == "mine"
+    module.write_text("1 / 0\n")
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        load_study(str(module))
+    module.write_text("x = 1\n")
+    with pytest.raises(UserError, match="defines no STUDY"):
+        load_study(str(module))
+
+
+def test_durations_are_read() -> None:
+    assert parse_duration(None) is None
+    assert [parse_duration(text) for text in ("90s", "30m", "2h", "5")] == [90, 1800, 7200, 5]
+    for text in ("soon", "0", "-3m", "3d"):
+        with pytest.raises(UserError, match="not a duration"):
+            parse_duration(text)
+
+
+def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKAGES, "prodigy", "no_such_package_at_all")
+    check_arms(plan)
+    with pytest.raises(UserError, match="needs the package no_such_package_at_all"):
+        check_arms(plan.with_settings({"optim.optimizer": "prodigy"}))
+    with pytest.raises(UserError, match="no_such_package_at_all"):
+        check_arms(load_study("one_run_study").plan("laptop"))
+
+
+def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anything_runs(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everywhere = plan.with_settings({"compile": "default"})
+    in_one_arm = plan.model_copy(update={"arms": (Arm(name="compiled", settings={"compile": "default"}),)})
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    check_arms(plan, "cpu")
+    for compiled in (everywhere, in_one_arm):
+        with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
+            check_arms(compiled, "cpu")

@@ -1,0 +1,78 @@
+"""A probe is the start of the run that it stands for, and ends when its label is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from vae.config import TrainConfig
+from vae.model.pixels import normalise
+from vae.stability.labels import LABELS, verdict
+from vae.stability.monitor import Outcome
+from vae.training.step import mean_image_loss
+
+Small = Callable[..., TrainConfig]
+RunFit = Callable[..., Any]
+
+
+@pytest.mark.parametrize("label", ["blowup", "nonfinite"])
+def test_a_probe_takes_the_steps_of_its_run_and_stops_at_its_horizon(
+    small: Small, run_fit: RunFit, label: str
+) -> None:
+    whole = run_fit(small(epochs=4))
+    probe = run_fit(small(epochs=4, probe={"label": label, "horizon": 16}))
+    assert probe.result.steps == 16
+    assert repr(probe.watcher.steps) == repr(whole.watcher.steps[:16])
+    assert probe.result.outcome is Outcome.PROBED
+    assert not probe.watcher.epochs
+    assert not probe.watcher.pictures
+    assert not probe.result.weights
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_probe_that_crosses_ends_there(small: Small, run_fit: RunFit, label: str) -> None:
+    result = run_fit(small(epochs=40, optim={"lr": 1e3}, probe={"label": label})).result
+    told = result.observation
+    assert verdict(label, told, None) is True  # type: ignore[arg-type]
+    crossed = told.blowup_step if label == "blowup" else told.nonfinite_step
+    assert crossed is not None
+    assert result.steps == crossed + 1 < 40 * 5
+    assert "crosses" in result.reason
+
+
+def test_a_full_probe_and_a_normal_run_observe_the_same(small: Small, run_fit: RunFit) -> None:
+    normal = run_fit(small(early_stopping_patience=0)).result.observation
+    probe = run_fit(small(probe={"label": "useless"})).result.observation
+    assert probe == normal
+    assert probe.steps == probe.total_steps
+
+
+def test_a_long_probe_resumes_bit_equal(small: Small, run_fit: RunFit, tmp_path: Any) -> None:
+    config = small(epochs=4, probe={"label": "nonfinite"})
+    stop = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(config, tmp_path / "state.pt", stop, ("step", 12))
+    resumed = run_fit(config, tmp_path / "state.pt")
+    assert resumed.watcher.steps[0]["step"] == 10
+    assert resumed.result.observation == run_fit(config).result.observation
+
+
+def test_predicting_the_mean_image_costs_its_variance(
+    small: Small, make_tiles: Callable[..., Tensor]
+) -> None:
+    tiles = make_tiles(40)
+    x = normalise(tiles, "tanh_unit")
+    loss = mean_image_loss(small(), tiles)
+    assert loss == pytest.approx(float(x.var(0, correction=0).sum()), rel=1e-5)
+    assert mean_image_loss(small(objective={"likelihood": "gaussian"}), tiles) is None
+    assert torch.is_tensor(x)
+
+
+def test_what_a_probe_cannot_do_is_refused(small: Small) -> None:
+    with pytest.raises(ValidationError, match=r"needs objective\.likelihood=mse_sum"):
+        small(probe={"label": "useless"}, objective={"likelihood": "gaussian"})
+    with pytest.raises(ValidationError, match="waits on validation"):
+        small(probe={"label": "blowup"}, optim={"lr_schedule": "plateau"})

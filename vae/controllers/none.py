@@ -1,7 +1,0 @@
-"""The schedule as it is."""
-
-from vae.controllers import Controller
-
-
-class Policy(Controller):
-    pass

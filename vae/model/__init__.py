@@ -1,0 +1,1 @@
+"""The network: from a depth to layers, and from uint8 tiles to what the layers see."""

@@ -1,0 +1,1 @@
+"""How weights are changed: optimizers, schedules, clipping, skipping, controllers and the guard."""
