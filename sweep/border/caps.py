@@ -19,8 +19,21 @@ from vae.stability.labels import Label
 
 LR = "optim.lr"
 PREFERRED: tuple[Label, ...] = ("useless", "nonfinite")
-ELSEWHERE = ("seed", "threads", "device", "checkpoint_seconds", "picture_every")
-"""Settings of a base that do not move a border, or that every trial has its own of."""
+UNRELATED = frozenset(
+    {
+        "seed",
+        "epochs",
+        "threads",
+        "device",
+        "pruner",
+        "checkpoint_seconds",
+        "picture_every",
+        "quality_draws",
+        "curvature_every",
+        "early_stopping_patience",
+    }
+)
+"""Settings that do not move a border: where and for how long a run is trained, and what is measured of it."""
 OF_A_LENGTH: Label = "useless"
 """Judged at a run's end: a map of runs of another length serves without it. From 24 epochs to 12 it moved by
 up to 0.4 decades in three columns."""
@@ -91,7 +104,11 @@ def _cap(model: BorderModel, place: Mapping[str, Any]) -> float | None:
 
 
 def same_base(plan: Plan, other: Plan) -> bool:
-    """Whether the bases agree in all that neither study searches, the length of the runs aside."""
+    """Whether the border that one study mapped is that of the other's trials, too.
+
+    The one rule for it, of the search and of the report: their bases agree in every setting that can move a
+    border and that neither study searches.
+    """
     mine, theirs = (flatten(p.base.model_dump(mode="json")) for p in (plan, other))
-    skipped = {*ELSEWHERE, "epochs", *(axis.path for p in (plan, other) for axis in p.axes)}
+    skipped = UNRELATED | {axis.path for p in (plan, other) for axis in p.axes}
     return all(theirs.get(path) == value for path, value in mine.items() if path not in skipped)

@@ -6,17 +6,15 @@ along, for the PNG: it needs no browser.
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sweep.border.map import BorderMap
 from sweep.border.model import BorderModel
-
-if TYPE_CHECKING:
-    from sweep.border.map import BorderMap
 
 CROSSED, STABLE, BORDER, QUALITY = "#d55e00", "#0072b2", "#000000", "#009e73"
 
 
-def as_png(found: "BorderMap", path: Path) -> None:
+def as_png(found: BorderMap, path: Path) -> None:
     """One panel a label, columns across, log10 of the searched setting up, and one of the trained runs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,7 +31,7 @@ def as_png(found: "BorderMap", path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _panel(axis: Any, found: "BorderMap", model: BorderModel) -> None:
+def _panel(axis: Any, found: BorderMap, model: BorderModel) -> None:
     for crossed, colour, marker, name in ((True, CROSSED, "x", "crossed"), (False, STABLE, "o", "stable")):
         runs = [run for run in model.runs if run.crossed is crossed]
         axis.scatter(
@@ -65,7 +63,7 @@ def _panel(axis: Any, found: "BorderMap", model: BorderModel) -> None:
     axis.legend(fontsize=8, loc="best")
 
 
-def _trained_panel(axis: Any, found: "BorderMap") -> None:
+def _trained_panel(axis: Any, found: BorderMap) -> None:
     """A line a seed, in its column's colour; runs without a finite objective are crosses at the top."""
     top = max((ratio for *_, ratio in _ratios(found)), default=1.0) * 1.5
     for index, column in enumerate(dict.fromkeys(run.column for run in found.trained)):
@@ -86,7 +84,7 @@ def _trained_panel(axis: Any, found: "BorderMap") -> None:
     axis.legend(fontsize=8)
 
 
-def _ratios(found: "BorderMap") -> list[tuple[str, int, float, float]]:
+def _ratios(found: BorderMap) -> list[tuple[str, int, float, float]]:
     """Of runs with an objective: column, seed, distance, and how many times the best of the column it is."""
     finite = [(run, run.objective) for run in found.trained if run.objective is not None]
     best: dict[str, float] = {}
@@ -95,7 +93,7 @@ def _ratios(found: "BorderMap") -> list[tuple[str, int, float, float]]:
     return [(run.column, run.seed, run.distance, value / best[run.column]) for run, value in finite]
 
 
-def as_html(found: "BorderMap") -> str:
+def as_html(found: BorderMap) -> str:
     """A page that needs nothing else: Plotly's own script is in it. Every point names its trial."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -160,7 +158,7 @@ def _traces(go: Any, model: BorderModel, first: bool) -> list[Any]:
     return traces
 
 
-def _trained_traces(go: Any, found: "BorderMap") -> list[Any]:
+def _trained_traces(go: Any, found: BorderMap) -> list[Any]:
     traces = []
     for column, seed in dict.fromkeys((run.column, run.seed) for run in found.trained):
         runs = [run for run in found.trained if (run.column, run.seed) == (column, seed)]
@@ -178,7 +176,7 @@ def _trained_traces(go: Any, found: "BorderMap") -> list[Any]:
     return traces
 
 
-def _ticks(found: "BorderMap") -> list[str]:
+def _ticks(found: BorderMap) -> list[str]:
     names = [found.plan.plane.name(column) for column in found.plan.plane.columns]
     if len(set(found.fan_ins)) == 1:
         return names

@@ -84,6 +84,9 @@ def worker(
     data: str | None,
     **options: Any,
 ) -> int:
+    from rich.console import Console
+
+    from sweep.cli.progress import Display
     from sweep.cli.run import parse_duration
     from sweep.engine.join import join_study
     from sweep.engine.run import Options
@@ -91,7 +94,8 @@ def worker(
     home = Home.find(storage, tracking_uri, checkpoint_uri)
     if not home.has_stores():
         raise UserError(f"there is no store in {home.root}: name one with --storage or SWEEP_STORAGE")
-    finished = join_study(name, data, Options(timeout_s=parse_duration(timeout), **options), home)
+    options_ = Options(timeout_s=parse_duration(timeout), **options)
+    finished = join_study(name, data, options_, home, Display(Console()))
     if finished.stopped:
         print(f"ended early: {finished.stopped}")
     return finished.exit_code
@@ -134,7 +138,9 @@ def report(name: str, as_json: bool) -> None:
 
 
 def border_map(name: str, as_json: bool) -> None:
-    from sweep.border.map import show_map, stored_map, write_map
+    from sweep.border.map import stored_map
+    from sweep.border.write import write_map
+    from sweep.cli.map import show_map
 
     home, study = stored_study(name)
     found = stored_map(study)

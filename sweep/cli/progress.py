@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from sweep.engine.observer import Observer
 from sweep.store.secrets import redact
 from sweep.store.summary import best_of, outcome_of
 
 STYLES = {"budget": "green", "converged": "green", "collapsed": "yellow", "regressed": "yellow"}
 
 
-class Display:
+class Display(Observer):
     """`quiet` shows nothing (for --json)."""
 
     def __init__(self, console: Console, quiet: bool = False) -> None:

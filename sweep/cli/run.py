@@ -12,8 +12,9 @@ from sweep.engine.devices import visible_gpus
 from sweep.engine.limits import EXIT_INTERRUPTED, EXIT_TERMINATED
 from sweep.engine.run import Finished, Options, run_study
 from sweep.errors import UserError
+from sweep.store.groups import by_depth
 from sweep.store.home import Home
-from sweep.store.summary import Summary, by_depth, summarise
+from sweep.store.summary import Summary, summarise
 from sweep.study import IntAxis, Plan, load_study
 from sweep.study.border_plan import Strategy
 from sweep.study.config import with_settings

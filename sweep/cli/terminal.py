@@ -5,17 +5,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sweep.store.summary import Group, Summary
+from sweep.store.groups import Group
+from sweep.store.summary import Summary
 
 
 def print_json(document: Any) -> None:
     """One document on stdout; raises where it holds what JSON cannot (nan, infinity)."""
     sys.stdout.write(json.dumps(document, indent=2, default=str, allow_nan=False) + "\n")
-
-
-def to_json(value: Any) -> bytes:
-    """An artifact's content: indented, keys sorted."""
-    return json.dumps(value, indent=2, sort_keys=True).encode()
 
 
 def show_status(summary: Summary) -> None:

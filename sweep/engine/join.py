@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-from rich.console import Console
-
-from sweep.cli.progress import Display
 from sweep.engine.devices import available_cores, place, visible_gpus
 from sweep.engine.limits import is_asked_to_stop
+from sweep.engine.observer import Observer
 from sweep.engine.run import Finished, Options, load_tiles, no_traceback, supervise
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
@@ -15,7 +13,7 @@ from sweep.store.home import Home
 from sweep.study import Plan
 
 
-def join_study(name: str, data: str | None, options: Options, home: Home) -> Finished:
+def join_study(name: str, data: str | None, options: Options, home: Home, observer: Observer) -> Finished:
     """Take this study's trials until it is whole.
 
     Plan, seed and experiment come from the store; `data` says where this machine has the images.
@@ -27,7 +25,6 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
     from sweep.store.storage import load, open_optuna, read_all
     from sweep.tracking.client import Tracker
 
-    display = Display(Console())
     home.create()
     study = load(open_optuna(home), name)
     attrs = study.user_attrs
@@ -58,4 +55,4 @@ def join_study(name: str, data: str | None, options: Options, home: Home) -> Fin
         )
         pool.send_spec(spec)
         read_all(study)
-        return supervise(study, home, spec, pool, replace(options, seed=spec.seed), display, Tracker(home))
+        return supervise(study, home, spec, pool, replace(options, seed=spec.seed), observer, Tracker(home))

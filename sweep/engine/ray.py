@@ -130,7 +130,7 @@ def _watch(
 
 def _is_whole(study: optuna.Study) -> bool:
     """Nothing runs or waits, and what the phases asked for is there."""
-    from sweep.search import request as phases
+    from sweep.engine import agenda
     from sweep.study import Plan
 
     trials = study.get_trials(deepcopy=False)
@@ -138,8 +138,8 @@ def _is_whole(study: optuna.Study) -> bool:
         return False
     attrs = study.user_attrs
     plan = Plan.model_validate_json(attrs["plan"])
-    parts = phases.phases(plan, int(attrs.get("explore_total", 0)))
-    return phases.next_request(parts, trials) is None
+    parts = agenda.phases(plan, int(attrs.get("explore_total", 0)))
+    return agenda.next_request(parts, trials) is None
 
 
 def _member(order: Order) -> tuple[int, str]:

@@ -9,16 +9,16 @@ import optuna
 from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
-from sweep.cli.progress import Display
+from sweep.engine import agenda
 from sweep.engine.devices import available_cores, place, visible_gpus
 from sweep.engine.limits import Limits, ask_to_stop
+from sweep.engine.observer import Observer
 from sweep.engine.supervisor import Supervisor, no_space
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.recovery import attempts
 from sweep.recovery.heartbeat import this_process
-from sweep.search import request as phases
 from sweep.store.home import Home
 from sweep.store.retry import is_away, is_disk_full
 from sweep.store.secrets import redact
@@ -28,8 +28,8 @@ from sweep.study import Plan, Study
 if TYPE_CHECKING:
     from data_io.tiles.tileset import TileSet
     from sweep.tracking.client import Tracker
+    from sweep.tracking.outbox import Linked
     from sweep.tracking.registration import Registered
-    from sweep.tracking.sender import Linked
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Finished:
     stopped: str | None
 
 
-def run_study(study: Study, plan: Plan, options: Options, home: Home, display: Display) -> Finished:
+def run_study(study: Study, plan: Plan, options: Options, home: Home, observer: Observer) -> Finished:
     """Run a study's phases to their end; each trial ends in both stores whatever becomes of it.
 
     Raises:
@@ -70,16 +70,16 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, display: D
     threads = max(1, available_cores() // len(placing))
     if options.executor == "ray":
         placing = []  # this process places workers, and has none itself
-    elif len(phases.phases(plan, 0)) == 1:
+    elif len(agenda.phases(plan, 0)) == 1:
         placing = placing[: options.trials or plan.trials]
     home.create()
-    display.say(f"preparing data and stores in {home.root}")
+    observer.say(f"preparing data and stores in {home.root}")
     with no_traceback(home), Pool(home, placing, threads) as pool:
-        return _prepared(study, plan, options, home, display, pool)
+        return _prepared(study, plan, options, home, observer, pool)
 
 
 def _prepared(
-    study: Study, plan: Plan, options: Options, home: Home, display: Display, pool: Pool
+    study: Study, plan: Plan, options: Options, home: Home, observer: Observer, pool: Pool
 ) -> Finished:
     """The heavy imports run while the workers do theirs."""
     from sweep.store.provenance import collect
@@ -93,7 +93,7 @@ def _prepared(
     storage = open_optuna(home)
     name = stored_name(storage, study, options.scale, options.name)
     if name != study.name and options.name is None:
-        display.say(f"{study.name} in this store is of another scale; this one is recorded as {name}")
+        observer.say(f"{study.name} in this store is of another scale; this one is recorded as {name}")
     with _study_lock(home, name):
         tracker = Tracker(home)
         provenance = collect()
@@ -113,13 +113,13 @@ def _prepared(
         read_all(stored)
         ask_to_stop(stored, stop=False)
         stored.set_user_attr("seed", options.seed)
-        _reconcile(stored, home, tracker, linker(storage), options, display)
+        _reconcile(stored, home, tracker, linker(storage), options, observer)
         # Only now: a trial that the last run left RUNNING is one that is asked for already.
-        stored.set_user_attr("explore_total", phases.explore_total(stored, options.trials, plan.trials))
+        stored.set_user_attr("explore_total", agenda.explore_total(stored, options.trials, plan.trials))
         try:
             if options.executor == "ray":
-                return _place_on_ray(stored, home, options, display)
-            return supervise(stored, home, spec, pool, options, display, tracker)
+                return _place_on_ray(stored, home, options, observer)
+            return supervise(stored, home, spec, pool, options, observer, tracker)
         finally:
             _summarise(registered)
             sender.close()
@@ -131,34 +131,34 @@ def supervise(
     spec: Spec,
     pool: Pool,
     options: Options,
-    display: Display,
+    observer: Observer,
     tracker: "Tracker",
 ) -> Finished:
     """Work on a registered study until it is whole or a limit is reached."""
     from sweep.store.storage import open_optuna
     from sweep.tracking.linking import linker
-    from sweep.tracking.postman import Postman
+    from sweep.tracking.sender import Postman
 
-    limits = Limits(options.timeout_s, options.max_failures, display.say)
-    supervisor = Supervisor(study, home, spec, pool, limits, display, options.max_retries)
+    limits = Limits(options.timeout_s, options.max_failures, observer.say)
+    supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries)
     with limits, Postman(home.spool, tracker, linker(open_optuna(home))):
         supervisor.go()
     code = limits.exit_code(supervisor.failures)
     return Finished(study, code, supervisor.failures, limits.stopped)
 
 
-def _place_on_ray(study: optuna.Study, home: Home, options: Options, display: Display) -> Finished:
+def _place_on_ray(study: optuna.Study, home: Home, options: Options, observer: Observer) -> Finished:
     from sweep.engine.ray import run_on_ray
 
     words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
     if options.device:
         words += ["--device", options.device]
-    with Limits(options.timeout_s, options.max_failures, display.say) as limits:
+    with Limits(options.timeout_s, options.max_failures, observer.say) as limits:
         run_on_ray(
             study,
             home,
             limits,
-            display.say,
+            observer.say,
             address=options.ray_address,
             workers=options.workers,
             workers_per_gpu=options.workers_per_gpu,
@@ -169,7 +169,12 @@ def _place_on_ray(study: optuna.Study, home: Home, options: Options, display: Di
 
 
 def _reconcile(
-    study: optuna.Study, home: Home, tracker: "Tracker", linked: "Linked", options: Options, display: Display
+    study: optuna.Study,
+    home: Home,
+    tracker: "Tracker",
+    linked: "Linked",
+    options: Options,
+    observer: Observer,
 ) -> None:
     """What the last run left behind is put right before anything new is begun."""
     from sweep.recovery.findings import View
@@ -178,12 +183,12 @@ def _reconcile(
     try:
         view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
         for finding in reconcile(view, fix=True):
-            display.say(f"mended: {finding.text}")
+            observer.say(f"mended: {finding.text}")
     except Exception as error:
         if is_away(error) or is_disk_full(error):
             raise
         what = redact(str(error)).splitlines()[0][:200]
-        display.say(f"the tracking store does not answer; training goes on without: {what}")
+        observer.say(f"the tracking store does not answer; training goes on without: {what}")
 
 
 def load_tiles(plan: Plan, home: Home) -> "TileSet":

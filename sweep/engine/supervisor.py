@@ -8,8 +8,9 @@ from collections import Counter
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.cli.progress import Display
+from sweep.engine import agenda
 from sweep.engine.limits import Limits, is_asked_to_stop
+from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
 from sweep.recovery import attempts
@@ -17,8 +18,7 @@ from sweep.recovery import lost as recovery
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
 from sweep.recovery.heartbeat import BEAT_S, Presence
-from sweep.search import request as phases
-from sweep.search.request import Phase
+from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
 from sweep.store.storage import alone
 from sweep.tracking.dashboard import NoteWriter
@@ -43,11 +43,11 @@ class Supervisor:
         spec: Spec,
         pool: Pool,
         limits: Limits,
-        display: Display,
+        observer: Observer,
         max_retries: int,
     ) -> None:
         self.study, self.home, self.spec, self.pool = study, home, spec, pool
-        self.limits, self.display, self.max_retries = limits, display, max_retries
+        self.limits, self.observer, self.max_retries = limits, observer, max_retries
         self.failures = 0
         """Trials that were given up."""
         self.idle: list[Worker] = []
@@ -67,16 +67,16 @@ class Supervisor:
             with Presence(self.study, self.pool.count) as presence:
                 self.me = presence.id
                 self._recover()
-                self.display.start(self.study, self.pool.count, self._left)
+                self.observer.start(self.study, self.pool.count, self._left)
                 while self.pool.live:
                     with contextlib.suppress(queue.Empty):
                         self._handle(self.pool.events.get(timeout=0.25))
                     self.limits.check()
                     self._obey()
                     self._poll()
-                    self.display.refresh()
+                    self.observer.refresh()
         finally:
-            self.display.stop()
+            self.observer.stop()
             self.notes.close()
             self._save_seconds()
 
@@ -93,7 +93,7 @@ class Supervisor:
             self._polled = now
             if is_asked_to_stop(self.study) and not self.limits.stopped:
                 self.limits.stop("it was asked to stop")
-                self.display.say("asked to stop: the running trials finish, no more are started")
+                self.observer.say("asked to stop: the running trials finish, no more are started")
             self._look()
         if now - self._recovered > 3 * BEAT_S:
             self._recovered = now
@@ -102,14 +102,14 @@ class Supervisor:
     def _recover(self) -> None:
         count = recovery.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
         if count:
-            self.display.say(f"{count} trials of processes that died are queued again")
+            self.observer.say(f"{count} trials of processes that died are queued again")
 
     def _handle(self, event: Event) -> None:
         worker = event.worker
         if event.name == "ready":
             self._next(worker)
         elif event.name == "progress":
-            self.display.progress(worker.number, event.facts)
+            self.observer.progress(worker.number, event.facts)
         elif event.name == "done":
             self.limits.succeeded()
             self._trial_over(worker)
@@ -136,7 +136,7 @@ class Supervisor:
         trial = self._take()
         if trial is not None:
             worker.take(trial.number)
-            self.display.progress(worker.number, {"trial": trial.number})
+            self.observer.progress(worker.number, {"trial": trial.number})
         elif self._may_come():
             self.idle.append(worker)
         else:
@@ -146,7 +146,7 @@ class Supervisor:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
         with alone(self.study):
             trial = attempts.claim(self.study, self.me)
-            if trial is None and (request := phases.next_request(self._phases(), self._trials())):
+            if trial is None and (request := agenda.next_request(self._phases(), self._trials())):
                 request.enqueue(self.study)
                 trial = attempts.claim(self.study, self.me)
             return trial
@@ -154,14 +154,14 @@ class Supervisor:
     def _phases(self) -> list[Phase]:
         """Whoever adds trials to the study changes the total, on whatever machine."""
         total = int(self.study.user_attrs.get("explore_total", 0))
-        return phases.phases(self.spec.plan, total)
+        return agenda.phases(self.spec.plan, total)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
     def _may_come(self) -> bool:
         """Whether a trial that runs, here or elsewhere, may be followed by others."""
-        return any(trial.state in phases.UNFINISHED for trial in self._trials())
+        return any(trial.state in UNFINISHED for trial in self._trials())
 
     def _wake(self) -> None:
         """What was unknown to the idle workers may be known now."""
@@ -181,12 +181,12 @@ class Supervisor:
         """Trials that wait or are still to be asked for."""
         trials = self._trials()
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
-        return waiting + phases.remaining(self._phases(), trials)
+        return waiting + agenda.remaining(self._phases(), trials)
 
     def _trial_over(self, worker: Worker) -> None:
         number, worker.trial = worker.trial, None
         if number is not None:
-            self.display.trial_over(worker.number, number)
+            self.observer.trial_over(worker.number, number)
             self.notes.write(number)
         self._save_seconds()
         self._wake()
@@ -217,12 +217,12 @@ class Supervisor:
     def _count_failure(self, worker: Worker, message: str, again: bool) -> None:
         if worker.trial is None:  # it died before or between its trials
             self.limits.one_failed(worker)
-            self.display.say(f"{message}: {worker.last_words(1)}")
+            self.observer.say(f"{message}: {worker.last_words(1)}")
             return
         self.failures += not again
         self.limits.one_failed(attempts.root_of(self._trials()[worker.trial]))
         what = "it is queued again" if again else "it is given up"
-        self.display.say(f"trial {worker.trial} failed, {what}: {message} (more in {worker.log})")
+        self.observer.say(f"trial {worker.trial} failed, {what}: {message} (more in {worker.log})")
 
     def _save_seconds(self) -> None:
         seconds = self._seconds_before + time.monotonic() - self._started

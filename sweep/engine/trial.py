@@ -14,7 +14,6 @@ from optuna.trial import TrialState
 
 from data_io.tiles.loader import BatchLoader
 from data_io.tiles.tileset import TileSet
-from sweep.cli.terminal import to_json
 from sweep.recovery.attempts import FencedError, finish, root_of
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.search.pruning import should_prune
@@ -22,17 +21,17 @@ from sweep.search.request import phase_of, settings_of
 from sweep.search.sampling import search_space, suggest
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
-from sweep.store.provenance import Provenance
+from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.study import Plan
-from sweep.study.config import TrialConfig, flatten, with_settings
+from sweep.study.config import TrialConfig, flatten
+from sweep.study.resolve import resolve_config
 from sweep.tracking.hooks import RecordingHooks, TrialInterrupted
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
 from vae.training import checkpoint
 from vae.training.fit import fit
-from vae.training.hardware import resolve
 from vae.training.hooks import RunResult
 
 __all__ = ["Context", "FencedError", "TrialInterrupted", "run_trial"]
@@ -56,16 +55,6 @@ class Context:
     tiles: TileSet
     seed: int
     artifacts: FileSystemArtifactStore
-
-
-def resolve_config(
-    plan: Plan, params: dict[str, Any], seed: int, settings: dict[str, Any] | None = None
-) -> TrialConfig:
-    """The base with a trial's parameters, its further settings and seed, everything `auto` made explicit."""
-    config = with_settings(plan.base, {**params, **(settings or {}), "seed": seed})
-    resolved = resolve(config)
-    assert isinstance(resolved, TrialConfig)
-    return resolved
 
 
 def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None:

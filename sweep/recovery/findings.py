@@ -14,7 +14,7 @@ from sweep.recovery import heartbeat as presence
 from sweep.store.home import Home
 from sweep.tracking.client import RUN_KEY, Tracker
 from sweep.tracking.linking import RUN_ID
-from sweep.tracking.sender import Linked
+from sweep.tracking.outbox import Linked
 
 RECONCILED = "reconciled"
 """Study attribute: all trials below this number have ended and agree with their runs."""

@@ -5,12 +5,13 @@ import math
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.cli.terminal import to_json
 from sweep.recovery.findings import View
 from sweep.search.request import phase_of, settings_of
+from sweep.store.provenance import to_json
 from sweep.store.summary import outcome_of
 from sweep.study import Plan
 from sweep.study.config import flatten
+from sweep.study.resolve import resolve_config
 from sweep.tracking.linking import RUN_ID
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
@@ -18,8 +19,6 @@ from sweep.tracking.sender import Sender
 
 def rebuild_run(view: View, trial: FrozenTrial) -> None:
     """Make it, by the trial's own key, with its parameters, figures and outcome."""
-    from sweep.engine.trial import resolve_config
-
     attrs = trial.user_attrs
     plan = Plan.model_validate_json(view.attrs["plan"])
     config = resolve_config(plan, trial.params, int(attrs.get("seed", 0)), settings_of(trial))

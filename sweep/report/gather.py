@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
+from sweep.border.caps import same_base
 from sweep.report import bordermap
 from sweep.report.evidence.depth import CONTROL
 from sweep.report.figures.curves import Series, chosen
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 MLFLOW_UI = "http://127.0.0.1:5000"
 """Where `sweep ui` serves the runs of a home that has no tracking server."""
-MOVES_THE_BORDER = ("model.", "objective.", "optim.optimizer", "optim.momentum", "batch_size")
 CURVE_COLUMNS = ("step", "loss", "grad_norm")
 
 
@@ -135,7 +135,7 @@ def _border(
         if its_plan is None or its_plan.border is None:
             continue
         alike = all(mapped.user_attrs.get(k) == study.user_attrs.get(k) for k in ("data_hash", "scale"))
-        if alike and _same_base(plan, its_plan):
+        if alike and same_base(plan, its_plan):
             found = _map(other, its_plan, mapped.get_trials(deepcopy=False), plan)
             if found is not None:
                 return found
@@ -151,14 +151,6 @@ def _map(name: str, mapped: Plan, trials: Sequence[FrozenTrial], shown: Plan) ->
         return None
     document = BorderMap.of(name, mapped, trials).as_dict()
     return bordermap.read(document, mapped.border.distance_label, flatten(shown.base.model_dump()))
-
-
-def _same_base(plan: Plan, mapped: Plan) -> bool:
-    """Equal in all that moves the border, but for what one of the two searches."""
-    first, second = (flatten(p.base.model_dump(mode="json")) for p in (plan, mapped))
-    searched = {axis.path for p in (plan, mapped) for axis in p.axes}
-    told = [path for path in first if path.startswith(MOVES_THE_BORDER) and path not in searched]
-    return all(first[path] == second[path] for path in told)
 
 
 def _document(tracker: Tracker, run_id: str, name: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweep.report.evidence.estimate import mean_interval
 from sweep.report.gather import Material
+from sweep.store.intervals import mean_interval
 from sweep.store.trials import Record, confirmed
 
 

@@ -17,8 +17,8 @@ from sweep.report.overview import Overview, overview
 from sweep.report.page import render
 from sweep.report.pictures import contact_sheet, picked, side_by_side
 from sweep.report.static import write_pngs
+from sweep.store.groups import by_depth
 from sweep.store.home import Home
-from sweep.store.summary import by_depth
 from sweep.tracking.client import Tracker
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.request import Explore, Request, of_phase, originals
+from sweep.search.explore import Explore
+from sweep.search.request import Request, of_phase, originals
 from sweep.study import Arm, Confirm, Plan, space_hash
 
 FIRST_SEED = 1_000_000

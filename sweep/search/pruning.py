@@ -4,7 +4,7 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.request import Explore, group_of, phase_of
+from sweep.search.request import EXPLORE, group_of, phase_of
 from sweep.study.config import TrialConfig
 
 STARTUP_TRIALS = 5
@@ -19,7 +19,7 @@ def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) 
     Its peers are the trials of its phase and arm: another depth's objective is no measure. Only the explore
     phase prunes; a map, and what confirms a result, need every run to its end.
     """
-    if config.pruner == "none" or phase_of(trial) != Explore.name:
+    if config.pruner == "none" or phase_of(trial) != EXPLORE:
         return False
     trials = study.get_trials(deepcopy=False)
     mine = next(t for t in reversed(trials) if t.number == trial.number)

@@ -1,8 +1,8 @@
-"""What a study does next: its phases in order, each a pure function of the trials in the store.
+"""A request for a trial, the phase that makes it, and how a trial in the store says which phase it is of.
 
 The process that runs a study asks for the next Request whenever a worker is free and puts it into Optuna's
-queue; a worker takes it out, fills the axes it leaves open, trains and tells. Because a phase looks at
-nothing but the trials, it goes on by itself after a crash, and no two workers decide the same thing.
+queue; a worker takes it out, fills the axes it leaves open, trains and reports the result. A phase is a pure
+function of the trials in the store, so it continues after a crash, and no two workers decide the same thing.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.study import Plan
-
 CAP = "lr_cap"
 """Attribute of a trial whose learning rate is searched inside a mapped border: the largest allowed."""
+EXPLORE = "explore"
+"""The phase of a trial that names none."""
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -66,7 +66,7 @@ class Phase(Protocol):
 
 
 def phase_of(trial: optuna.Trial | FrozenTrial) -> str:
-    return str(trial.user_attrs.get("phase", Explore.name))
+    return str(trial.user_attrs.get("phase", EXPLORE))
 
 
 def group_of(trial: optuna.Trial | FrozenTrial) -> tuple[str, str]:
@@ -87,71 +87,3 @@ def of_phase(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
 def originals(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
     """The phase's trials without the later attempts at the same one."""
     return [trial for trial in of_phase(trials, name) if "retry_of" not in trial.user_attrs]
-
-
-class Explore:
-    """The sampler's trials, arm after arm, until `total` were asked for over all runs of the study."""
-
-    name = "explore"
-
-    def __init__(self, plan: Plan, total: int) -> None:
-        self.plan, self.total = plan, total
-
-    def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        asked = originals(trials, self.name)
-        if len(asked) >= self.total:
-            return None
-        arm = self.plan.arm_of(len(asked))
-        of_arm = sum(trial.user_attrs.get("arm") == arm.name for trial in asked)
-        attrs: dict[str, Any] = {"arm": arm.name}
-        if arm.name in self.plan.caps:
-            attrs |= {CAP: self.plan.caps[arm.name], "capped_by": self.plan.capped_by}
-        return Request(self.name, params=arm.point(of_arm), settings=arm.settings, attrs=attrs)
-
-    def remaining(self, trials: Sequence[FrozenTrial]) -> int:
-        return max(0, self.total - len(originals(trials, self.name)))
-
-
-def phases(plan: Plan, explore_total: int) -> list[Phase]:
-    """In the order in which they are run."""
-    # These are phases themselves, and so import what is defined here.
-    if plan.border:
-        from sweep.border.phases import Distance, Map, Verify
-
-        return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
-    from sweep.search.confirm import Repeat
-
-    explore = Explore(plan, explore_total)
-    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]
-
-
-def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:
-    """Of the first phase that is not over; None where the running trials must end first, or all is done."""
-    for phase in phases:
-        request = phase.next(trials)
-        if request is not None:
-            return request
-        if any(trial.state in UNFINISHED for trial in of_phase(trials, phase.name)):
-            return None
-    return None
-
-
-def remaining(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> int:
-    """Trials still to be started, as far as that is known now."""
-    return sum(phase.remaining(trials) for phase in phases)
-
-
-def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
-    """How many explore trials there should be when this run is over, over all runs of the study.
-
-    more: what the user asked for; trials that wait in the queue count towards it. None finishes what an
-    interrupted run left open, or where nothing is open adds `default`.
-    """
-    trials = study.get_trials(deepcopy=False)
-    asked = len(originals(trials, Explore.name))
-    if more is not None:
-        waiting = sum(t.state is TrialState.WAITING for t in of_phase(trials, Explore.name))
-        return asked + max(0, more - waiting)
-    requested = int(study.user_attrs.get("explore_total", 0))
-    waiting_anywhere = any(t.state is TrialState.WAITING for t in trials)
-    return requested if requested > asked or waiting_anywhere else asked + default

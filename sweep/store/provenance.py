@@ -1,6 +1,7 @@
 """Where a result comes from: commit, uncommitted diff, package versions, machine."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -8,10 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.cli.terminal import to_json
-
 PACKAGES = ("torch", "torchvision", "numpy", "optuna", "mlflow", "pydantic", "pillow")
 GIT_TIMEOUT_S = 10
+
+
+def to_json(value: Any) -> bytes:
+    """An artifact's content: indented, keys sorted."""
+    return json.dumps(value, indent=2, sort_keys=True).encode()
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.store.summary import DEPTHS
 from sweep.study import Arm, Plan
 
+DEPTHS = ("model.encoder_depth", "model.decoder_depth")
 UNSTABLE = ("nonfinite", "diverged", "regressed")
 
 

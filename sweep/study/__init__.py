@@ -1,7 +1,8 @@
 """What is asked, as data: the config, axes and arms, plans at several scales, and finding a study."""
 
+from sweep.study.find import load_preset, load_study, shipped
 from sweep.study.plan import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, space_hash
-from sweep.study.study import SCALES, Scale, Study, load_preset, load_study, shipped
+from sweep.study.study import SCALES, Scale, Study
 
 __all__ = [
     "SCALES",

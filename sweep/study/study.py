@@ -1,36 +1,13 @@
-"""What a study is: a named question and its plans at several scales; and finding one."""
+"""What a study is: a named question and its plans at several scales."""
 
-import importlib
-import importlib.util
-import pkgutil
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from sweep.errors import UserError
-from sweep.study.config import explain
-from sweep.study.plan import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, Frozen, IntAxis, Plan, space_hash
+from sweep.study.plan import Frozen, Plan
 from vae.names import nearest
-
-__all__ = [
-    "SCALES",
-    "Arm",
-    "Axis",
-    "ChoiceAxis",
-    "Confirm",
-    "FloatAxis",
-    "IntAxis",
-    "Plan",
-    "Scale",
-    "Study",
-    "load_preset",
-    "load_study",
-    "shipped",
-    "space_hash",
-]
 
 SCALES = ("smoke", "laptop", "paper")
 Scale = Literal["smoke", "laptop", "paper"]
@@ -48,58 +25,3 @@ class Study(Frozen):
             if name == scale:
                 return plan
         raise UserError(f"study {self.name} has no scale {scale!r}; {nearest(scale, self.plans)}")
-
-
-def _modules() -> dict[str, str]:
-    """Name -> module of what the package `studies` holds."""
-    import studies
-
-    return {module.name: f"studies.{module.name}" for module in pkgutil.iter_modules(studies.__path__)}
-
-
-def shipped() -> dict[str, str]:
-    """Name -> module of the studies that come with the package."""
-    return {name: module for name, module in _modules().items() if name.endswith("_study")}
-
-
-def load_preset() -> tuple["Study", Mapping[str, Any]]:
-    """The study of one run that `train` makes, and what it sets besides under SGD (`studies/stable.py`)."""
-    module = importlib.import_module(_modules()["stable"])
-    return module.STUDY, module.STABLE_SGD
-
-
-def load_study(name: str) -> Study:
-    """A shipped study by name, or one from a module that defines `STUDY`, by its path.
-
-    Raises:
-        UserError: there is none, or the module does not hold one.
-    """
-    if name.endswith(".py") or "/" in name:
-        return _from_file(Path(name))
-    # The commands that a report and `stop` name for what `train` recorded.
-    modules = shipped() | {"train": _modules()["stable"]}
-    if name not in modules:
-        raise UserError(f"there is no study {name!r}; {nearest(name, modules)} or a path to a module")
-    study = importlib.import_module(modules[name]).STUDY
-    assert isinstance(study, Study)
-    return study
-
-
-def _from_file(path: Path) -> Study:
-    if not path.is_file():
-        raise UserError(f"there is no study module {path}")
-    spec = importlib.util.spec_from_file_location(f"_study_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}") from error
-    except Exception as error:  # whatever the user's module raises is the user's to mend
-        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    study = getattr(module, "STUDY", None)
-    if not isinstance(study, Study):
-        raise UserError(f"{path} defines no STUDY = Study(...)")
-    return study

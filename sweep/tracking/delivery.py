@@ -9,7 +9,7 @@ from mlflow.entities import Run as StoredRun
 from mlflow.exceptions import MlflowException
 
 from sweep.tracking.client import RUN_KEY, Tracker
-from sweep.tracking.sender import Linked, Sending, warn
+from sweep.tracking.outbox import Linked, Sending, warn
 
 METRICS_A_BATCH = 1000  # MLflow's limits on one log_batch
 PARAMS_A_BATCH = TAGS_A_BATCH = 100

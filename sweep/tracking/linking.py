@@ -7,7 +7,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialUserAttributeModel as Attribute
 
-from sweep.tracking.sender import Linked
+from sweep.tracking.outbox import Linked
 
 RUN_ID = "mlflow_run_id"
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.storages import RDBStorage
 
-from sweep.cli.terminal import to_json
 from sweep.errors import UserError
-from sweep.store.provenance import Provenance
+from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.store.storage import alone, check_same_space, shown, stored_names
 from sweep.study import Plan, Study, space_hash

@@ -13,7 +13,8 @@ from PIL import Image
 
 from sweep.store.secrets import redact
 from sweep.tracking.journal import Journal
-from sweep.tracking.sender import Sender, Sending
+from sweep.tracking.outbox import Sending
+from sweep.tracking.sender import Sender
 
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 PREVIEW_SIZE = 256

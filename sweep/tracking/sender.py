@@ -4,47 +4,17 @@ mlflow is imported with the delivery, in the sender's thread: a second for which
 """
 
 import contextlib
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.store.retry import impatient
 from sweep.tracking import journal as journals
 from sweep.tracking.client import Tracker
 from sweep.tracking.journal import Journal, JournalBusyError
+from sweep.tracking.outbox import Linked, Sending, warn
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
-
-Linked = Callable[[str, int, str], None]
-"""Told the study, the trial's number and the id of its run."""
-
-
-@dataclass
-class Sending:
-    """How far one journal was sent, and what is known of its run."""
-
-    journal: Journal
-    offset: int = 0
-    run_id: str | None = None
-    outranked: bool = False
-    """A later attempt has taken the run over: tags and status are no longer this one's to write."""
-    complete: bool = False
-    """Its writer writes no more."""
-    busy: bool = False
-    given_up: bool = False
-    """To be left in the spool as it is."""
-    gone: bool = False
-    """All sent, and deleted."""
-    uncertain: bool = False
-    """A write failed: it may have arrived all the same."""
-    last_steps: dict[str, int] = field(default_factory=dict)
-    steps: dict[str, set[int]] = field(default_factory=dict)
-
-    def is_sent(self) -> bool:
-        return self.offset >= self.journal.size()
 
 
 class Sender:
@@ -164,8 +134,35 @@ def send_waiting(spool: Path, tracker: Tracker, linked: Linked, keys: Iterable[s
     return count
 
 
-def warn(text: str) -> None:
-    """A line in the worker's log."""
-    moment = time.strftime("%H:%M:%S")
-    with contextlib.suppress(OSError):  # the log is on the full disk
-        print(f"{moment} {' '.join(text.split())[:500]}", file=sys.stderr, flush=True)
+PERIOD_S = 5.0
+LAST_S = 30.0
+"""At the end, how long a delivery that is under way may take; what is left then stays in the spool."""
+
+
+class Postman:
+    """Within `with`, a thread; each journal is left alone for as long as its writer is alive."""
+
+    def __init__(self, spool: Path, tracker: Tracker, linked: Linked) -> None:
+        self.spool, self.tracker, self.linked = spool, tracker, linked
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Postman":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._over.set()
+        # Stopped by an error, or by somebody who insists, it does not wait for what can be sent later.
+        self._thread.join(timeout=LAST_S if kind is None else PERIOD_S)
+        if kind is None and not self._thread.is_alive():
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Send what there is and nobody else sends."""
+        with contextlib.suppress(Exception):  # the store is away: it waits
+            send_waiting(self.spool, self.tracker, self.linked)
+
+    def _work(self) -> None:
+        while not self._over.wait(PERIOD_S):
+            self._deliver()

@@ -22,8 +22,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.base import LAPTOP
+from sweep.search.explore import Explore
 from sweep.search.pruning import should_prune
-from sweep.search.request import Explore, phase_of
+from sweep.search.request import phase_of
 from sweep.store.home import Home
 from sweep.store.storage import open_optuna
 from tests.benchmarks.table import Row, show

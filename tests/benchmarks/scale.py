@@ -24,9 +24,9 @@ from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
+from sweep.engine import agenda
 from sweep.recovery import attempts
 from sweep.recovery.findings import RECONCILED
-from sweep.search import request as phases
 from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.store.home import Home
 from sweep.store.sql_summary import count
@@ -129,8 +129,8 @@ def many_trials(trials: int) -> None:
 
         def ask_and_tell() -> None:
             with alone(fresh):
-                parts = phases.phases(plan, trials + 100)
-                request = phases.next_request(parts, fresh.get_trials(deepcopy=False))
+                parts = agenda.phases(plan, trials + 100)
+                request = agenda.next_request(parts, fresh.get_trials(deepcopy=False))
                 assert request is not None
                 request.enqueue(fresh)
                 claimed = attempts.claim(fresh, "benchmark")

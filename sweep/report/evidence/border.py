@@ -14,7 +14,7 @@ from sweep.report.bordermap import BorderMap
 from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
-from sweep.report.evidence.estimate import mean_interval
+from sweep.store.intervals import mean_interval
 from sweep.store.trials import Record
 
 KEY, TITLE = "border", "Border of stability"

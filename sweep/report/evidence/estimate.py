@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-LEVEL = 0.95
+from sweep.store.intervals import LEVEL, MIN_SEEDS
+
 ALPHA = 1 - LEVEL
-MIN_SEEDS = 3
-"""Fewer tell nothing about their own spread."""
 MAX_SEEDS = 1000
 
 
@@ -108,16 +107,6 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Estimate 
     differences = [first[seed] - second[seed] for seed in seeds]
     error = float(np.std(differences, ddof=1)) / math.sqrt(len(seeds))
     return Estimate(float(np.mean(differences)), error, len(seeds) - 1.0, len(seeds))
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float] | None:
-    """Mean and the ends of its 95 % t interval; None below two values."""
-    if len(values) < 2:
-        return None
-    mean = float(np.mean(values))
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = error * float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
-    return mean, mean - half, mean + half
 
 
 def holm(values: Sequence[float]) -> list[float]:

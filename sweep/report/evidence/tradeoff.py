@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
-from sweep.report.evidence.estimate import mean_interval
+from sweep.store.intervals import mean_interval
 from sweep.store.trials import Record, confirmed
 
 CLIP, SCHEDULE, RATE = "optim.clip", "optim.lr_schedule", "optim.lr"

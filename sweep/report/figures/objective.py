@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from sweep.report.evidence.estimate import mean_interval
 from sweep.report.evidence.tradeoff import VOLATILITY
 from sweep.report.figures.style import (
     BLUE,
@@ -23,6 +22,7 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
+from sweep.store.intervals import mean_interval
 from sweep.store.trials import Record, confirmed
 
 OBJECTIVE = "objective (validation loss an image)"

@@ -10,12 +10,14 @@ import pytest
 from studies.depth_study import STUDY as DEPTH_STUDY
 from sweep.border.caps import inside_border, same_base, with_caps
 from sweep.border.model import BorderModel, BorderRun
-from sweep.search.request import CAP, Explore
+from sweep.search.explore import Explore
+from sweep.search.request import CAP
 from sweep.search.sampling import ArmSampler, search_space
 from sweep.store.home import Home
 from sweep.store.storage import engine_of, open_optuna
 from sweep.study import Plan
 from sweep.study.border_plan import Across, BorderPlan, Plane
+from sweep.study.config import flatten
 from vae.stability.labels import Label
 
 DEPTHS = (2, 4, 8)
@@ -66,9 +68,30 @@ def test_a_pinned_learning_rate_is_left_alone() -> None:
 def test_bases_are_the_same_where_neither_study_searches() -> None:
     border = Plan.for_border(PLAN.base, BorderPlan(plane=PLANE))
     assert same_base(PLAN, border)
-    assert same_base(PLAN.with_settings({"seed": 3, "threads": 2, "epochs": 7}), border)
-    assert not same_base(PLAN.with_settings({"batch_size": 16}), border)
-    assert not same_base(PLAN.with_settings({"model.max_downsamples": 2}), border)
+    assert same_base(PLAN.with_settings({"seed": 3, "threads": 2, "epochs": 7, "quality_draws": 0}), border)
+    assert same_base(PLAN.with_settings({"optim.lr": 1e-3}), border), "the map searches it"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("batch_size", 16),
+        ("model.max_downsamples", 2),
+        ("optim.optimizer", "adamw"),
+        ("optim.beta1", 0.5),
+        ("optim.eps", 1e-3),
+        ("optim.weight_decay", 0.1),
+        ("optim.lr_schedule", "constant"),
+        ("optim.guard", "rollback"),
+        ("objective.kl_weight", 4.0),
+        ("precision", "float32"),
+        ("data.flip", False),
+    ],
+)
+def test_whatever_can_move_a_border_makes_another_base(path: str, value: object) -> None:
+    border = Plan.for_border(PLAN.base, BorderPlan(plane=PLANE))
+    assert flatten(PLAN.base.model_dump())[path] != value
+    assert not same_base(PLAN.with_settings({path: value}), border)
 
 
 @pytest.mark.parametrize(("epochs", "label"), [(24, "useless"), (12, "nonfinite")])

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from studies.base import SMOKE
 from sweep.border.phases import Distance, Map, Verify, chooser, models
 from sweep.border.runs import PREFIX, border_runs, furthest, points_of, seen_in
-from sweep.search.request import Request, next_request, phase_of, phases, settings_of
+from sweep.engine.agenda import next_request, phases
+from sweep.search.request import Request, phase_of, settings_of
 from sweep.search.sampling import search_space
 from sweep.study import Plan
 from sweep.study.border_plan import Across, BorderPlan, Plane

@@ -15,9 +15,9 @@ from sweep.store.home import Home
 from sweep.tracking.client import Tracker
 from sweep.tracking.delivery import send
 from sweep.tracking.journal import Journal, JournalBusyError, waiting
-from sweep.tracking.postman import Postman
+from sweep.tracking.outbox import Sending
 from sweep.tracking.run import Run, close_run
-from sweep.tracking.sender import Sender, Sending, send_waiting
+from sweep.tracking.sender import Postman, Sender, send_waiting
 
 KEY = "tiny.0.abcd"
 

@@ -9,9 +9,11 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from studies.base import SMOKE
+from sweep.engine.agenda import next_request, phases
 from sweep.errors import UserError
 from sweep.search.confirm import FIRST_SEED, Repeat
-from sweep.search.request import Explore, Request, next_request, phases, settings_of
+from sweep.search.explore import Explore
+from sweep.search.request import Request, settings_of
 from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.study import Arm, Confirm, FloatAxis, Plan, load_study
 

@@ -7,16 +7,10 @@ import pytest
 from optuna.trial import TrialState
 
 from studies.base import SMOKE
+from sweep.engine.agenda import explore_total, next_request, remaining
 from sweep.recovery import attempts
-from sweep.search.request import (
-    Explore,
-    Request,
-    explore_total,
-    next_request,
-    phase_of,
-    remaining,
-    settings_of,
-)
+from sweep.search.explore import Explore
+from sweep.search.request import Request, phase_of, settings_of
 from sweep.search.sampling import search_space, suggest
 from sweep.study import Arm, FloatAxis, IntAxis, Plan
 

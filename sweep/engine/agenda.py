@@ -1,0 +1,52 @@
+"""What a study does next: its phases in order, and the next request of the first that is not over."""
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sweep.border.phases import Distance, Map, Verify
+from sweep.search.confirm import Repeat
+from sweep.search.explore import Explore
+from sweep.search.request import UNFINISHED, Phase, Request, of_phase, originals
+from sweep.study import Plan
+
+
+def phases(plan: Plan, explore_total: int) -> list[Phase]:
+    """In the order in which they are run."""
+    if plan.border:
+        return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
+    explore = Explore(plan, explore_total)
+    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]
+
+
+def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:
+    """Of the first phase that is not over; None where the running trials must end first, or all is done."""
+    for phase in phases:
+        request = phase.next(trials)
+        if request is not None:
+            return request
+        if any(trial.state in UNFINISHED for trial in of_phase(trials, phase.name)):
+            return None
+    return None
+
+
+def remaining(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> int:
+    """Trials still to be started, as far as that is known now."""
+    return sum(phase.remaining(trials) for phase in phases)
+
+
+def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
+    """How many explore trials there should be when this run is over, over all runs of the study.
+
+    more: what the user asked for; trials that wait in the queue count towards it. None finishes what an
+    interrupted run left open, or where nothing is open adds `default`.
+    """
+    trials = study.get_trials(deepcopy=False)
+    asked = len(originals(trials, Explore.name))
+    if more is not None:
+        waiting = sum(t.state is TrialState.WAITING for t in of_phase(trials, Explore.name))
+        return asked + max(0, more - waiting)
+    requested = int(study.user_attrs.get("explore_total", 0))
+    waiting_anywhere = any(t.state is TrialState.WAITING for t in trials)
+    return requested if requested > asked or waiting_anywhere else asked + default
