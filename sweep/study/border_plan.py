@@ -1,4 +1,4 @@
-"""What a border study asks: the plane, the labels, how exactly, and at what distances to train."""
+"""The plan of a border study: the plane, the labels, how precise, and at what distances to train."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from vae.stability.labels import LABELS, Label
 
 Strategy = Literal["mapper", "grid", "random", "sobol", "tpe"]
 Column = tuple[int | float, ...]
-"""A place in the plane: a value for each of its axes."""
+"""A column of the plane: a value for each axis that the border is mapped against."""
 
 
 class _Frozen(BaseModel):
@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
 
 
 class Across(_Frozen):
-    """An axis against which the border is mapped. Every path of the config takes the same of its values."""
+    """An axis against which the border is mapped. All its config paths take the same value."""
 
     name: str
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -27,7 +27,7 @@ class Across(_Frozen):
     log: bool = False
 
     def position(self, value: float) -> float:
-        """On its own scale: the value, or its logarithm to base 10."""
+        """The value on the axis' own scale: as it is, or its logarithm to base 10."""
         return math.log10(value) if self.log else float(value)
 
     def unit(self, value: float) -> float:
@@ -39,7 +39,7 @@ class Across(_Frozen):
 class Plane(_Frozen):
     """One searched setting, on a logarithmic scale between `low` and `high`, against one or two others.
 
-    cells: the columns to map, where not every combination of the values is wanted.
+    cells: the columns to map; empty means every combination of the values.
     """
 
     searched: str = "optim.lr"
@@ -73,9 +73,9 @@ class Plane(_Frozen):
         return [axis.unit(value) for axis, value in zip(self.across, column, strict=True)]
 
     def column_of(self, settings: Mapping[str, Any]) -> Column | None:
-        """Where flat settings (config path -> value) lie; None where a path is missing.
+        """The column that flat settings (config path -> value) lie in; None where a path is missing.
 
-        The paths of one axis may differ in a run of another study: their mean is taken.
+        In a run of another study the paths of one axis may differ: their mean is taken.
         """
         place = []
         for axis in self.across:
@@ -89,13 +89,13 @@ class Plane(_Frozen):
 class BorderPlan(_Frozen):
     """Map the borders of `labels` over a plane, verify, then train at distances below the border.
 
-    step: of the ladder, in decades. precision: half-width of the 90 % band that is aimed at, in decades.
-    cell_budget: a column is not refined beyond so many runs a seed and label.
-    verify: full-length probes a column that check what short ones called stable.
-    distances: decades below the border of `distance_label` at which full runs are trained, one a seed of
-    `distance_seeds`, in the `distance_columns` (none named: in all).
-    strategy, grid_step, trials_a_column: other ways to choose the runs, all of them full-length probes: a
-    grid, or so many random, Sobol' or TPE trials a column and seed.
+    step: height of the ladder's rungs, in decades. precision: wanted half-width of the 90 % band, in decades.
+    cell_budget: most runs per seed and label with which a column is refined.
+    verify: full-length probes per column that check what short ones called stable.
+    distances: decades below the border of `distance_label` at which whole runs are trained, one per seed of
+    `distance_seeds`, in the `distance_columns` (empty: in all).
+    strategy, grid_step, trials_a_column: other ways to choose the runs, all with full-length probes: a grid,
+    or a number of random, Sobol' or TPE trials per column and seed.
     """
 
     plane: Plane

@@ -1,4 +1,4 @@
-"""The resolved config of a trial, and changing it by dotted path."""
+"""The config of a trial, and how settings are read and applied by dotted path."""
 
 import difflib
 import json
@@ -13,11 +13,11 @@ from vae.config import TrainConfig
 
 
 class TrialConfig(TrainConfig):
-    """All that a trial's result depends on, but for the pixels: those are known by their content hash."""
+    """Everything a trial's result depends on except the pixels, which their content hash identifies."""
 
     data: DataConfig = DataConfig()
     pruner: Literal["none", "median", "percentile"] = "none"
-    """Ends trials of the explore phase early that are worse than half, or three quarters, of their arm."""
+    """Ends trials of the explore phase early: worse than half of their arm, or than three quarters of it."""
 
     @model_validator(mode="after")
     def _tiles_fit_the_model(self) -> "TrialConfig":
@@ -30,7 +30,7 @@ class TrialConfig(TrainConfig):
 
 
 def paths(model: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, Any]:
-    """Every dotted path of a config and the type at its end, such as `model.latent_dim`."""
+    """Every dotted path of a config, such as `model.latent_dim`, with the type of its value."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -41,7 +41,7 @@ def paths(model: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, A
 
 
 def check_path(path: str) -> None:
-    """Raises UserError, naming the nearest field, where `path` is not one."""
+    """Raises UserError, which names the nearest setting, where there is none of that path."""
     known = paths()
     if path in known:
         return
@@ -97,7 +97,7 @@ def with_settings(config: TrialConfig, settings: Mapping[str, Any]) -> TrialConf
 
 
 def explain(error: ValidationError) -> str:
-    """The first problem of a validation, as one sentence with its dotted path."""
+    """The first problem that pydantic found, as one sentence with its dotted path."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""The plan of a study at one scale: a base config, axes to search, arms to compare, what is confirmed."""
+"""The plan of a study at one scale: a base config, the axes searched, the arms compared, what is confirmed."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class ChoiceAxis(Frozen):
         return value in self.choices
 
 
-# Told apart by `kind`: from JSON alone an integer range would pass for a float one.
+# `kind` tells them apart: in JSON an integer range would pass for a float one.
 Axis = Annotated[FloatAxis | IntAxis | ChoiceAxis, Field(discriminator="kind")]
 
 
@@ -57,10 +57,10 @@ class Arm(Frozen):
     """Values held fixed while the other axes are searched, so that arms can be compared fairly.
 
     Every arm gets an equal share of the trials and a sampler of its own.
-    from_trial: the arm joins the rotation at this trial number, so that only larger budgets spend on it.
-    settings: what its trials set besides, which no axis searches.
-    grid: the arm's first trials walk through the product of these values, instead of asking the sampler.
-    confirm_only: it fixes every axis, so there is nothing to explore; it is repeated beside the others' best.
+    from_trial: the trial number from which the arm takes its turn, so that only larger budgets spend on it.
+    settings: further settings of its trials, which are not axes.
+    grid: the arm's first trials take the product of these values in turn; the sampler proposes the rest.
+    confirm_only: the arm fixes every axis, so it is not explored, only repeated beside the others' best.
     """
 
     name: str
@@ -71,17 +71,17 @@ class Arm(Frozen):
     confirm_only: bool = False
 
     def point(self, number: int) -> dict[str, Any]:
-        """Of the arm's trial of that number, counted from 0: its fixed values and the grid's."""
+        """The values of the arm's trial of that number (from 0) that are not left to the sampler."""
         points = [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
         return dict(self.fixed) | (points[number] if number < len(points) else {})
 
     def agrees(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it leaves these settings, and sets no other value itself."""
+        """Whether the arm can be run with these settings: it sets none of them to another value."""
         own = {**self.settings, **self.fixed}
         return all(settings.get(path, value) == value for path, value in own.items())
 
     def without(self, paths: Collection[str]) -> "Arm":
-        """A copy that does not fix, nor walk through, these axes."""
+        """A copy that leaves these axes alone."""
         return self.model_copy(
             update={
                 "fixed": {path: value for path, value in self.fixed.items() if path not in paths},
@@ -91,11 +91,11 @@ class Arm(Frozen):
 
 
 class Confirm(Frozen):
-    """After explore: the best setting of every arm, repeated over fresh seeds, the same for every arm.
+    """The phase after explore: the best setting of every arm, repeated over the same fresh seeds for all arms.
 
-    settings: what a confirming trial sets besides, such as {"epochs": 12}, but for what its arm fixes.
-    shared: axes of choices for which every arm takes the value that did best over all arms, so that what is
-        paired by seed differs in nothing but the arm.
+    settings: further settings of a confirming trial, such as {"epochs": 12}; what its arm fixes has precedence.
+    shared: choice axes for which every arm takes the value that did best over all arms, so that runs paired
+        by seed differ in the arm alone.
     """
 
     seeds: Annotated[int, Field(ge=2)] = 5
@@ -103,7 +103,7 @@ class Confirm(Frozen):
     shared: tuple[str, ...] = ()
 
     def without(self, paths: Collection[str]) -> "Confirm":
-        """A copy that leaves these settings as they are."""
+        """A copy that does not touch these settings."""
         return self.model_copy(
             update={
                 "settings": {path: value for path, value in self.settings.items() if path not in paths},
@@ -115,8 +115,8 @@ class Confirm(Frozen):
 class Plan(Frozen):
     """A study at one scale: `trials` is the default number of explore trials of a `run`.
 
-    confirm: what claims rest on; None: the study only explores.
-    border: its phases decide every trial, and arms, `trials` and `confirm` have no meaning then.
+    confirm: the runs that claims rest on; None: the study only explores.
+    border: maps a border instead; its phases decide every trial, and arms, `trials`, `confirm` are unused.
     """
 
     base: TrialConfig
@@ -126,7 +126,7 @@ class Plan(Frozen):
     confirm: Confirm | None = None
     border: BorderPlan | None = None
     caps: Mapping[str, float] = Field(default_factory=dict)
-    """Arm -> largest learning rate inside the border that `capped_by` mapped; not of the identity."""
+    """Arm -> largest learning rate inside the border that the study `capped_by` mapped; not in `identity`."""
     capped_by: str | None = None
 
     @classmethod
@@ -178,15 +178,15 @@ class Plan(Frozen):
         return [arm for arm in self.arms if not arm.confirm_only]
 
     def arm_of(self, trial: int) -> Arm:
-        """Of an explored trial, by its number: a rotation, so that workers need not agree on anything."""
+        """The arm of an explored trial by its number: arms take turns, so workers need not agree on anything."""
         active = [arm for arm in self._explored() if arm.from_trial <= trial]
         return active[trial % len(active)]
 
     def with_settings(self, settings: Mapping[str, Any]) -> "Plan":
-        """A copy with fields set: a searched one is searched no more, and arms that fix another value go.
+        """A copy with settings applied: an axis that is set is no longer searched, and arms that fix another value go.
 
         Raises:
-            UserError: no arm is left, or a value does not fit.
+            UserError: no arm is left, or a value is not valid.
         """
         pinned = {axis.path: settings[axis.path] for axis in self.axes if axis.path in settings}
         if pinned and self.border:
@@ -210,9 +210,9 @@ class Plan(Frozen):
         )
 
     def identity(self) -> dict[str, Any]:
-        """What trials of one stored study must share, as flat JSON: the space and the base config.
+        """What all trials of one stored study have in common, as flat JSON: the space and the base config.
 
-        The seed and where a trial runs (threads, device) may differ between trials.
+        Left out is what may differ between them: the seed and where a trial runs (threads, device).
         """
         base = flatten(self.base.model_dump(mode="json"))
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
