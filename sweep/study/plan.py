@@ -1,4 +1,4 @@
-"""The plan of a study at one scale: a base config, the axes searched, the arms compared, what is confirmed."""
+"""The plan of a study at one scale: a base config, axes to search, arms to compare, what to confirm."""
 
 import hashlib
 import json
@@ -91,7 +91,7 @@ class Arm(Frozen):
 
 
 class Confirm(Frozen):
-    """The phase after explore: the best setting of every arm, repeated over the same fresh seeds for all arms.
+    """The phase after explore: the best setting of every arm, repeated over fresh seeds, the same for all.
 
     settings: further settings of a confirming trial, such as {"epochs": 12}; what its arm fixes has precedence.
     shared: choice axes for which every arm takes the value that did best over all arms, so that runs paired
@@ -183,7 +183,7 @@ class Plan(Frozen):
         return active[trial % len(active)]
 
     def with_settings(self, settings: Mapping[str, Any]) -> "Plan":
-        """A copy with settings applied: an axis that is set is no longer searched, and arms that fix another value go.
+        """A copy with settings applied: an axis that is set is not searched, and arms with another value go.
 
         Raises:
             UserError: no arm is left, or a value is not valid.
