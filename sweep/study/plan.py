@@ -93,7 +93,7 @@ class Arm(Frozen):
 class Confirm(Frozen):
     """The phase after explore: the best setting of every arm, repeated over fresh seeds, the same for all.
 
-    settings: further settings of a confirming trial, such as {"epochs": 12}; what its arm fixes has precedence.
+    settings: further settings of a confirming trial, such as {"epochs": 12}; what its arm fixes goes first.
     shared: choice axes for which every arm takes the value that did best over all arms, so that runs paired
         by seed differ in the arm alone.
     """
@@ -178,7 +178,7 @@ class Plan(Frozen):
         return [arm for arm in self.arms if not arm.confirm_only]
 
     def arm_of(self, trial: int) -> Arm:
-        """The arm of an explored trial by its number: arms take turns, so workers need not agree on anything."""
+        """The arm of an explored trial, by its number: arms take turns, so workers need not agree."""
         active = [arm for arm in self._explored() if arm.from_trial <= trial]
         return active[trial % len(active)]
 
