@@ -1,4 +1,4 @@
-"""parse_quality: every baseline, whole and from the end; a reason for everything else."""
+"""The quality is read for every baseline, from whole documents and their ends; all else gives a reason."""
 
 import json
 import time

@@ -1,11 +1,8 @@
 """One entry a content, opened again without cutting, whole or not there at all."""
 
-import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +10,7 @@ import pytest
 import torch
 
 from data_io import DataConfig, DataError, prepare
-from data_io.tiles import cache, hashing
-from data_io.tiles.hashing import file_digests
-from data_io.tiles.sources import list_images
+from data_io.tiles import cache
 from data_io.tiles.splits import SPLITS
 
 
@@ -103,37 +98,6 @@ def test_the_hash_changes_with_one_pixel_and_with_a_name(
     (Path(small.source) / "north.png").rename(Path(small.source) / "west.png")
     hashes.add(prepare(small, tmp_path / "cache").content_hash)
     assert len(hashes) == 3
-
-
-def test_unchanged_files_are_hashed_once_and_changed_ones_again(
-    small: DataConfig, tmp_path: Path, write_image: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = SimpleNamespace(time_ns=lambda: time.time_ns() + 10**10)
-    monkeypatch.setattr(hashing, "time", later)  # fresh files are read again, to be on the safe side
-    images = list_images(small.source)
-    for image in images:
-        os.utime(image.path, (1_000_000_000, 1_000_000_000))
-    read: list[str] = []
-    honest = hashing._sha256
-    monkeypatch.setattr(hashing, "_sha256", lambda path: read.append(path.name) or honest(path))
-    first = file_digests(images, tmp_path / "cache")
-    assert file_digests(images, tmp_path / "cache") == first
-    assert read == ["north.png", "south.png"]
-    write_image(images[0].path, 104, 140, seed=9)
-    os.utime(images[0].path, (1_000_000_000, 1_000_000_000))  # same time and size, other bytes
-    second = file_digests(images, tmp_path / "cache")
-    assert second["north.png"] != first["north.png"]
-    assert second["south.png"] == first["south.png"]
-    assert read == ["north.png", "south.png", "north.png"]
-
-
-def test_a_broken_index_of_digests_is_ignored(small: DataConfig, tmp_path: Path) -> None:
-    images = list_images(small.source)
-    first = file_digests(images, tmp_path / "cache")
-    for junk in ("{", "[]", '{"x": 3}', '{"x": {"stamp": 1}}'):
-        (tmp_path / "cache").mkdir(exist_ok=True)
-        (tmp_path / "cache" / hashing.INDEX).write_text(junk)
-        assert file_digests(images, tmp_path / "cache") == first
 
 
 def cut_short(path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from data_io import DataConfig, DataError, TileSet, prepare
-from data_io.tiles.splits import SPLITS, Unit, assign
+from data_io.tiles.splits import SPLITS, Unit, assign, place_of
 
 
 def footprints(tiles: TileSet) -> dict[str, dict[str, NDArray[np.bool_]]]:
@@ -57,8 +57,8 @@ def test_no_two_splits_of_the_bundled_scenes_share_a_pixel_or_come_nearer_than_t
 
 @pytest.mark.parametrize("tile_size", [64, 224])
 def test_each_tile_is_the_ground_at_its_origin(tmp_path: Path, tile_size: int) -> None:
-    from data_io.tiles.images import decode
-    from data_io.tiles.sources import SAMPLE_FOLDER
+    from data_io.images.files import decode
+    from data_io.sources.sample import SAMPLE_FOLDER
 
     tiles = prepare(DataConfig(tile_size=tile_size, block_tiles=2), tmp_path)
     scenes = [decode(SAMPLE_FOLDER / scene.name) for scene in tiles.scenes]
@@ -162,3 +162,24 @@ def test_too_few_blocks_is_one_sentence_that_says_how_to_mend_it() -> None:
         DataError, match=r"in 2 blocks of ground, too few .* lower tile_size, block_tiles or gap"
     ):
         assign(kept, DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("S2A_MSIL2A_20170613T101031_N0205_R022_T33UUU_20170613T101608.jp2", "33UUU"),
+        ("2017/32ULA_20170613.png", "32ULA"),
+        ("32ULA.png", "32ULA"),
+        ("S2A_5QKB_20200101_0_L2A.tif", "05QKB"),
+        ("T05QKB-b.tif", "05QKB"),
+        ("A32ULA.png", "A32ULA"),  # not a token of its own
+        ("32ULAX_1.png", "32ULAX_1"),
+        ("61ULA.png", "61ULA"),  # there are 60 zones
+        ("32UIA.png", "32UIA"),  # MGRS has no I
+        ("forest/1.png", "forest/1"),
+        ("water/1.png", "water/1"),
+        ("v1.2.png", "v1.2"),
+    ],
+)
+def test_the_place_is_the_mgrs_square_or_else_the_file(name: str, place: str) -> None:
+    assert place_of(name) == place

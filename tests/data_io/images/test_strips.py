@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from data_io import DataConfig, DataError
-from data_io.tiles import images
+from data_io.images import files
+from data_io.images.files import decode, open_raster
+from data_io.images.raster import ArrayRaster
+from data_io.sources.sample import SAMPLE_FOLDER
 from data_io.tiles.cache import find_or_cut
-from data_io.tiles.images import Decoded, decode, open_raster
-from data_io.tiles.sources import SAMPLE_FOLDER
 from data_io.tiles.splits import SPLITS
 
 ESA: dict[str, Any] = {"tile_size": (192, 192), "num_resolutions": 5, "irreversible": False}
@@ -29,7 +30,7 @@ def scene() -> Image.Image:
 
 @pytest.fixture
 def by_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
 
 
 def read(path: Path, step: int = 77) -> NDArray[np.uint8]:
@@ -57,7 +58,7 @@ def test_strips_are_the_rows_of_the_whole(
 ) -> None:
     scene.save(tmp_path / name, **save)
     with closing(open_raster(tmp_path / name)) as image:
-        assert not isinstance(image, Decoded)
+        assert not isinstance(image, ArrayRaster)
     np.testing.assert_array_equal(read(tmp_path / name), decode(tmp_path / name))
     np.testing.assert_array_equal(read(tmp_path / name, step=1000), decode(tmp_path / name))
 
@@ -73,7 +74,7 @@ def test_tiles_splits_and_hash_do_not_depend_on_how_images_are_read(
         **{"source": str(tmp_path / "images"), "tile_size": 32, "block_tiles": 2, "gap": 5} | settings
     )
     whole = find_or_cut(config, tmp_path / "whole")
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
     strips = find_or_cut(config, tmp_path / "strips")
     assert strips.record == whole.record  # with the hash, the counts and the origins
     for split in SPLITS:
@@ -118,7 +119,7 @@ def test_what_two_decoders_may_read_differently_is_decoded_whole(
 ) -> None:
     save(scene, tmp_path / name)
     with closing(open_raster(tmp_path / name)) as image:
-        assert isinstance(image, Decoded)
+        assert isinstance(image, ArrayRaster)
     np.testing.assert_array_equal(read(tmp_path / name), decode(tmp_path / name))
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from data_io import DataError
-from data_io.tiles import images
-from data_io.tiles.images import decode, read_size
+from data_io.images import files
+from data_io.images.files import decode, read_size
 
 RGB = np.random.default_rng(0).integers(1, 256, (40, 56, 3), dtype=np.uint8)
 
@@ -174,4 +174,4 @@ def test_a_whole_sentinel_2_scene_opens_without_a_warning_and_a_bomb_is_refused(
         with pytest.raises(DataError, match="more than a gigapixel"):
             read_size(tmp_path / name)
     assert limit == Image.MAX_IMAGE_PIXELS
-    assert images.MAX_PIXELS >= 10980**2
+    assert files.MAX_PIXELS >= 10980**2

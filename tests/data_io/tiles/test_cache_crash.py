@@ -38,20 +38,20 @@ print(Count.cuts, entry.record.content_hash, pixels.hexdigest())
 VICTIM = """
 import sys, time
 from pathlib import Path
-import data_io.tiles.build, data_io.tiles.cache
+import data_io.images.files, data_io.tiles.build, data_io.tiles.cache
 from data_io import DataConfig
 
 def stop(*_):
     print("now", flush=True)
     time.sleep(600)
 
-open_raster, scenes = data_io.tiles.build.open_raster, []
+open_raster, scenes = data_io.images.files.open_raster, []
 def second_scene(path):
     scenes.append(path)
     return open_raster(path) if len(scenes) == 1 else stop()
 
 if sys.argv[3] == "cutting":
-    data_io.tiles.build.open_raster = second_scene
+    data_io.images.files.open_raster = second_scene
 elif sys.argv[3] == "splitting":
     data_io.tiles.build._write_synced = stop
 else:
