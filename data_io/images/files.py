@@ -5,6 +5,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,15 +37,18 @@ def read_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def decode(path: Path) -> NDArray[np.uint8]:
+def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
     """The first frame of an image as (height, width, 3) uint8.
+
+    content: the bytes of an image that has no file of its own, such as the member of an archive; `path` is
+        then only its name in messages.
 
     Grey images get three equal channels; fully transparent pixels become (0, 0, 0), which means nodata.
 
     Raises DataError when the file is missing, broken or truncated, or has more than 8 bits a channel or more
     than a gigapixel.
     """
-    with _open(path) as image:
+    with _open(path, content) as image:
         if not image.has_transparency_data:
             return np.asarray(image.convert("RGB"))
         rgba = np.asarray(image.convert("RGBA"))
@@ -95,12 +99,12 @@ class _FileStrips:
             raise DataError(_unreadable(self._path, error)) from error
 
 
-def _unreadable(path: Path, error: BaseException) -> str:
+def _unreadable(path: Path | str, error: BaseException) -> str:
     return f"{path} cannot be read ({error}): replace the file, or take it out of the source"
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path | str, content: bytes | None = None) -> Iterator[Image.Image]:
     usual_limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
@@ -108,8 +112,8 @@ def _open(path: Path) -> Iterator[Image.Image]:
             # Pillow warns about odd metadata in files whose pixels are sound.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                _refuse_deep(image, path)
+            with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+                _refuse_deep(image, path, content)
                 yield image
     except DataError:
         raise
@@ -125,14 +129,14 @@ def _open(path: Path) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = usual_limit
 
 
-def _refuse_deep(image: Image.Image, path: Path) -> None:
-    if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path) > 8:
+def _refuse_deep(image: Image.Image, path: Path | str, content: bytes | None) -> None:
+    if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path, content) > 8:
         raise DataError(
             f"{path} has more than 8 bits a channel: convert it to 8-bit RGB with a stretch of your choice"
         )
 
 
-def _bits_per_channel(image: Image.Image, path: Path) -> int:
+def _bits_per_channel(image: Image.Image, path: Path | str, content: bytes | None) -> int:
     # Pillow opens 16-bit colour as "RGB" and silently keeps the high bytes, which leaves Sentinel-2's
     # values (0..10000) almost black; only the file's own header gives the depth.
     if image.format == "TIFF":
@@ -140,7 +144,7 @@ def _bits_per_channel(image: Image.Image, path: Path) -> int:
     if image.format == "PNG":
         return 16 if any(str(tile[3]).endswith(";16B") for tile in image.tile) else 8  # type: ignore[attr-defined]
     if image.format == "JPEG2000":
-        with path.open("rb") as file:
+        with Path(path).open("rb") if content is None else BytesIO(content) as file:
             head = file.read(1 << 16)
         start = head.find(b"\xff\x4f\xff\x51")  # SOC and SIZ; the first channel's Ssiz is 42 bytes further
         return (head[start + 42] & 0x7F) + 1 if 0 <= start < len(head) - 42 else 8

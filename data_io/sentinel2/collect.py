@@ -76,7 +76,7 @@ class Collector:
     def decide(self, candidates: list[Candidate], known: Mapping[str, Entry]) -> list[Entry]:
         """The entries of an acquisition that needs no download, as its image is there or is not wanted.
 
-        An image that an earlier call with laxer limits fetched stays, and stays recorded as kept.
+        An image fetched by an earlier call with higher limits stays, and stays recorded as kept.
         """
         first = candidates[0]
         entry = known.get(first.scene.name)

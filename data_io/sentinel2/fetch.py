@@ -25,7 +25,7 @@ def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
     """Download the wanted scenes into `config.out`, and bring its manifest up to date.
 
     It may be killed at any moment and called again, by several processes at once too, and always ends with
-    the same content in the folder. Raises DataError, before anything is fetched, for what the user can mend.
+    the same content in the folder. Raises DataError, before anything is fetched, for mistakes of the user's.
     """
     reporter = reporter or Quiet()
     catalogue: Catalogue = Cogs() if config.source == "cogs" else L2A(config.resolution)
@@ -143,7 +143,7 @@ class _Run:
         return +count
 
     def _settle_unfetched(self, groups: list[list[Candidate]]) -> None:
-        """Record acquisitions that need no download; images of earlier calls with laxer limits stay."""
+        """Record acquisitions that need no download; images of earlier calls with higher limits stay."""
         changed = []
         for group in groups:
             for entry in self.collector.decide(group, self.known):

@@ -44,7 +44,7 @@ def make_plan(
     executor: Executor,
     reporter: Reporter,
 ) -> Plan:
-    """List the scenes in question and sort them by what to do with them.
+    """List the scenes in question, read their quality, and sort them into a plan.
 
     Raises DataError when the bucket cannot be listed, or refuses every read.
     """

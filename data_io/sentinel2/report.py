@@ -38,7 +38,7 @@ class Report(BaseModel):
 
 
 class Reporter(Protocol):
-    """Is told about the progress of a fetch, by several threads at once."""
+    """Receives the progress of a fetch, from several threads at once."""
 
     def stage(self, name: str, total: int) -> None:
         """A stage of `total` steps begins."""

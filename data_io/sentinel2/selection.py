@@ -12,7 +12,7 @@ from data_io.sentinel2.metadata import MetadataError
 from data_io.sentinel2.s3 import DeniedError, Store, StoreError
 
 HOPELESS = 8
-"""How many answers may be refusals (403), without any other, before no further scene is read."""
+"""After so many refusals (403) and no other answer, no further scene is read."""
 
 
 @dataclass(frozen=True)

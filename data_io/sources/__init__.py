@@ -1,13 +1,14 @@
 """Kinds of image sources, one module each: the bundled sample, a folder, a single image file.
 
 To add a kind, write `data_io/sources/<name>.py` with a class `Source` that subclasses `ImageSource`; it is
-found by listing this folder, so nothing else has to be edited. What it must keep:
+found by listing this folder, so nothing else has to be edited. (Modules whose names begin with an underscore
+are left alone.) What it must keep:
 
 - `claims` decides quickly, from the source string and the file system alone.
 - `list_images` returns the same images in every process, each with a name of its own. Names and digests
   enter the content hash, so neither may depend on where the source lies on this machine.
 - An image's `digest` changes whenever its pixels do.
-- A user's mistake is a `DataError` of one sentence: what is wrong, where, and how to mend it.
+- A user's mistake is a `DataError` of one sentence: what is wrong, where, and how to correct it.
 - Importing the module is cheap: load numpy, Pillow and the like inside the methods that need them.
 """
 
@@ -34,10 +35,10 @@ ROWS = 256
 class SourceImage(ABC):
     """One image of a source.
 
-    name: identifies the image within its source, with forward slashes; a Sentinel-2 square in it tells which
-        ground the image shows (`data_io.tiles.splits.place_of`).
-    file: the file that holds the image. While that file is unchanged, the digest is not computed again.
-    part: which part of `file` the image is, such as the member of an archive; empty for a whole file.
+    name: identifies the image within its source, with forward slashes as separators. A Sentinel-2 square in
+        it says which ground the image shows (`data_io.tiles.splits.place_of`).
+    file: the file that holds the image. As long as it is unchanged, the digest is not computed again.
+    part: the part of `file` that the image is, such as a member of an archive; empty for all of the file.
     """
 
     name: str
@@ -50,7 +51,11 @@ class SourceImage(ABC):
 
     @abstractmethod
     def open(self) -> "Raster":
-        """The pixels as 8-bit RGB, whole or by rows; the caller closes it. Raises DataError."""
+        """The pixels as 8-bit RGB, whole or by rows; the caller closes it. Raises DataError.
+
+        `data_io.images` has what is needed: `ArrayRaster` for pixels in memory, `open_raster` for a file,
+        `decode` for the bytes of a PNG, JPEG, TIFF or JPEG 2000.
+        """
 
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels; override it where a header gives them sooner. Raises DataError."""
@@ -128,7 +133,7 @@ def path_of(source: str) -> Path:
 
 
 def _kinds() -> list[type[ImageSource]]:
-    # Listed anew each time: a plugin may add its folder to __path__ at any moment.
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    # Listed at each call, as a plugin may add its folder to __path__ at any time.
+    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
     kinds: list[type[ImageSource]] = [import_module(f"{__name__}.{name}").Source for name in names]
     return sorted(kinds, key=lambda kind: (kind.catch_all, kind.__module__))

@@ -34,8 +34,8 @@ def find_or_cut(config: DataConfig, cache_dir: Path) -> CacheEntry:
     process killed at any moment leaves nothing to repair. If several processes call this at once, one of them
     cuts and the others wait for it. An entry that is damaged later is cut again.
 
-    Raises DataError for every mistake that the user can mend: no images, an unreadable image, one with more
-    than 8 bits a channel, one smaller than a tile, too few tiles, a cache that cannot be written.
+    Raises DataError for every mistake that the user can correct: no images, an unreadable image, one with
+    more than 8 bits a channel, one smaller than a tile, too few tiles, a cache that cannot be written.
     """
     images = list_images(config.source)
     digests = image_digests(images, cache_dir)

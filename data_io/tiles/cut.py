@@ -14,7 +14,7 @@ from data_io.images.raster import Raster
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of an image, in pixels, that goes whole to one split."""
+    """A rectangle of an image, in pixels, all of whose tiles go to the same split."""
 
     row: int
     column: int

@@ -11,7 +11,7 @@ class BatchLoader:
     """Batches of `images`, in an order that the loader's own seeded generator draws for each epoch.
 
     images: (n, 3, height, width) uint8, n >= 1, on any device; batches come from the same device.
-    batch_size: images a batch; if n is smaller, every batch is the whole set.
+    batch_size: images per batch; if n is smaller, every batch is the whole set.
     flip: mirror each image left to right with probability 1/2, and independently top to bottom.
     rotate: turn each image by 0, 90, 180 or 270 degrees with equal probability; needs square images.
     drop_last: leave out the last batch of an epoch when it is smaller than the others.

@@ -24,7 +24,7 @@ _MGRS = re.compile(
 
 
 class Unit(NamedTuple):
-    """What goes to one split as a whole: one block of one place, in all images (dates) of that place."""
+    """The unit that is assigned to a split: one block of one place, in all images (dates) of that place."""
 
     place: str
     row: int
@@ -122,8 +122,8 @@ def _shuffled(items: Sequence[T], seed: str) -> list[T]:
 
 def _too_few_message(units: int, config: DataConfig) -> str:
     what = "images of different places" if config.mode == "resize" else "blocks of ground"
-    mend = "add images" if config.mode == "resize" else "add images or lower tile_size, block_tiles or gap"
+    advice = "add images" if config.mode == "resize" else "add images or lower tile_size, block_tiles or gap"
     return (
         f"{config.source} gives usable tiles in {units} {what}, too few for a train, a validation and a test "
-        f"split without shared pixels: {mend}, or lower min_std"
+        f"split without shared pixels: {advice}, or lower min_std"
     )

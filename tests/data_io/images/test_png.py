@@ -1,4 +1,4 @@
-"""PNGs written by strips are read by others as what went in."""
+"""PNGs written in strips are read by other libraries as the pixels that went in."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A kind of source is one new file: with it, a stack of images in one .npy works like any other source."""
+"""A kind of source is one new file: with it, a .npy stack or a zip archive works like any other source."""
 
 import json
 import os
@@ -49,17 +49,53 @@ class Source(ImageSource):
         return [StackImage(f"{row:06d}", path, str(row)) for row in range(len(stack))]
 '''
 
+ZIP = """
+import hashlib
+from zipfile import ZipFile
+
+from data_io.sources import ImageSource, SourceImage, path_of
+
+
+class Member(SourceImage):
+    def content(self):
+        with ZipFile(self.file) as archive:
+            return archive.read(self.part)
+
+    def open(self):
+        from data_io.images.files import decode
+        from data_io.images.raster import ArrayRaster
+
+        return ArrayRaster(decode(str(self), self.content()))
+
+    def digest(self):
+        return hashlib.sha256(self.content()).hexdigest()
+
+
+class Source(ImageSource):
+    @classmethod
+    def claims(cls, source):
+        return source.endswith(".zip") and path_of(source).is_file()
+
+    def list_images(self):
+        path = path_of(self.source)
+        with ZipFile(path) as archive:
+            return [Member(name, path, name) for name in archive.namelist()]
+"""
+
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The module in a folder that is added to the package's path, as a plugin would do it."""
+    """The modules in a folder that is added to the package's path, as a plugin would do it."""
     folder = tmp_path / "plugin"
     folder.mkdir()
     (folder / "npy.py").write_text(NPY)
+    (folder / "archive.py").write_text(ZIP)
+    (folder / "_helper.py").write_text("raise AssertionError")
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(folder)])
     yield
-    sys.modules.pop("data_io.sources.npy", None)
-    vars(sources).pop("npy", None)
+    for name in ("npy", "archive"):
+        sys.modules.pop(f"data_io.sources.{name}", None)
+        vars(sources).pop(name, None)
 
 
 @pytest.fixture
@@ -120,6 +156,18 @@ def test_a_row_of_an_unchanged_stack_is_read_once(
     assert len(set(first.values())) == len(read) == 24
     assert digests.image_digests(images, tmp_path / "cache") == first
     assert len(read) == 24
+
+
+@pytest.mark.usefixtures("plugin")
+def test_an_archive_of_a_folder_gives_the_tiles_and_the_hash_of_the_folder(
+    small: DataConfig, folder: Path, tmp_path: Path
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    packed = prepare(small.model_copy(update={"source": archive}), tmp_path / "one")
+    unpacked = prepare(small, tmp_path / "other")
+    assert packed.content_hash == unpacked.content_hash
+    for split in SPLITS:
+        np.testing.assert_array_equal(getattr(packed, split), getattr(unpacked, split))
 
 
 @pytest.mark.usefixtures("plugin")

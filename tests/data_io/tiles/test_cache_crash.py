@@ -1,4 +1,4 @@
-"""Several processes at once, and processes killed in the middle: the cache stays whole."""
+"""The cache stays sound when several processes use it at once, or are killed while cutting."""
 
 import os
 import signal
@@ -97,7 +97,7 @@ def test_a_killed_process_leaves_no_entry_and_the_next_one_cleans_up(
     assert [path.suffix for path in cache.iterdir() if path.is_dir()] == [".partial"]
     begun = time.monotonic()
     tiles = prepare(small, cache)
-    assert time.monotonic() - begun < 30  # the dead process's lock does not hold
+    assert time.monotonic() - begun < 30  # the lock of the dead process is gone
     (entry,) = [path for path in cache.iterdir() if path.is_dir()]
     assert entry.suffix == ""
     undisturbed = prepare(small, tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Blocks keep their distance, tiles stay in their block, and what shows nothing is dropped."""
+"""Blocks keep their distance, tiles stay in their block, and tiles that show nothing are dropped."""
 
 import itertools
 from typing import Any
