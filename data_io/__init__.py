@@ -1,7 +1,7 @@
-"""Turn a source of images into a cached, seeded, leak-free set of tiles, and batches of them.
+"""Turn a source of images into a cached, seeded, leak-free set of tiles, and serve them in batches.
 
-`import data_io` costs pydantic only; torch, numpy and Pillow load with the first use of `prepare`,
-`TileSet` or `BatchLoader`.
+`import data_io` loads no heavy library but pydantic; torch, numpy and Pillow are loaded by the first use of
+`prepare`, `TileSet` or `BatchLoader`.
 """
 
 from importlib import import_module
@@ -22,6 +22,10 @@ _HOMES = {
     "TileSet": "data_io.tiles.tileset",
     "BatchLoader": "data_io.tiles.loader",
 }
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
 
 
 def __getattr__(name: str) -> object:

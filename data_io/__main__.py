@@ -1,4 +1,4 @@
-"""`python -m data_io`: fetch scenes, cut tiles into the cache, and say what a source holds."""
+"""`python -m data_io`: fetch scenes, cut tiles into the cache, and show what a source holds."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from data_io.config import DataConfig
 from data_io.errors import DataError
 from data_io.sentinel2.command import OPTION_OF as FETCH_OPTION_OF
 from data_io.sentinel2.command import fetch
-from data_io.tiles.sources import SAMPLE
+from data_io.sources import path_of
+from data_io.sources.sample import SAMPLE
 
 if TYPE_CHECKING:
     from data_io.tiles.entry import CacheEntry
@@ -30,10 +31,12 @@ OPTION_OF = {
     "test_fraction": "--test",
     "split_seed": "--split-seed",
 }
-"""DataConfig's fields as options; what is not given keeps DataConfig's default."""
+"""The option of each field of DataConfig; a field whose option is not given keeps its default."""
 
 Source = Annotated[str, typer.Argument(help='A folder, an image file, or "sample" for the bundled scenes.')]
-Mode = Annotated[str | None, typer.Option("--mode", help="tile cuts; resize shrinks whole images.")]
+Mode = Annotated[
+    str | None, typer.Option("--mode", help="tile cuts tiles out of images; resize shrinks whole images.")
+]
 Tile = Annotated[int | None, typer.Option("--tile", help="Side of a tile in pixels (64).")]
 Stride = Annotated[
     int | None, typer.Option("--stride", help="Pixels between tile origins (the tile's side).")
@@ -43,7 +46,9 @@ Gap = Annotated[int | None, typer.Option("--gap", help="Pixels left out between 
 MaxNodata = Annotated[
     float | None, typer.Option("--max-nodata", help="Largest share of black pixels (0.01).")
 ]
-MinStd = Annotated[float | None, typer.Option("--min-std", help="Least standard deviation of grey (6).")]
+MinStd = Annotated[
+    float | None, typer.Option("--min-std", help="Least standard deviation of the grey levels (6).")
+]
 Validation = Annotated[float | None, typer.Option("--validation", help="Share for validation (0.15).")]
 Test = Annotated[float | None, typer.Option("--test", help="Share for test (0.15).")]
 SplitSeed = Annotated[int | None, typer.Option("--split-seed", help="Seed of the splits (0).")]
@@ -61,8 +66,9 @@ app.command("fetch", help="Fetch Sentinel-2 scenes from S3 into a folder.")(fetc
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when done, 2 after one sentence on stderr for a mistake of the user's."""
-    usage_error: type[Exception] = typer.BadParameter.__bases__[0]  # click's, or newer typer's own copy of it
+    """Run one command. Returns 0 when done, and 2 for a user's mistake, after one sentence on stderr."""
+    # A class of click, or its copy in newer versions of typer.
+    usage_error: type[Exception] = typer.BadParameter.__bases__[0]
     try:
         result = typer.main.get_command(app).main(
             arguments, prog_name="python -m data_io", standalone_mode=False
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     except DataError as error:
         message = str(error)
     except ValidationError as error:
-        message = _sentence(error)
+        message = _validation_message(error)
     except usage_error as error:
         message = error.format_message()  # type: ignore[attr-defined]
     except (KeyboardInterrupt, typer.Abort):
@@ -83,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @app.command("prepare", help="Cut a source into tiles and keep them in the cache.")
 @app.command(
-    "info", help="Show scenes, tiles, rejections, splits and hash of a source; cuts it when need be."
+    "info", help="Show the scenes, tiles, rejections, splits and hash of a source; cuts it if necessary."
 )
 def prepare_or_info(
     context: typer.Context,
@@ -102,16 +108,16 @@ def prepare_or_info(
     cache: Cache = None,
     as_json: Json = False,
 ) -> None:
-    """Both commands take the same options and open the same tiles; they differ in what they print."""
+    """Both commands take the same options and open the same tiles; they only print different things."""
     given = {name: value for name, value in context.params.items() if name in OPTION_OF and value is not None}
     config = DataConfig(source=source, **given)
-    cache_dir = cache or Path(os.environ.get("SWEEP_HOME") or "mlruns") / "cache"
+    cache_dir = cache or default_cache()
 
     from rich.console import Console
 
     from data_io.tiles.cache import find_or_cut
 
-    fetched = _fetched(source)
+    fetched = _manifest_summary(source)
     try:
         with Console(stderr=True).status(f"Preparing tiles of {source}"):
             entry = find_or_cut(config, cache_dir)
@@ -139,6 +145,11 @@ def prepare_or_info(
         )
 
 
+def default_cache() -> Path:
+    """The folder `cache` in the home folder: `mlruns`, or what the environment variable SWEEP_HOME names."""
+    return Path(os.environ.get("SWEEP_HOME") or "mlruns").expanduser() / "cache"
+
+
 def _show(entry: "CacheEntry") -> None:
     from rich.console import Console
     from rich.table import Table
@@ -161,19 +172,19 @@ def _show(entry: "CacheEntry") -> None:
         print(credit)
 
 
-def _fetched(source: str) -> dict[str, Any] | None:
-    """What the manifest of a fetched folder says, when it has one."""
+def _manifest_summary(source: str) -> dict[str, Any] | None:
+    """The summary of the manifest in a folder that `fetch` filled; None for any other source."""
     from data_io.sentinel2.manifest import Manifest, summary
 
     try:
-        entries = Manifest(Path(source).expanduser()).entries() if source != SAMPLE else {}
+        entries = Manifest(path_of(source)).entries() if source != SAMPLE else {}
     except OSError:
-        return None  # a file, or a manifest that may not be read
+        return None  # the source is a file, or its manifest cannot be read
     return summary(entries) if entries else None
 
 
 def _show_fetched(fetched: dict[str, Any]) -> None:
-    print(f"fetched: {fetched['scenes']} scenes met, of which {_decisions(fetched)}")
+    print(f"fetched: {fetched['scenes']} scenes found, of which {_decisions(fetched)}")
     if fetched["first"]:
         print(f"kept: {fetched['squares']} squares, sensed from {fetched['first']} to {fetched['last']}")
     if fetched["credit"]:
@@ -184,7 +195,7 @@ def _decisions(fetched: dict[str, Any]) -> str:
     return ", ".join(f"{count} {decision}" for decision, count in fetched["decisions"].items())
 
 
-def _sentence(error: ValidationError) -> str:
+def _validation_message(error: ValidationError) -> str:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""
     reason = first["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""What to cut, how to split it and how to serve it."""
+"""The settings of the data: what to cut, how to split it, and how to serve it."""
 
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SERVING_FIELDS = frozenset({"source", "flip", "rotate", "memory_share"})
-"""Fields that change neither pixels nor splits; for `source`, the images' names and bytes count instead."""
+"""Fields that change neither pixels nor splits. The images' names and digests stand in for `source`."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SplitFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -16,19 +16,20 @@ class DataConfig(BaseModel):
     """How a source becomes tiles.
 
     source: "sample" for the two bundled scenes, or a path to a folder (searched with its subfolders) or to
-        one image; PNG, JPEG, TIFF or JPEG 2000, 8 bits a channel. A folder called sample is "./sample".
+        one image; PNG, JPEG, TIFF or JPEG 2000, 8 bits a channel. Write "./sample" for a folder of that name.
+        `data_io/sources` holds the kinds of sources.
     mode: "tile" cuts square tiles at full resolution; "resize" shrinks each whole image to one tile.
     tile_size: side of a tile in pixels.
     stride: pixels between tile origins in a block; None is `tile_size`, smaller gives overlapping crops.
-    block_tiles: side of a block in tiles. A block goes whole to one split.
-    gap: pixels between blocks that no tile touches.
-    max_nodata_fraction: a tile is dropped when more than this share of its pixels is (0, 0, 0).
-    min_std: a tile is featureless, and dropped, when the standard deviation of its grey levels (mean of the
+    block_tiles: side of a block in tiles. All tiles of a block go to the same split.
+    gap: pixels between blocks; no tile reaches into them.
+    max_nodata_fraction: a tile is dropped if more than this share of its pixels is (0, 0, 0).
+    min_std: a tile is featureless, and dropped, if the standard deviation of its grey levels (mean of the
         three channels, 0..255) is below this.
     validation_fraction, test_fraction: shares of the kept tiles; train gets the rest.
-    split_seed: seeds which blocks go where.
-    flip, rotate: for the batches: random mirrorings, random turns by 90 degrees.
-    memory_share: a split larger than this share of the machine's memory is memory-mapped, not loaded.
+    split_seed: seed of the random order in which blocks are assigned to splits.
+    flip, rotate: augmentation of the batches by random mirrorings, and by random turns of 90 degrees.
+    memory_share: a split larger than this share of the machine's memory is memory-mapped instead of loaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,17 +55,17 @@ class DataConfig(BaseModel):
         return self.tile_size if self.stride is None else self.stride
 
     def fractions(self) -> dict[str, float]:
-        """Target share of the kept tiles by split; they sum to 1."""
+        """The target share of the kept tiles of each split; they sum to 1."""
         held_out = self.validation_fraction + self.test_fraction
         return {"train": 1 - held_out, "validation": self.validation_fraction, "test": self.test_fraction}
 
     def cut_settings(self) -> dict[str, object]:
-        """The settings that decide pixels and splits: with the images, they make the content hash."""
+        """The settings that decide pixels and splits; together with the images they give the content hash."""
         return self.model_dump(exclude=set(SERVING_FIELDS)) | {"stride": self.tile_stride}
 
     @model_validator(mode="before")
     @classmethod
-    def _name_the_nearest(cls, values: object) -> object:
+    def _suggest_nearest_name(cls, values: object) -> object:
         if isinstance(values, dict):
             for name in values.keys() - cls.model_fields.keys():
                 near = get_close_matches(str(name), cls.model_fields, n=1)
@@ -73,7 +74,7 @@ class DataConfig(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _leave_some_for_training(self) -> Self:
+    def _leave_tiles_for_training(self) -> Self:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction must sum to less than 1")
         return self

@@ -1,4 +1,4 @@
-"""`sentinel-cogs`: the anonymous bucket of cloud-optimised GeoTIFFs with STAC items."""
+"""`sentinel-cogs`: cloud-optimised GeoTIFFs with STAC items, in a bucket that anybody may read."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _FOLDER = re.compile(r"S2[A-Z]_(\d{1,2})([A-Z])([A-Z]{2})_(\d{8})_(\d+)_L2A")
 
 
 class Cogs:
-    """TCI.tif at 10 m only; the quality is in the item beside it."""
+    """TCI.tif images at 10 m only, each with its quality in the STAC item beside it."""
 
     name = "cogs"
     bucket = "sentinel-cogs"
@@ -51,7 +51,7 @@ class Cogs:
             square = Square(int(found[1]), found[2], found[3])
             scenes.append(
                 Scene(
-                    # The satellite is in the name: two of them see a square on one day.
+                    # The satellite is part of the name: two of them may pass over a square on one day.
                     name=f"{square.name}_{day:%Y%m%d}_{identity[:3]}-{found[5]}",
                     square=square,
                     day=day,
@@ -68,7 +68,7 @@ class Cogs:
         item = load_json(store.read(scene.metadata_key).body)
         properties = item.get("properties")
         if not isinstance(properties, dict):
-            raise MetadataError("it is no STAC item: it has no properties")
+            raise MetadataError("it is not a STAC item: it has no properties")
         sensed = properties.get("datetime")
         if not isinstance(sensed, str):
             raise MetadataError("it has no datetime")
@@ -88,7 +88,7 @@ def _percent(properties: dict[str, object], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MetadataError(f"it has no {name}")
     if not 0 <= value <= 100:
-        raise MetadataError(f"its {name} is not from 0 to 100: {value}")
+        raise MetadataError(f"its {name} is not between 0 and 100: {value}")
     return float(value)
 
 

@@ -1,4 +1,8 @@
-"""Bring the image of one acquisition into the folder, and write what became of its scenes."""
+"""Fetch the image of one acquisition into the folder, and record what became of its scenes.
+
+An acquisition is one overpass of a square; the bucket may hold several scenes of it, processed at different
+times. Candidates are those of its scenes that can be used, the newest processing first.
+"""
 
 import errno
 import os
@@ -11,22 +15,22 @@ from pathlib import Path
 from filelock import FileLock
 
 from data_io.sentinel2.catalogue import Catalogue
+from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import CorruptError, StoppedError, download
 from data_io.sentinel2.manifest import WORK, Entry, Manifest
-from data_io.sentinel2.raster import RasterError
 from data_io.sentinel2.s3 import Store, StoreError
 from data_io.sentinel2.selection import Candidate, entry_of, rejection
 
 LOCKS = 256
-"""Lock files of a folder; a scene's is told by its name."""
+"""Number of lock files in a folder; a scene's name decides which one it takes."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass
 class Collected:
-    """What became of an acquisition."""
+    """What became of an acquisition. failures: a sentence for each. downloaded: images that were fetched."""
 
     entries: list[Entry] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -35,7 +39,10 @@ class Collected:
 
 @dataclass(frozen=True)
 class Collector:
-    """Settles acquisitions, from many threads. side: pixels of an image, reduced by `reduce` beforehand."""
+    """Settles acquisitions, in many threads at once.
+
+    side: pixels along a side of an image in the folder. reduce: how many times larger that of the bucket is.
+    """
 
     store: Store
     catalogue: Catalogue
@@ -52,11 +59,11 @@ class Collector:
     received: Callable[[int], None] = lambda count: None
 
     def file_of(self, candidate: Candidate) -> str:
-        """The name of the image of a scene."""
+        """The name of a scene's image in the folder."""
         return candidate.scene.name + (self.catalogue.suffix if self.keep else ".png")
 
     def has(self, candidate: Candidate, entry: Entry | None) -> bool:
-        """The image is in the folder, as the bucket has it now."""
+        """Whether the folder has the image that the bucket has now."""
         image = candidate.scene.image
         if not entry or not image or entry.decision != "kept" or entry.etag != image.etag:
             return False
@@ -67,9 +74,9 @@ class Collector:
             return False
 
     def decide(self, candidates: list[Candidate], known: Mapping[str, Entry]) -> list[Entry]:
-        """The entries of an acquisition that needs no download: its image is there, or not wanted.
+        """The entries of an acquisition that needs no download, as its image is there or is not wanted.
 
-        An image that an earlier call brought with laxer limits stays, and stays written as kept.
+        An image fetched by an earlier call with higher limits stays, and stays recorded as kept.
         """
         first = candidates[0]
         entry = known.get(first.scene.name)
@@ -81,9 +88,9 @@ class Collector:
         return [entry, *rest]
 
     def settle(self, candidates: list[Candidate]) -> Collected:
-        """Bring the first of an acquisition's candidates that is sound, and write one entry for each.
+        """Fetch the first sound image among an acquisition's candidates, and record an entry for each one.
 
-        A failure is a sentence in the result and never an exception; only StoppedError is raised.
+        A failure becomes a sentence in the result. The only exception raised is StoppedError.
         """
         result = Collected()
         chosen: Candidate | None = None
@@ -98,28 +105,28 @@ class Collector:
                 continue
             name = candidate.scene.name
             try:
-                entry, downloaded = self._bring(candidate)
+                entry, downloaded = self._fetch(candidate)
                 result.entries.append(entry)
                 result.downloaded += downloaded
                 chosen = candidate
-            except (CorruptError, RasterError) as error:
+            except (CorruptError, BadImageError) as error:
                 key = candidate.scene.image_key
                 result.failures.append(f"{name}: s3://{self.store.bucket}/{key}: {error}")
                 result.entries.append(self._entry(candidate, "corrupt", str(error)))
             except (StoreError, OSError) as error:
-                told = str(error) if isinstance(error, StoreError) else self._local(error)
-                result.failures.append(f"{name}: {told}")
-                result.entries.append(self._entry(candidate, "missing", f"not fetched: {told}"))
+                message = str(error) if isinstance(error, StoreError) else self._disk_message(error)
+                result.failures.append(f"{name}: {message}")
+                result.entries.append(self._entry(candidate, "missing", f"not fetched: {message}"))
                 chosen = candidate
         try:
             self.manifest.append(entry for entry in result.entries if entry.decision != "kept")
             self._drop_superseded(result.entries)
         except OSError as error:
-            result.failures.append(self._local(error))
+            result.failures.append(self._disk_message(error))
         return result
 
-    def _bring(self, candidate: Candidate) -> tuple[Entry, bool]:
-        """The entry of a scene whose image is in the folder now, and whether this call downloaded it."""
+    def _fetch(self, candidate: Candidate) -> tuple[Entry, bool]:
+        """Fetch a scene's image unless it is there. Returns its entry, and whether it was downloaded now."""
         scene, name = candidate.scene, candidate.scene.name
         assert scene.image
         work = self.folder / WORK
@@ -128,39 +135,39 @@ class Collector:
         with FileLock(work / f"{zlib.crc32(name.encode()) % LOCKS:02x}.lock"):
             if self.stop.is_set():
                 raise StoppedError
-            if final.exists():  # another process may have brought it meanwhile
+            if final.exists():  # another process may have fetched it meanwhile
                 entry = self.manifest.entries().get(name)
                 if entry and self.has(candidate, entry):
                     return entry, False
-            for left_over in work.glob(f"{name}.*.tmp"):
-                left_over.unlink(missing_ok=True)
-            got = download(self.store, scene.image, work, name, self.stop, self.received)
+            for leftover in work.glob(f"{name}.*.tmp"):
+                leftover.unlink(missing_ok=True)
+            fetched = download(self.store, scene.image, work, name, self.stop, self.received)
             try:
                 converted = self.decoder.convert(
-                    got.path, self.catalogue.suffix, work, name, self.side, self.reduce, self.keep
+                    fetched.path, self.catalogue.suffix, work, name, self.side, self.reduce, self.keep
                 )
-            except RasterError:
-                got.path.unlink(missing_ok=True)
+            except BadImageError:
+                fetched.path.unlink(missing_ok=True)
                 raise
             Path(converted.path).replace(final)
             _sync(self.folder)
-            entry = self._entry(candidate, "kept", f"verified by {got.checked}").model_copy(
+            entry = self._entry(candidate, "kept", f"verified by {fetched.checked}").model_copy(
                 update={
-                    "etag": got.etag,
-                    "bytes": got.bytes,
-                    "sha256": got.sha256,
+                    "etag": fetched.etag,
+                    "bytes": fetched.bytes,
+                    "sha256": fetched.sha256,
                     "file": final.name,
                     "file_bytes": converted.bytes,
                     "file_sha256": converted.sha256,
                 }
             )
-            # Last, so that a process killed before finds the whole download and need not repeat it.
+            # The download goes last: a process killed before this need not repeat it.
             self.manifest.append([entry])
-            got.path.unlink(missing_ok=True)
+            fetched.path.unlink(missing_ok=True)
             return entry, True
 
     def _drop_superseded(self, entries: list[Entry]) -> None:
-        """Once an acquisition has its image, remove images of its other scenes and in other formats."""
+        """Once an acquisition has its image, remove those of its other scenes and those in other formats."""
         kept = {entry.file for entry in entries if entry.decision == "kept"}
         if not kept:
             return
@@ -179,12 +186,12 @@ class Collector:
         entry = entry_of(candidate.scene, self.catalogue, decision, reason, candidate.judgement)  # type: ignore[arg-type]
         return entry.model_copy(update={"resolution": self.resolution})
 
-    def _local(self, error: OSError) -> str:
+    def _disk_message(self, error: OSError) -> str:
         if error.errno in _FULL:
-            self.stop.set()  # every other scene would end the same way
+            self.stop.set()  # every other scene would fail in the same way
             return (
                 f"{self.folder} takes no more ({error.strerror}): make room and run the command again, it "
-                "goes on from there"
+                "continues from there"
             )
         return f"{self.folder} cannot be written ({error.strerror or error}): check its permissions"
 

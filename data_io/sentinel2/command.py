@@ -1,4 +1,4 @@
-"""The command `fetch`: its options, its progress, and what it prints."""
+"""The command `fetch`: its options, its progress bar, and what it prints."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from data_io.errors import DataError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from data_io.sentinel2.progress import Report, Reporter
+    from data_io.sentinel2.report import Report, Reporter
 
 OPTION_OF = {
     "first": "--from",
@@ -24,7 +24,7 @@ OPTION_OF = {
     "threads": "--threads",
     "processes": "--processes",
 }
-"""FetchConfig's fields as options."""
+"""The option of each field of FetchConfig."""
 
 SHOWN_FAILURES = 50
 
@@ -35,29 +35,40 @@ def fetch(
         typer.Option(
             "--squares",
             help="MGRS squares (32ULA,32ULB), a zone and band (32U), or paper (the 43 squares that the paper "
-            "names of the 47 that it counts).",
+            "names; it speaks of 47).",
         ),
     ],
     first: Annotated[str, typer.Option("--from", help="First day of sensing, such as 2022-05-01.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the images and their manifest.jsonl.")],
     last: Annotated[str | None, typer.Option("--to", help="Last day of sensing (today).")] = None,
-    max_cloud: Annotated[float, typer.Option("--max-cloud", help="Most cloud, in % of valid pixels.")] = 5,
-    max_nodata: Annotated[float, typer.Option("--max-nodata", help="Most nodata, in % of all pixels.")] = 5,
-    resolution: Annotated[int, typer.Option("--resolution", help="Metres of a pixel: 60, 20 or 10.")] = 60,
+    max_cloud: Annotated[
+        float, typer.Option("--max-cloud", help="Largest cloud cover, in % of the valid pixels.")
+    ] = 5,
+    max_nodata: Annotated[
+        float, typer.Option("--max-nodata", help="Largest nodata area, in % of all pixels.")
+    ] = 5,
+    resolution: Annotated[
+        int, typer.Option("--resolution", help="Metres that a pixel covers: 60, 20 or 10.")
+    ] = 60,
     source: Annotated[
         str, typer.Option("--source", help="l2a (sentinel-s2-l2a) or cogs (sentinel-cogs, anonymous).")
     ] = "l2a",
-    limit: Annotated[int | None, typer.Option("--limit", help="Most scenes, the earliest first.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Largest number of scenes, the earliest first.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", help="Requests at once.")] = 16,
     processes: Annotated[
         int | None, typer.Option("--processes", help="Processes that decode images (cores, at most 4).")
     ] = None,
     keep_jp2: Annotated[
-        bool, typer.Option("--keep-jp2", help="Keep the bucket's files; else they become PNG.")
+        bool, typer.Option("--keep-jp2", help="Keep the bucket's files instead of converting them to PNG.")
     ] = False,
-    again: Annotated[bool, typer.Option("--again", help="Try scenes known as corrupt again.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try scenes again that an earlier fetch found corrupt.")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would fetch and cost, and write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show what a fetch would download and cost; write nothing."),
     ] = False,
     requester_pays: Annotated[
         bool, typer.Option("--requester-pays", help="Let your AWS account pay for requests and bytes.")
@@ -67,16 +78,18 @@ def fetch(
         str | None, typer.Option("--endpoint-url", help="Another S3 server, such as http://127.0.0.1:8333.")
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="Profile of ~/.aws/config.")] = None,
-    side: Annotated[int | None, typer.Option("--side", help="Pixels of a side.", hidden=True)] = None,
+    side: Annotated[
+        int | None, typer.Option("--side", help="Pixels along a side of an image.", hidden=True)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Find, filter, download, verify and record. Exit code 1 when a scene failed after its retries."""
+    """Find, filter, download, verify and record scenes. Exit code 1 if a scene failed after its retries."""
     from data_io.sentinel2.squares import parse_squares
 
     wanted = parse_squares(squares)
-    _require("boto3", "defusedxml", "filelock", "PIL")
+    _require_packages("boto3", "defusedxml", "filelock", "PIL")
     from data_io.sentinel2.config import FetchConfig
-    from data_io.sentinel2.fetch import fetch as bring
+    from data_io.sentinel2.fetch import fetch as fetch_scenes
 
     settings = {"processes": processes} if processes is not None else {}
     config = FetchConfig.model_validate(
@@ -102,8 +115,8 @@ def fetch(
         }
         | settings
     )
-    with _Bars() as bars:
-        report = bring(config, bars.reporter)
+    with _ProgressBar() as bar:
+        report = fetch_scenes(config, bar.reporter)
     if as_json:
         print(report.model_dump_json())
     else:
@@ -126,10 +139,13 @@ def _show(report: "Report") -> None:
             f"cost: ${report.cost_requester_pays:.4f} with Requester Pays, "
             f"${report.cost_otherwise:.2f} without ({_prices()})"
         )
-        print(f"this dry run itself sent {sent:,} requests, {_size(report.received_bytes)}; it wrote nothing")
+        print(f"this dry run sent {sent:,} requests, received {_size(report.received_bytes)}, wrote nothing")
         return
     if report.downloaded or report.failures:
-        print(f"downloaded {report.downloaded} scenes into {report.out}, {report.already_there} were there")
+        print(
+            f"downloaded {report.downloaded} scenes into {report.out}; "
+            f"{report.already_there} were there already"
+        )
     elif report.already_there:
         print(f"nothing to download: all {report.already_there} wanted scenes are in {report.out}")
     else:
@@ -140,7 +156,7 @@ def _show(report: "Report") -> None:
 def _show_failures(failures: list[str]) -> None:
     import sys
 
-    print(f"error: {len(failures)} failed:", file=sys.stderr)
+    print(f"error: {len(failures)} failures:", file=sys.stderr)
     for failure in failures[:SHOWN_FAILURES]:
         print(f"  {failure}", file=sys.stderr)
     if len(failures) > SHOWN_FAILURES:
@@ -148,7 +164,7 @@ def _show_failures(failures: list[str]) -> None:
 
 
 def _prices() -> str:
-    from data_io.sentinel2.costs import PER_GB_OUT, PER_GET, PER_LIST, PRICED_ON
+    from data_io.sentinel2.report import PER_GB_OUT, PER_GET, PER_LIST, PRICED_ON
 
     return (
         f"prices of {PRICED_ON}, eu-central-1: ${PER_LIST * 1000:g} per 1,000 LIST, ${PER_GET * 1000:g} per "
@@ -162,7 +178,7 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
 
 
-def _require(*modules: str) -> None:
+def _require_packages(*modules: str) -> None:
     from importlib.util import find_spec
 
     for module in modules:
@@ -170,8 +186,8 @@ def _require(*modules: str) -> None:
             raise DataError(f"fetch needs the package {module}: install the project again")
 
 
-class _Bars:
-    """Progress on stderr where it is a terminal."""
+class _ProgressBar:
+    """A progress bar on stderr, if that is a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -190,7 +206,7 @@ class _Bars:
         )
         self.reporter: Reporter = _BarReporter(self._progress)
 
-    def __enter__(self) -> "_Bars":
+    def __enter__(self) -> "_ProgressBar":
         self._progress.start()
         return self
 

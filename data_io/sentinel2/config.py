@@ -1,4 +1,4 @@
-"""What a fetch is told: which scenes, how and where to."""
+"""The settings of a fetch: which scenes, how, and where to."""
 
 import os
 from datetime import date
@@ -14,11 +14,14 @@ from data_io.sentinel2.squares import Square
 class FetchConfig(BaseModel):
     """What to fetch, how and where to.
 
-    first, last: days of sensing, both included. max_cloud, max_nodata: per cent; the limits pass.
-    resolution: metres. limit: scenes to have in the end. threads: requests at once. processes: decoders.
-    keep_jp2: keep the bucket's files and do not convert to PNG. again: also scenes known as corrupt.
-    side: pixels that an image must have a side, where not a whole scene's.
-    attempts, connect_timeout, read_timeout: of a request; seconds.
+    first, last: days of sensing, both included.
+    max_cloud, max_nodata: per cent; a scene at the limit passes.
+    resolution: metres that a pixel covers.
+    limit: how many scenes to have in the end. threads: requests at once. processes: decoders at once.
+    keep_jp2: keep the bucket's files instead of converting them to PNG.
+    again: try scenes again that an earlier fetch found corrupt.
+    side: pixels along a side that an image must have, where it is not a whole scene.
+    attempts, connect_timeout, read_timeout: of one request; timeouts in seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +51,7 @@ class FetchConfig(BaseModel):
 
     @field_validator("first", "last", mode="before")
     @classmethod
-    def _a_date(cls, value: object, info: ValidationInfo) -> object:
+    def _parse_date(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
             try:
                 return date.fromisoformat(value)
@@ -57,7 +60,7 @@ class FetchConfig(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _refuse_contradictions(self) -> Self:
         if self.first > self.last:
             raise ValueError(
                 f"--from {self.first} is after --to {self.last}: give an earlier --from or a later --to"
@@ -65,11 +68,13 @@ class FetchConfig(BaseModel):
         if self.requester_pays and self.unsigned:
             raise ValueError("--requester-pays and --unsigned exclude each other: give one of them")
         if self.source == "cogs" and self.keep_jp2 and self.resolution != 10:
-            raise ValueError("--source cogs has 10 m only: give --resolution 10, or leave --keep-jp2 out")
+            raise ValueError(
+                "--source cogs has 10 m images only: give --resolution 10, or leave out --keep-jp2"
+            )
         return self
 
     def access(self, region: str) -> Access:
-        """How to reach a bucket of a region."""
+        """How to reach a bucket in a region."""
         return Access(
             region=region,
             endpoint_url=self.endpoint_url,

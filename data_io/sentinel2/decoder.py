@@ -1,4 +1,4 @@
-"""Decode images beside the downloads, in processes of their own where there are several."""
+"""Decode images while others are downloaded, in processes of their own if there are several."""
 
 import os
 import threading
@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from data_io.sentinel2.raster import Converted, RasterError, allow_large_scenes, convert
+from data_io.sentinel2.convert import BadImageError, Converted, allow_large_scenes, convert
 
 
 class Decoder:
-    """`raster.convert` for many threads: in `processes` processes, or one at a time in this one for 1."""
+    """Runs `convert` for many threads, in `processes` processes; if that is 1, in this one, one at a time."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -24,12 +24,12 @@ class Decoder:
     def convert(
         self, source: Path, suffix: str, folder: Path, name: str, side: int, reduce: int, keep: bool
     ) -> Converted:
-        """Raises RasterError, also for a file on which the decoder crashes, and OSError."""
+        """Convert one image. Raises BadImageError, also if the decoder crashes on it, and OSError."""
         arguments = (str(source), suffix, str(folder), name, side, reduce, keep)
         if self._processes == 1:
-            with self._lock:  # a scene of 10 m takes 150 MB
+            with self._lock:  # decoding a scene of 10 m takes 150 MB
                 return convert(*arguments)
-        pool = self._shared()
+        pool = self._shared_pool()
         try:
             return pool.submit(convert, *arguments).result()
         except (BrokenProcessPool, RuntimeError):
@@ -37,17 +37,17 @@ class Decoder:
                 if self._pool is pool:
                     pool.shutdown(wait=False)
                     self._pool = None
-        # Another thread's file may have been the one: decide by decoding this one alone.
-        with self._lock, _pool(1) as alone:
+        # Another thread's file may have crashed the pool: decode this one alone to find out.
+        with self._lock, _new_pool(1) as alone:
             try:
                 return alone.submit(convert, *arguments).result()
             except BrokenProcessPool as error:
-                raise RasterError("the decoder crashed on it, or ran out of memory") from error
+                raise BadImageError("the decoder crashed on it, or ran out of memory") from error
 
-    def _shared(self) -> ProcessPoolExecutor:
+    def _shared_pool(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._pool is None:
-                self._pool = _pool(self._processes)
+                self._pool = _new_pool(self._processes)
             return self._pool
 
     def __enter__(self) -> Self:
@@ -60,17 +60,17 @@ class Decoder:
             self._pool.shutdown(cancel_futures=True)
 
 
-def _pool(processes: int) -> ProcessPoolExecutor:
-    # Spawned and not forked: the threads and the connections of this process stay out of it.
-    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin)
+def _new_pool(processes: int) -> ProcessPoolExecutor:
+    # Spawned rather than forked, to leave this process's threads and connections behind.
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_initialize)
 
 
-def _begin() -> None:
+def _initialize() -> None:
     allow_large_scenes()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent:
         connection.wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""Bring one object whole to a file: resumed where it was cut off, and checked against its ETag."""
+"""Download one object to a file: resume where it was cut off, and check it against its ETag."""
 
 import hashlib
 import random
@@ -20,20 +20,20 @@ from data_io.sentinel2.s3 import (
 
 CHUNK = 1 << 20
 PARTS = tuple(m << 20 for m in (5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128))
-"""Sizes in which uploaders cut objects, for the ETags of such uploads."""
+"""Sizes of the parts in which uploaders commonly send objects; the ETag of such an upload depends on them."""
 
 
 class CorruptError(Exception):
-    """The bucket's object is not a sound image; the message is the reason."""
+    """The object in the bucket is not a sound image; the message is the reason."""
 
 
 class StoppedError(Exception):
-    """The run was told to stop; what was received stays for the next one."""
+    """The fetch was told to stop; what it has received stays for the next one."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A whole object in `path`. checked: by which sum it was verified, or "length" alone."""
+    """A complete object in the file `path`. checked: the checksum that verified it, or only its "length"."""
 
     path: Path
     etag: str
@@ -50,13 +50,13 @@ def download(
     stop: threading.Event,
     received: Callable[[int], None] = lambda count: None,
 ) -> Download:
-    """The object as a file of `folder`, named by `name` and the ETag.
+    """Download an object to a file in `folder` that is named after `name` and the ETag.
 
-    A file that an earlier call left there is continued on condition that the object is still the same; an
-    object that was replaced meanwhile is fetched anew. What was received is kept when this raises StoreError,
-    StoppedError or OSError, for the next call to go on from.
+    A file that an earlier call left there is continued if the object is still the same; an object that has
+    been replaced meanwhile is downloaded from the start. When this raises StoreError, StoppedError or
+    OSError, the file stays, for the next call to continue.
 
-    Raises CorruptError where the object has no bytes, or where its sum is wrong each time.
+    Raises CorruptError if the object is empty, or its checksum is wrong at every attempt.
     """
     refused = 0
     for attempt in range(store.access.attempts):
@@ -77,7 +77,7 @@ def download(
         except TransientError as error:
             refused += not isinstance(error, CutShortError)
             whole = partial.exists() and partial.stat().st_size == item.size
-            if not whole and (last or refused > 1):  # boto3 tried these too, unless much failed at once
+            if not whole and (last or refused > 1):  # boto3 has retried it, unless too much failed
                 raise
             if not whole:
                 continue
@@ -85,14 +85,14 @@ def download(
         if size < item.size:
             if last:
                 raise TransientError(
-                    f"s3://{store.bucket}/{item.key}: {size} of {item.size} bytes came at the last of "
-                    f"{attempt + 1} tries; run the command again to go on from there"
+                    f"s3://{store.bucket}/{item.key}: only {size} of {item.size} bytes had arrived after "
+                    f"{attempt + 1} attempts; run the command again to continue from there"
                 )
             continue
-        sha256, checked = _sums(partial, item.etag)
+        sha256, checked = _checksums(partial, item.etag)
         if size == item.size and checked:
             return Download(partial, item.etag, size, sha256, checked)
-        what = _what_instead(partial)
+        what = _error_document(partial)
         partial.unlink()
         if last or attempt >= 2:
             raise CorruptError(what or f"its {size} bytes do not have the MD5 {item.etag} that S3 states")
@@ -106,10 +106,10 @@ def _receive(
     stop: threading.Event,
     received: Callable[[int], None],
 ) -> None:
-    """Append what is missing to `partial`."""
+    """Append to `partial` what is missing of the object."""
     for other in partial.parent.glob(f"{_escaped(partial.name.rpartition('+')[0])}+*.partial"):
         if other != partial:
-            other.unlink(missing_ok=True)  # of an object that was replaced
+            other.unlink(missing_ok=True)  # it belongs to an object that has been replaced
     have = partial.stat().st_size if partial.exists() else 0
     if have > item.size:
         partial.unlink()
@@ -118,14 +118,16 @@ def _receive(
         return
     answer = store.get(item.key, f"{have}-" if have else "", item.etag)
     try:
-        if answer.etag != item.etag:  # a server that does not know If-Match
-            raise ChangedError(f"s3://{store.bucket}/{item.key}: it was replaced meanwhile; run again")
+        if answer.etag != item.etag:  # the server ignores If-Match
+            raise ChangedError(
+                f"s3://{store.bucket}/{item.key}: it was replaced meanwhile; run the command again"
+            )
         with partial.open("r+b" if have else "wb") as file:
-            file.seek(answer.start)  # 0 where the server ignored the range
+            file.seek(answer.start)  # 0 if the server ignored the range
             file.truncate()
             left = item.size - answer.start
             for chunk in store.chunks(item.key, answer):
-                file.write(chunk[: max(left, 0) + 1])  # a longer body is wrong already
+                file.write(chunk[: max(left, 0) + 1])  # one byte too many is enough to know that it is wrong
                 left -= len(chunk)
                 received(len(chunk))
                 if left < 0:
@@ -136,8 +138,8 @@ def _receive(
         answer.body.close()
 
 
-def _sums(path: Path, etag: str) -> tuple[str, str]:
-    """SHA-256 in hex, and what the ETag verified: "md5", "multipart md5", "length", or "" for a mismatch."""
+def _checksums(path: Path, etag: str) -> tuple[str, str]:
+    """SHA-256 in hex, and what matches the ETag: "md5", "multipart md5", only "length", or "" for none."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -151,11 +153,11 @@ def _sums(path: Path, etag: str) -> tuple[str, str]:
         fitting = (part for part in (*PARTS, size) if -(-size // part) == int(count))
         if any(_multipart(path, part) == etag.lower() for part in fitting):
             return sha256.hexdigest(), "multipart md5"
-    return sha256.hexdigest(), "length"  # the uploader's parts are unknown, or the ETag is no MD5
+    return sha256.hexdigest(), "length"  # the parts have an uncommon size, or the ETag is not an MD5
 
 
 def _multipart(path: Path, part: int) -> str:
-    """The ETag of a file uploaded in parts of `part` bytes: the MD5 of the parts' MD5s, and their number."""
+    """The ETag of a file uploaded in parts of `part` bytes: the MD5 of their MD5s, and how many there are."""
     whole, count = hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         while first := file.read(min(part, CHUNK)):
@@ -168,14 +170,14 @@ def _multipart(path: Path, part: int) -> str:
     return f"{whole.hexdigest()}-{count}"
 
 
-def _what_instead(path: Path) -> str:
+def _error_document(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(512)
-    return "an error message in XML came instead of the image" if b"<Error>" in head else ""
+    return "S3 sent an error message in XML instead of the image" if b"<Error>" in head else ""
 
 
 def partial_path(folder: Path, name: str, etag: str) -> Path:
-    """Where what has come of an object is kept."""
+    """The file for the part of an object that has arrived."""
     return folder / f"{name}+{re.sub(r'[^0-9A-Za-z-]', '_', etag)[:80]}.partial"
 
 

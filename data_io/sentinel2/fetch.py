@@ -7,30 +7,30 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from itertools import islice
 
 from data_io.errors import DataError
-from data_io.sentinel2.catalogue import L2A, RESOLUTIONS, Catalogue
+from data_io.sentinel2.catalogue import RESOLUTIONS, Catalogue
 from data_io.sentinel2.cogs import Cogs
 from data_io.sentinel2.collect import Collected, Collector
 from data_io.sentinel2.config import FetchConfig
-from data_io.sentinel2.costs import cost
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import StoppedError, partial_path
+from data_io.sentinel2.l2a import L2A
 from data_io.sentinel2.manifest import WORK, Entry, Manifest
-from data_io.sentinel2.plan import plan
-from data_io.sentinel2.progress import Quiet, Report, Reporter
+from data_io.sentinel2.plan import make_plan
+from data_io.sentinel2.report import Quiet, Report, Reporter, cost
 from data_io.sentinel2.s3 import Store
 from data_io.sentinel2.selection import Candidate, rejection
 
 
 def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
-    """Bring the wanted scenes into `config.out`, and its manifest up to date.
+    """Download the wanted scenes into `config.out`, and bring its manifest up to date.
 
-    May be killed at any moment and called again, also by several processes at once, and then ends in the
-    same folder. Raises DataError for what the user can mend before anything is fetched.
+    It may be killed at any moment and called again, by several processes at once too, and always ends with
+    the same content in the folder. Raises DataError, before anything is fetched, for mistakes of the user's.
     """
     reporter = reporter or Quiet()
     catalogue: Catalogue = Cogs() if config.source == "cogs" else L2A(config.resolution)
     manifest = Manifest(config.out)
-    known = _known(manifest, config)
+    known = _load_known(manifest, config)
     store = Store(catalogue.bucket, config.access(catalogue.region))
     stop = threading.Event()
     with ThreadPoolExecutor(config.threads) as executor, Decoder(config.processes) as decoder:
@@ -43,6 +43,8 @@ def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
 
 
 class _Run:
+    """One call of `fetch`: what it works with, and what it has found out so far."""
+
     def __init__(
         self,
         config: FetchConfig,
@@ -77,11 +79,12 @@ class _Run:
         )
 
     def run(self) -> Report:
-        planned = plan(self.config, self.catalogue, self.store, self.known, self.executor, self.reporter)
+        """Plan, download and report."""
+        planned = make_plan(self.config, self.catalogue, self.store, self.known, self.executor, self.reporter)
         self.failures += planned.failures
-        entries = [self._unless_kept(entry) for entry in planned.entries]
-        there = [group for group in planned.wanted if self._there(group)]
-        missing = [group for group in planned.wanted if not self._there(group)]
+        entries = [self._kept_or(entry) for entry in planned.entries]
+        there = [group for group in planned.wanted if self._is_there(group)]
+        missing = [group for group in planned.wanted if not self._is_there(group)]
         self.decisions.update(entry.decision for entry in entries)
         downloaded = 0
         images = [group[0].scene.image for group in missing]
@@ -96,9 +99,9 @@ class _Run:
                 ) from error
             self._settle_unfetched(planned.rest + there)
             downloaded = self._download(missing)
-            self._tidy(self.manifest.compact())
+            self._remove_finished(self.manifest.compact())
         else:
-            self.decisions.update(self._foreseen(planned.wanted + planned.rest))
+            self.decisions.update(self._expected_decisions(planned.wanted + planned.rest))
         estimate = Counter(self.store.requests)
         if self.config.dry_run:
             estimate["GET"] += len(missing)
@@ -121,17 +124,17 @@ class _Run:
             out=str(self.config.out),
         )
 
-    def _unless_kept(self, entry: Entry) -> Entry:
-        """An image that is in the folder stays, whatever becomes of the bucket's."""
+    def _kept_or(self, entry: Entry) -> Entry:
+        """`entry`, unless the scene's image is in the folder: that stays, whatever the bucket has now."""
         known = self.known.get(entry.scene)
         if known and known.decision == "kept" and known.file and (self.config.out / known.file).exists():
             return known
         return entry.model_copy(update={"resolution": self.config.resolution})
 
-    def _there(self, group: list[Candidate]) -> bool:
+    def _is_there(self, group: list[Candidate]) -> bool:
         return self.collector.has(group[0], self.known.get(group[0].scene.name))
 
-    def _foreseen(self, groups: list[list[Candidate]]) -> Counter[str]:
+    def _expected_decisions(self, groups: list[list[Candidate]]) -> Counter[str]:
         count: Counter[str] = Counter()
         for group in groups:
             rejected = rejection(group[0].judgement, self.config.max_cloud, self.config.max_nodata)
@@ -140,7 +143,7 @@ class _Run:
         return +count
 
     def _settle_unfetched(self, groups: list[list[Candidate]]) -> None:
-        """Entries of acquisitions that need no download; images of earlier, laxer calls stay."""
+        """Record acquisitions that need no download; images of earlier calls with higher limits stay."""
         changed = []
         for group in groups:
             for entry in self.collector.decide(group, self.known):
@@ -149,8 +152,8 @@ class _Run:
                     changed.append(entry)
         self.manifest.append(changed)
 
-    def _tidy(self, entries: dict[str, Entry]) -> None:
-        """Remove the downloads of scenes that are kept: a process killed just after its line leaves one."""
+    def _remove_finished(self, entries: dict[str, Entry]) -> None:
+        """Remove downloads of kept scenes: a process killed just after recording one leaves it behind."""
         for entry in entries.values():
             if entry.decision == "kept" and entry.etag:
                 partial_path(self.config.out / WORK, entry.scene, entry.etag).unlink(missing_ok=True)
@@ -158,7 +161,7 @@ class _Run:
     def _download(self, groups: list[list[Candidate]]) -> int:
         self.reporter.stage("Downloading", len(groups))
         downloaded, untried = 0, 0
-        for future in _in_order(self.executor, self.collector.settle, groups, 2 * self.config.threads):
+        for future in _as_they_finish(self.executor, self.collector.settle, groups, 2 * self.config.threads):
             try:
                 done: Collected = future.result()
             except StoppedError:
@@ -170,17 +173,17 @@ class _Run:
             self.failures += done.failures
             downloaded += done.downloaded
         if untried:
-            self.failures.append(f"{untried} scenes were not tried after this; run the command again")
+            self.failures.append(f"{untried} scenes were not tried after that; run the command again")
         return downloaded
 
 
-def _in_order(
+def _as_they_finish(
     executor: Executor,
     call: Callable[[list[Candidate]], Collected],
     groups: list[list[Candidate]],
     ahead: int,
 ) -> Iterator[Future[Collected]]:
-    """Futures as they end, with at most `ahead` submitted, so that stopping leaves a short queue."""
+    """Futures in the order in which they finish; at most `ahead` are submitted, so that stopping is quick."""
     waiting = iter(groups)
     pending = {executor.submit(call, group) for group in islice(waiting, ahead)}
     while pending:
@@ -189,7 +192,7 @@ def _in_order(
         yield from done
 
 
-def _known(manifest: Manifest, config: FetchConfig) -> dict[str, Entry]:
+def _load_known(manifest: Manifest, config: FetchConfig) -> dict[str, Entry]:
     try:
         if config.out.exists() and not config.out.is_dir():
             raise DataError(f"--out {config.out} is a file: name a folder")

@@ -1,4 +1,4 @@
-"""manifest.jsonl: what was decided about each scene that a fetch met, one JSON line a scene."""
+"""manifest.jsonl: what was decided about each scene that a fetch found, one line of JSON per scene."""
 
 import os
 from collections import Counter
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 MANIFEST = "manifest.jsonl"
 WORK = ".fetch"
-"""The folder beside the manifest for locks and unfinished files; image listings skip it."""
+"""The folder beside the manifest for locks and unfinished files, none of which has an image's suffix."""
 
 Decision = Literal["kept", "cloudy", "nodata", "duplicate", "missing", "corrupt"]
 
@@ -19,9 +19,10 @@ Decision = Literal["kept", "cloudy", "nodata", "duplicate", "missing", "corrupt"
 class Entry(BaseModel):
     """One scene.
 
-    key, etag: of the image in the bucket; `etag` is None where it was not reached. metadata_etag: of the
-    document the percentages come from. bytes, sha256: of the bucket's image, None unless kept.
-    file, file_bytes, file_sha256: of the image beside the manifest, the same where it was not converted.
+    key, etag: of the image in the bucket; `etag` is None if the image was not reached.
+    metadata_etag: of the document that holds the percentages.
+    bytes, sha256: of the image in the bucket; None unless the scene was kept.
+    file, file_bytes, file_sha256: of the image beside the manifest, which may have been converted.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -47,10 +48,11 @@ class Entry(BaseModel):
 
 
 class Manifest:
-    """The manifest of a folder, safe for several processes and threads.
+    """The manifest of a folder, which several processes and threads may use at once.
 
-    Lines are appended under a lock and synced, and the last line of a scene counts; a process killed while
-    it writes leaves at most a torn last line, which is passed over. `compact` leaves one line a scene.
+    Lines are appended under a lock and synced to disk; of several lines about a scene the last one counts. A
+    process killed while writing leaves at most a torn last line, which readers skip. `compact` leaves one
+    line per scene.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +60,7 @@ class Manifest:
         self._lock_path = folder / WORK / "manifest.lock"
 
     def entries(self) -> dict[str, Entry]:
-        """By scene. Lines that are no entries are passed over. Raises OSError, but not for a missing file."""
+        """The entries by scene, without unreadable lines; none if the file is missing. Raises OSError."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -86,7 +88,7 @@ class Manifest:
             os.fsync(file.fileno())
 
     def compact(self) -> dict[str, Entry]:
-        """Leave one line a scene, sorted by scene, by replacing the file whole; the entries."""
+        """Replace the file by one with a single line per scene, sorted by scene. Returns the entries."""
         with self._locked():
             entries = self.entries()
             content = b"".join(entries[scene].model_dump_json().encode() + b"\n" for scene in sorted(entries))
@@ -105,7 +107,7 @@ class Manifest:
 
 
 def summary(entries: Mapping[str, Entry]) -> dict[str, object]:
-    """What a manifest says, as JSON types: scenes, squares, dates, counts by decision, resolution, source."""
+    """What a manifest says as a whole, as JSON types: counts by decision, squares, dates, credit, ..."""
     decisions = Counter(entry.decision for entry in entries.values())
     kept = [entry for entry in entries.values() if entry.decision == "kept"]
     days = sorted((entry.sensing_time or "")[:10] for entry in kept)

@@ -1,4 +1,4 @@
-"""What a Sentinel-2 scene's `metadata.xml` and `tileInfo.json` say about it."""
+"""Read what `metadata.xml` and `tileInfo.json` say about a Sentinel-2 scene."""
 
 import json
 import re
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
 MAX_BYTES = 1 << 20
-"""Real documents have 22 to 632 KB."""
+"""Limit of a document; real ones have 22 to 632 KB."""
 
 MAX_TAGS = 60_000
-"""Twice those of the longest document; parsing more takes too long."""
+"""Twice as many as the longest real document has; parsing more takes too long."""
 
 MAX_BLOCK = 1 << 16
-"""Characters of a quality block; real ones have 3,000."""
+"""Limit of a quality block in characters; real ones have 3,000."""
 
 BASELINE = re.compile(r"_N(\d\d)\.?(\d\d)(?:_|$)")
 
-# Baseline 02.05 and earlier hold the Level-1C block too, whose cloud is that of the uncorrected image.
+# Documents of baseline 02.05 and earlier contain the Level-1C block too, with another cloud percentage.
 _CLOUD_OF = {
     "Image_Content_QI": "CLOUDY_PIXEL_PERCENTAGE",
     "L2A_Image_Content_QI": "CLOUD_COVERAGE_PERCENTAGE",
@@ -29,15 +29,15 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?
 
 
 class MetadataError(ValueError):
-    """A document does not tell a scene's quality; the message is the reason."""
+    """A document does not give what is needed of it; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class SceneQuality:
     """The quality of a Level-2A scene.
 
-    tile_id, baseline ("05.10"): None in the last part of a document, which begins after them.
-    cloud_percent: of the valid pixels. nodata_percent: of all pixels. 0 to 100.
+    tile_id, baseline (such as "05.10"): None if only the end of a document was read, which lacks them.
+    cloud_percent: 0 to 100, of the valid pixels. nodata_percent: 0 to 100, of all pixels.
     """
 
     tile_id: str | None
@@ -48,7 +48,7 @@ class SceneQuality:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a scene is. sensing_time: ISO 8601 in UTC. product: with the time of processing, or ""."""
+    """Which scene it is. sensing_time: ISO 8601, UTC. product: its name, or ""."""
 
     sensing_time: str
     baseline: str | None
@@ -56,21 +56,21 @@ class Identity:
 
 
 def parse_quality(xml: bytes) -> SceneQuality:
-    """The quality in `metadata.xml` of any processing baseline: the whole document or its last 16 KiB.
+    """Read the quality from `metadata.xml` of any processing baseline, or from its last 16 KiB.
 
-    Raises MetadataError with the reason where the document does not state both percentages once, as numbers
-    from 0 to 100, in a Level-2A block: a missing value is never taken for 0.
+    Raises MetadataError unless the document states both percentages exactly once, as numbers between 0 and
+    100, in a Level-2A block: a missing value is never taken for 0.
     """
-    _refuse_foreign(xml)
-    root = _whole(xml)
+    _refuse_unlikely(xml)
+    root = _root_of(xml)
     if root is None:
         text = _text(xml)
-        blocks = _fragments(text)
+        blocks = _complete_blocks(text)
         found = _TILE_ID.search(text)
         tile_id = found.group(1) if found else None
     else:
-        blocks = [element for element in root.iter() if _local(element) in _CLOUD_OF]
-        ids = [element for element in root.iter() if _local(element) in {"TILE_ID", "TILE_ID_2A"}]
+        blocks = [element for element in root.iter() if _local_name(element) in _CLOUD_OF]
+        ids = [element for element in root.iter() if _local_name(element) in {"TILE_ID", "TILE_ID_2A"}]
         tile_id = (ids[0].text or "").strip() or None if ids else None
     if not blocks:
         raise MetadataError("it has no Level-2A quality block (Image_Content_QI)")
@@ -80,13 +80,13 @@ def parse_quality(xml: bytes) -> SceneQuality:
     return SceneQuality(
         tile_id=tile_id,
         baseline=baseline_of(tile_id or ""),
-        cloud_percent=_percent(block, _CLOUD_OF[_local(block)]),
+        cloud_percent=_percent(block, _CLOUD_OF[_local_name(block)]),
         nodata_percent=_percent(block, _NODATA),
     )
 
 
 def parse_head(xml: bytes) -> Identity:
-    """The identity in the first 2 KiB, or more, of a `metadata.xml`. Raises MetadataError."""
+    """Read the identity from at least the first 2 KiB of a `metadata.xml`. Raises MetadataError."""
     text = _text(xml[:MAX_BYTES])
     sensed, tile_id = _SENSING_TIME.search(text), _TILE_ID.search(text)
     if not sensed:
@@ -95,7 +95,7 @@ def parse_head(xml: bytes) -> Identity:
 
 
 def parse_tile_info(content: bytes) -> Identity:
-    """The identity in a `tileInfo.json`, whose cloud percentage is never used: it is 0.0 in every file.
+    """Read the identity from a `tileInfo.json`. Its cloud percentage is never used: it is 0.0 in every file.
 
     Raises MetadataError.
     """
@@ -110,8 +110,8 @@ def parse_tile_info(content: bytes) -> Identity:
 
 
 def load_json(content: bytes) -> dict[str, object]:
-    """A JSON object of at most MAX_BYTES. Raises MetadataError."""
-    _refuse_foreign(content)
+    """Parse a JSON object of at most MAX_BYTES. Raises MetadataError."""
+    _refuse_unlikely(content)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -122,18 +122,18 @@ def load_json(content: bytes) -> dict[str, object]:
 
 
 def baseline_of(name: str) -> str | None:
-    """ "04.00" of a name with `_N04.00` or `_N0400_` in it."""
+    """The baseline, such as "04.00", in a name that contains `_N04.00` or `_N0400_`."""
     found = BASELINE.search(name)
     return f"{found.group(1)}.{found.group(2)}" if found else None
 
 
-def _refuse_foreign(content: bytes) -> None:
+def _refuse_unlikely(content: bytes) -> None:
     if not content:
         raise MetadataError("it is empty")
     if len(content) > MAX_BYTES:
-        raise MetadataError(f"{len(content) / 1e6:.1f} MB are too much for a scene's metadata")
+        raise MetadataError(f"{len(content) / 1e6:.1f} MB are more than a scene's metadata has")
     if content.count(b"<") > MAX_TAGS:
-        raise MetadataError(f"more than {MAX_TAGS:,} tags are too much for a scene's metadata")
+        raise MetadataError(f"more than {MAX_TAGS:,} tags are more than a scene's metadata has")
     head = content[:4096].lower()
     if b"<html" in head or b"<!doctype html" in head:
         raise MetadataError("it is an HTML page")
@@ -143,8 +143,8 @@ def _refuse_foreign(content: bytes) -> None:
         raise MetadataError("it is an error message of S3")
 
 
-def _whole(xml: bytes) -> Element | None:
-    """The root of a whole document; None for a part of one. Raises MetadataError for hostile XML."""
+def _root_of(xml: bytes) -> Element | None:
+    """The root of a complete document; None for part of one. Raises MetadataError for hostile XML."""
     from defusedxml.common import (  # type: ignore[import-untyped, unused-ignore]
         DefusedXmlException,
     )
@@ -162,13 +162,13 @@ def _whole(xml: bytes) -> Element | None:
     return root
 
 
-def _fragments(text: str) -> list[Element]:
-    """The complete quality blocks of a part of a document."""
+def _complete_blocks(text: str) -> list[Element]:
+    """The complete quality blocks in part of a document."""
     from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped, unused-ignore]
 
     blocks = []
     starts = list(_BLOCK.finditer(text))
-    for begin in starts[:3]:  # more than one is refused anyway
+    for begin in starts[:3]:  # the caller refuses more than one
         end = re.compile(rf"</(?:[\w.-]+:)?{begin.group(1)}\s*>").search(text, begin.end())
         if not end:
             raise MetadataError(f"its {begin.group(1)} is cut short")
@@ -186,27 +186,27 @@ def _fragments(text: str) -> list[Element]:
 
 
 def _percent(block: Element, name: str) -> float:
-    texts = [(element.text or "").strip() for element in block if _local(element) == name]
+    texts = [(element.text or "").strip() for element in block if _local_name(element) == name]
     if not texts:
         hint = ": is it a Level-1C document?" if name == _NODATA else ""
-        raise MetadataError(f"its {_local(block)} has no {name}{hint}")
+        raise MetadataError(f"its {_local_name(block)} has no {name}{hint}")
     if len(texts) > 1:
-        raise MetadataError(f"its {_local(block)} has {len(texts)} of {name}")
+        raise MetadataError(f"its {_local_name(block)} has {len(texts)} of {name}")
     if not _NUMBER.fullmatch(texts[0], 0, 64):
         raise MetadataError(f"its {name} is not a number: {texts[0][:40]!r}")
     value = float(texts[0])
     if not 0 <= value <= 100:
-        raise MetadataError(f"its {name} is not from 0 to 100: {texts[0][:40]}")
+        raise MetadataError(f"its {name} is not between 0 and 100: {texts[0][:40]}")
     return value
 
 
-def _local(element: Element) -> str:
+def _local_name(element: Element) -> str:
     tag = element.tag
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 
 def _text(xml: bytes) -> str:
-    text = xml.decode("utf-8", errors="replace")  # a part may begin inside a character
-    # No regular expression: it would take quadratic time for comments that never end.
+    text = xml.decode("utf-8", errors="replace")  # the part may begin in the middle of a character
+    # A regular expression would take quadratic time for comments that never end.
     first, *rest = text.split("<!--")
     return first + "".join(part.partition("-->")[2] for part in rest)

@@ -1,4 +1,4 @@
-"""Which acquisitions a fetch wants: list its squares and dates, read the quality, filter."""
+"""Decide which acquisitions to fetch: list squares and dates, read each scene's quality, filter."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from data_io.errors import DataError
-from data_io.sentinel2.catalogue import Catalogue, Listing, Scene, find
+from data_io.sentinel2.catalogue import Catalogue, Listing, Scene, find_scenes
 from data_io.sentinel2.config import FetchConfig
 from data_io.sentinel2.manifest import Entry
-from data_io.sentinel2.progress import Reporter
+from data_io.sentinel2.report import Reporter
 from data_io.sentinel2.s3 import DeniedError, NotFoundError, Store, StoreError
 from data_io.sentinel2.selection import Candidate, examine, rejection
 from data_io.sentinel2.squares import Square
@@ -18,13 +18,17 @@ EARLIEST = date(2015, 6, 1)
 """Sentinel-2A was launched in June 2015."""
 
 BATCH = 512
-"""Scenes judged at a time where there is a limit."""
+"""How many scenes are judged at a time if their number is limited."""
 
 
 @dataclass
 class Plan:
-    """wanted, rest: acquisitions that pass the limits and those that do not, each with its candidates, the
-    newest first. entries: of scenes that can be neither. failures: sentences about what could not be read."""
+    """What a fetch will do.
+
+    wanted, rest: acquisitions that pass the filters and those that do not, each as its candidates, the newest
+        processing first.
+    entries: of scenes that cannot be used. failures: a sentence for everything that could not be read.
+    """
 
     wanted: list[list[Candidate]] = field(default_factory=list)
     rest: list[list[Candidate]] = field(default_factory=list)
@@ -32,7 +36,7 @@ class Plan:
     failures: list[str] = field(default_factory=list)
 
 
-def plan(
+def make_plan(
     config: FetchConfig,
     catalogue: Catalogue,
     store: Store,
@@ -40,9 +44,12 @@ def plan(
     executor: Executor,
     reporter: Reporter,
 ) -> Plan:
-    """Raises DataError when the bucket, or every read, is refused."""
+    """List the scenes in question, read their quality, and sort them into a plan.
+
+    Raises DataError when the bucket cannot be listed, or refuses every read.
+    """
     result = Plan()
-    scenes = _list(config, catalogue, store, executor, reporter, result.failures)
+    scenes = _list_scenes(config, catalogue, store, executor, reporter, result.failures)
     reporter.stage("Reading quality", len(scenes))
     for batch in _batches(scenes, config.limit):
         found = examine(store, catalogue, batch, known, executor, config.again, reporter.advance)
@@ -57,7 +64,7 @@ def plan(
     return result
 
 
-def _list(
+def _list_scenes(
     config: FetchConfig,
     catalogue: Catalogue,
     store: Store,
@@ -76,15 +83,15 @@ def _list(
     listings = [listing for square in sorted(squares) for listing in catalogue.listings(square, first, last)]
     reporter.stage("Listing", len(listings))
     scenes = []
-    futures = [executor.submit(find, store, catalogue, listing) for listing in listings]
+    futures = [executor.submit(find_scenes, store, catalogue, listing) for listing in listings]
     for future, listing in zip(futures, listings, strict=True):
-        scenes += _listed(future, listing, failures)
+        scenes += _result_of(future, listing, failures)
         reporter.advance()
     wanted = (scene for scene in scenes if config.first <= scene.day <= config.last)
     return sorted(wanted, key=lambda scene: (scene.day, scene.name))
 
 
-def _listed(future: Future[list[Scene]], listing: Listing, failures: list[str]) -> list[Scene]:
+def _result_of(future: Future[list[Scene]], listing: Listing, failures: list[str]) -> list[Scene]:
     try:
         return future.result()
     except (DeniedError, NotFoundError) as error:
@@ -95,7 +102,7 @@ def _listed(future: Future[list[Scene]], listing: Listing, failures: list[str]) 
 
 
 def _batches(scenes: list[Scene], limit: int | None) -> Iterator[list[Scene]]:
-    """All scenes at once, or whole days one after the other while a limit may be reached."""
+    """All scenes at once or, if there is a limit, batches of whole days, as a few of them may reach it."""
     if not limit:
         yield scenes
         return

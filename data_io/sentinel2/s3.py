@@ -1,4 +1,4 @@
-"""A bucket on S3: list, read and stream objects, with every failure told in one sentence."""
+"""A bucket on S3: list, read and stream its objects, with one sentence for every failure."""
 
 import re
 import threading
@@ -12,8 +12,8 @@ from data_io.errors import DataError
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
-# Answers that the next try may not get; boto3 has tried these itself when they reach us.
-_PASSING = {
+# Errors that may pass; boto3 has already retried them when they get here.
+_PASSING_ERRORS = {
     "SlowDown",
     "InternalError",
     "ServiceUnavailable",
@@ -24,7 +24,7 @@ _PASSING = {
 
 
 class StoreError(Exception):
-    """An object could not be had. The message names the key, what S3 said, and what to try."""
+    """An object could not be read. The message names the key, what S3 answered, and what to try."""
 
 
 class TransientError(StoreError):
@@ -32,30 +32,30 @@ class TransientError(StoreError):
 
 
 class CutShortError(TransientError):
-    """An answer ended before its end."""
+    """An answer was cut short."""
 
 
 class DeniedError(StoreError):
-    """403."""
+    """403: S3 refuses the request."""
 
 
 class NotFoundError(StoreError):
-    """404."""
+    """404: there is no such object or bucket."""
 
 
 class ChangedError(StoreError):
-    """412: the object is not the one that was listed."""
+    """412: the object has been replaced since it was listed."""
 
 
 class PastEndError(StoreError):
-    """416: the range begins at or after the object's end."""
+    """416: the range begins at or after the end of the object."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a bucket is reached.
+    """How to reach a bucket.
 
-    attempts: requests made before a passing failure counts. Timeouts in seconds. threads: requests at once.
+    attempts: how often a request that fails is made. Timeouts are in seconds. threads: requests at once.
     """
 
     region: str
@@ -71,7 +71,7 @@ class Access:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """A key with its size in bytes and its ETag, without quotes."""
+    """An object in the bucket: its key, its size in bytes, and its ETag without quotes."""
 
     key: str
     size: int
@@ -80,7 +80,10 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Answer:
-    """An open GET, to be closed. start: offset of its first byte; total: the object's whole size."""
+    """The answer to a GET, whose body is to be closed.
+
+    start: offset of the body's first byte in the object. total: size of the whole object in bytes.
+    """
 
     body: Any
     start: int
@@ -89,7 +92,7 @@ class Answer:
 
 
 class Store:
-    """One bucket and one client, for one process and its threads; counts requests and received bytes."""
+    """A bucket and a client for it, for all threads of one process; counts requests and received bytes."""
 
     def __init__(self, bucket: str, access: Access) -> None:
         self.bucket = bucket
@@ -97,35 +100,35 @@ class Store:
         self.requests: dict[str, int] = {"LIST": 0, "GET": 0, "HEAD": 0}
         self.received = 0
         self._lock = threading.Lock()
-        self._client, self.unsigned = _client(access)
+        self._client, self.unsigned = _make_client(access)
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """All objects whose key begins with `prefix`, page by page."""
+        """All objects whose keys begin with `prefix`."""
         for page in self._pages(prefix, {}):
             for item in page.get("Contents", ()):
                 yield StoredObject(item["Key"], int(item["Size"]), item["ETag"].strip('"'))
 
     def folders(self, prefix: str) -> list[str]:
-        """The folders directly under `prefix`, which ends with a slash; each ends with one too."""
+        """The folders directly under `prefix`; it ends with a slash, and so does each of them."""
         pages = self._pages(prefix, {"Delimiter": "/"})
         return [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ())]
 
     def head(self, key: str) -> StoredObject:
-        """The object as it is now."""
-        with self._telling(key):
+        """The size and ETag that an object has now."""
+        with self._translated_errors(key):
             self._count("HEAD")
             answer = self._client.head_object(Bucket=self.bucket, Key=key, **self._payer())
         return StoredObject(key, int(answer["ContentLength"]), answer["ETag"].strip('"'))
 
     def read(self, key: str, range_: str = "", limit: int = 4 << 20) -> Answer:
-        """A small object, or a range of it ("-16384", "0-2047"), read whole: `body` is bytes.
+        """Read a small object, or a range of it ("-16384", "0-2047"); the answer's `body` is bytes.
 
-        At most `limit` bytes are read. A passing failure inside the body is tried again.
+        At most `limit` bytes are read. If the answer breaks off in a way that may pass, it is tried again.
         """
         for attempt in range(self.access.attempts):
             last = attempt + 1 == self.access.attempts
             try:
-                with self._telling(key):
+                with self._translated_errors(key):
                     answer = self.get(key, range_)
                     try:
                         content = self._take(answer, limit)
@@ -133,17 +136,17 @@ class Store:
                         answer.body.close()
                 return Answer(content, answer.start, answer.total, answer.etag)
             except TransientError as error:
-                # boto3 has tried the rest itself, but refuses to when much fails at once.
+                # boto3 retries the rest itself, but refuses to when too much fails at once.
                 if last or (attempt and not isinstance(error, CutShortError)):
                     raise
         raise AssertionError
 
     def get(self, key: str, range_: str = "", etag: str = "") -> Answer:
-        """Open an object at a range, on condition that it still has `etag`; read it with `chunks`."""
+        """Open an object, or a range of it, if it still has `etag`; read the answer with `chunks`."""
         wanted = {"Range": f"bytes={range_}"} if range_ else {}
         if etag:
             wanted["IfMatch"] = f'"{etag}"'
-        with self._telling(key):
+        with self._translated_errors(key):
             self._count("GET")
             answer = self._client.get_object(Bucket=self.bucket, Key=key, **wanted, **self._payer())
         length = int(answer["ContentLength"])
@@ -152,8 +155,8 @@ class Store:
         return Answer(answer["Body"], start, total, answer["ETag"].strip('"'))
 
     def chunks(self, key: str, answer: Answer, size: int = 1 << 18) -> Iterator[bytes]:
-        """The body, piece by piece. Raises TransientError where it ends early."""
-        with self._telling(key):
+        """The body in pieces. Raises TransientError if it is cut short."""
+        with self._translated_errors(key):
             while chunk := answer.body.read(size):
                 with self._lock:
                     self.received += len(chunk)
@@ -168,7 +171,7 @@ class Store:
     def _pages(self, prefix: str, extra: dict[str, str]) -> Iterator[dict[str, Any]]:
         token: dict[str, str] = {}
         while True:
-            with self._telling(prefix):
+            with self._translated_errors(prefix):
                 self._count("LIST")
                 page = self._client.list_objects_v2(
                     Bucket=self.bucket, Prefix=prefix, **extra, **token, **self._payer()
@@ -186,15 +189,15 @@ class Store:
             self.requests[method] += 1
 
     @contextmanager
-    def _telling(self, key: str) -> Iterator[None]:
-        """Turn botocore's errors into StoreErrors. Only S3's error code is repeated, never its message."""
+    def _translated_errors(self, key: str) -> Iterator[None]:
+        """Turn botocore's errors into StoreErrors, which repeat S3's error code but never its message."""
         from botocore import exceptions as boto  # type: ignore[import-untyped, unused-ignore]
 
         name = f"s3://{self.bucket}/{key}"
         try:
             yield
         except boto.ClientError as error:
-            raise self._told(name, error.response) from error
+            raise self._error_of(name, error.response) from error
         except (boto.ReadTimeoutError, boto.ConnectTimeoutError) as error:
             raise TransientError(f"{name}: no answer in time; run the command again") from error
         except (boto.IncompleteReadError, boto.ResponseStreamingError) as error:
@@ -206,7 +209,7 @@ class Store:
             ) from error
         except boto.FlexibleChecksumError as error:
             raise TransientError(
-                f"{name}: the answer has another checksum than S3 says; run again"
+                f"{name}: the answer does not have the checksum that S3 states; run the command again"
             ) from error
         except (
             boto.NoCredentialsError,
@@ -214,47 +217,47 @@ class Store:
             boto.CredentialRetrievalError,
         ) as error:
             raise DeniedError(
-                f"{name}: the AWS credentials are incomplete; mend them, name others with --profile, or give "
-                "--unsigned"
+                f"{name}: the AWS credentials are incomplete; complete them, name others with --profile, "
+                "or give --unsigned"
             ) from error
         except (boto.BotoCoreError, OSError) as error:
             kind = type(error).__name__
             raise TransientError(f"{name}: the request failed ({kind}); run the command again") from error
 
-    def _told(self, name: str, response: dict[str, Any]) -> StoreError:
+    def _error_of(self, name: str, response: dict[str, Any]) -> StoreError:
         code = str(response.get("Error", {}).get("Code", ""))[:60]
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        said = (
-            f"{name}: S3 said {status} {code}".rstrip()
+        answered = (
+            f"{name}: S3 answered {status} {code}".rstrip()
             if code != str(status)
-            else f"{name}: S3 said {status}"
+            else f"{name}: S3 answered {status}"
         )
         if code == "InvalidObjectState":
-            return StoreError(f"{said}: it lies in an archive class; ask the bucket's owner to restore it")
+            return StoreError(f"{answered}: it is in an archive class; ask the bucket's owner to restore it")
         known: dict[int, tuple[type[StoreError], str]] = {
-            403: (DeniedError, self._what_to_try()),
+            403: (DeniedError, self._advice()),
             404: (NotFoundError, "check --endpoint-url; a scene may still be on its way into the bucket"),
             412: (ChangedError, "it was replaced meanwhile; run the command again"),
-            416: (PastEndError, "nothing lies at that range; run the command again"),
+            416: (PastEndError, "the range lies beyond the object's end; run the command again"),
         }
         if status in known:
             kind, advice = known[status]
-            return kind(f"{said}; {advice}")
+            return kind(f"{answered}; {advice}")
         if status in {301, 307, 400} and code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
-            return StoreError(f"{said}: the bucket lies in another region than {self.access.region}")
-        if status >= 500 or status in {408, 429} or code in _PASSING:
-            return TransientError(f"{said} at every try; run the command again, with fewer --threads")
-        return StoreError(f"{said}; check --endpoint-url and the options")
+            return StoreError(f"{answered}: the bucket is not in the region {self.access.region}")
+        if status >= 500 or status in {408, 429} or code in _PASSING_ERRORS:
+            return TransientError(f"{answered} at every attempt; run the command again, with fewer --threads")
+        return StoreError(f"{answered}; check --endpoint-url and the options")
 
-    def _what_to_try(self) -> str:
+    def _advice(self) -> str:
         if self.unsigned:
             return (
-                "the requests were unsigned: give credentials (AWS_PROFILE or --profile NAME), and "
-                "--requester-pays if the bucket bills its readers; --unsigned is what was tried"
+                "the requests were unsigned, as with --unsigned: give credentials (AWS_PROFILE or "
+                "--profile NAME), and --requester-pays if the bucket bills its readers"
             )
         if self.access.requester_pays:
             return (
-                "the credentials may be wrong or lack the right to read: try --profile NAME, or --unsigned "
+                "the credentials may be wrong or not allowed to read: try --profile NAME, or --unsigned "
                 "without --requester-pays"
             )
         return (
@@ -263,8 +266,8 @@ class Store:
         )
 
 
-def _client(access: Access) -> tuple[Any, bool]:
-    """A client, and whether it sends its requests unsigned. Raises DataError for unusable settings."""
+def _make_client(access: Access) -> tuple[Any, bool]:
+    """A client, and whether its requests are unsigned. Raises DataError for unusable settings."""
     import boto3  # type: ignore[import-untyped, unused-ignore]
     from botocore import UNSIGNED
     from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
@@ -277,15 +280,15 @@ def _client(access: Access) -> tuple[Any, bool]:
         except ValueError:
             whole = False
         if not whole:
-            raise DataError("--endpoint-url is no http:// or https:// address: give one, or leave it out")
+            raise DataError("--endpoint-url is not an http:// or https:// address: give one, or leave it out")
         if parts.username or parts.password:
-            raise DataError("--endpoint-url holds a user or password: leave them out and use --profile")
+            raise DataError("--endpoint-url contains a user or password: leave them out and use --profile")
     try:
         session = boto3.Session(profile_name=access.profile)
         unsigned = access.unsigned or session.get_credentials() is None
         if unsigned and access.requester_pays:
             raise DataError(
-                "--requester-pays needs AWS credentials, for somebody has to be billed: set AWS_PROFILE or "
+                "--requester-pays needs AWS credentials, as somebody has to be billed: set AWS_PROFILE or "
                 "give --profile NAME, and leave --unsigned out"
             )
         client = session.client(

@@ -1,4 +1,4 @@
-"""Which of the listed scenes are wanted: read their quality, put duplicates together, filter."""
+"""Read the quality of listed scenes, group those of one acquisition, and say which are wanted."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -12,33 +12,37 @@ from data_io.sentinel2.metadata import MetadataError
 from data_io.sentinel2.s3 import DeniedError, Store, StoreError
 
 HOPELESS = 8
-"""Refusals (403), and nothing else, after which no further scene is asked for."""
+"""After so many refusals (403) and no other answer, no further scene is read."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scene with an image and with readable documents."""
+    """A scene whose image exists and whose documents could be read."""
 
     scene: Scene
     judgement: Judgement
 
     @property
     def rank(self) -> tuple[str, str, int]:
-        """Higher is newer: baseline, then the time of processing in the product's name, then the number."""
+        """Higher is newer: by baseline, processing time in the product's name, then sequence number."""
         processed = self.judgement.product.rpartition("_")[2]
         return self.judgement.baseline or "", processed, self.scene.sequence
 
 
 @dataclass
 class Examined:
-    """acquisitions: for each square and sensing time its candidates, the newest first. entries: of scenes
-    that cannot be candidates, with their reason. failures: sentences about what could not be read."""
+    """What was found out about scenes.
+
+    acquisitions: the candidates of each square and sensing time, the newest processing first.
+    entries: of scenes that cannot be candidates, with the reason.
+    failures: a sentence for everything that could not be read.
+    """
 
     acquisitions: list[list[Candidate]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     read: int = 0
-    """Scenes whose documents were read from the bucket and not from the manifest."""
+    """How many scenes had their documents read from the bucket rather than from the manifest."""
 
 
 def examine(
@@ -50,9 +54,9 @@ def examine(
     again: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> Examined:
-    """Judge scenes. What the manifest tells of unchanged documents is not read again.
+    """Judge scenes; for documents that have not changed, from what the manifest recorded about them.
 
-    again: read also what is known as corrupt. Raises DataError when the bucket refuses every read.
+    again: also read what is known to be corrupt. Raises DataError when the bucket refuses every read.
     """
     result = Examined()
     candidates: list[Candidate] = []
@@ -64,7 +68,7 @@ def examine(
             result.entries.append(entry_of(scene, catalogue, "missing", f"{key} is not in the bucket"))
         elif entry and not again and is_known_corrupt(entry, scene):
             result.entries.append(entry)
-        elif entry and (judgement := _remembered(entry, scene)):
+        elif entry and (judgement := _recorded_judgement(entry, scene)):
             candidates.append(Candidate(scene, judgement))
         else:
             pending[executor.submit(catalogue.judge, store, scene)] = scene
@@ -97,7 +101,7 @@ def examine(
 
 
 def acquisitions(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Candidates of one square and sensing time together, the newest first; in the order of sensing."""
+    """Candidates by square and sensing time, in the order of sensing; within a group, the newest first."""
     groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         moment = sensing_second(candidate.judgement.sensing_time)
@@ -106,7 +110,7 @@ def acquisitions(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
 
 
 def rejection(judgement: Judgement, max_cloud: float, max_nodata: float) -> tuple[Decision, str] | None:
-    """Why a scene is not wanted; None for a scene that is. The limits themselves pass."""
+    """The reason why a scene is not wanted, or None if it is. A scene at a limit passes."""
     if judgement.nodata_percent > max_nodata:
         return "nodata", f"{judgement.nodata_percent} % nodata, more than {max_nodata:g} %"
     if judgement.cloud_percent > max_cloud:
@@ -117,7 +121,7 @@ def rejection(judgement: Judgement, max_cloud: float, max_nodata: float) -> tupl
 def entry_of(
     scene: Scene, catalogue: Catalogue, decision: Decision, reason: str, judgement: Judgement | None = None
 ) -> Entry:
-    """The manifest's line of a scene that was not fetched."""
+    """The manifest's entry for a scene; of a kept one without what is known after the download."""
     entry = Entry(
         scene=scene.name,
         source=catalogue.name,
@@ -142,15 +146,15 @@ def entry_of(
 
 
 def is_known_corrupt(entry: Entry, scene: Scene) -> bool:
-    """An earlier run found these very objects corrupt."""
+    """Whether an earlier fetch found these same objects corrupt."""
     if entry.decision != "corrupt" or scene.metadata is None or scene.image is None:
         return False
-    if entry.sensing_time is None:  # its document was
+    if entry.sensing_time is None:  # it was its document that was corrupt
         return entry.metadata_etag == scene.metadata.etag
     return entry.etag == scene.image.etag
 
 
-def _remembered(entry: Entry, scene: Scene) -> Judgement | None:
+def _recorded_judgement(entry: Entry, scene: Scene) -> Judgement | None:
     if scene.metadata is None or entry.metadata_etag != scene.metadata.etag:
         return None
     if entry.sensing_time is None or entry.cloud_percent is None or entry.nodata_percent is None:

@@ -1,4 +1,4 @@
-"""MGRS squares, the 110 km tiles in which Sentinel-2 scenes come."""
+"""MGRS squares, the 110 km squares into which Sentinel-2 scenes are divided."""
 
 import re
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _SQUARE = re.compile(r"T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X])([A-HJ-NP-Z][A-HJ-N
 
 
 class Square(NamedTuple):
-    """A square; without `letters`, all squares of a zone and band."""
+    """A square or, without `letters`, all squares of a zone and band."""
 
     zone: int
     band: str
@@ -27,12 +27,14 @@ class Square(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Its folder in the buckets, with the zone not padded and a slash at the end."""
+        """Its folder in the buckets; the zone has no leading zero, and a slash ends the path."""
         return "/".join([str(self.zone), self.band, *([self.letters] if self.letters else []), ""])
 
 
 def parse_squares(text: str) -> tuple[Square, ...]:
-    """Squares (`32ULA`), zones and bands (`32U`) and `paper`, separated by commas; sorted, each once.
+    """Parse squares (`32ULA`), zones with bands (`32U`) and `paper`, separated by commas.
+
+    Returns them sorted, without duplicates.
 
     Raises DataError for anything else.
     """
@@ -45,8 +47,8 @@ def parse_squares(text: str) -> tuple[Square, ...]:
             squares.add(Square(int(found.group(1)), found.group(2), found.group(3) or ""))
         else:
             raise DataError(
-                f"--squares {word!r} is no MGRS square: give squares (32ULA,32ULB), a zone and band (32U), "
-                "or paper"
+                f"--squares {word!r} is not an MGRS square: give squares (32ULA,32ULB), a zone and band "
+                "(32U), or paper"
             )
     if not squares:
         raise DataError("--squares is empty: give squares (32ULA,32ULB), a zone and band (32U), or paper")

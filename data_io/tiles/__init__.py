@@ -1,1 +1,1 @@
-"""From images to tiles: found, cut, split without leaks, cached by content, served in batches."""
+"""From images to tiles: cut, split without leaks, cached by content, and served in batches."""

@@ -14,24 +14,22 @@ import numpy as np
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.sources import SourceImage
 from data_io.tiles.cut import cut
-from data_io.tiles.images import open_raster, read_size
-from data_io.tiles.record import META, Record, SceneRecord
-from data_io.tiles.sources import SourceImage, place_of
-from data_io.tiles.splits import SPLITS, Unit, assign
+from data_io.tiles.entry import META, Record, SceneRecord
+from data_io.tiles.splits import SPLITS, Unit, assign, place_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Scene:
-    name: str
-    path: Path
+    image: SourceImage
     place: str
     height: int
     width: int
     aligned: bool
-    """All images of the place have this size, so that equal blocks are taken for equal ground."""
+    """Whether all images of the place have this size, so that equal blocks show equal ground."""
 
 
 def build(
@@ -43,21 +41,21 @@ def build(
 ) -> None:
     """Write train.npy, validation.npy, test.npy (n, 3, tile_size, tile_size) uint8 and meta.json.
 
-    directory: exists and is empty. Each image is decoded once, a large one by strips; the tiles go through a
-    pile on disk, so that sources larger than memory can be cut.
+    directory: exists and is empty. Each image is decoded once, a large one in strips. The tiles are first
+    collected in one file on disk, so that sources larger than memory can be cut.
 
-    Raises DataError for an unusable image, or too few tiles; OSError when `directory` cannot be written.
+    Raises DataError for an unusable image or too few tiles, and OSError when `directory` cannot be written.
     """
     scenes = _survey(images, digests, config)
     pile = directory / "pile"
-    units: list[Unit] = []  # of each kept tile, in the pile's order
+    units: list[Unit] = []  # one for each kept tile, in the order of the pile
     origins: list[tuple[int, int, int]] = []
     counts: list[Counter[str]] = []
     with pile.open("wb") as file:
         for index, scene in enumerate(scenes):
-            log.info("cutting %s (%d of %d)", scene.name, index + 1, len(scenes))
+            log.info("cutting %s (%d of %d)", scene.image.name, index + 1, len(scenes))
             count: Counter[str] = Counter()
-            with closing(open_raster(scene.path)) as image:
+            with closing(scene.image.open()) as image:
                 for part in cut(image, config):
                     file.write(part.tiles.tobytes())
                     block = (part.row, part.column) if scene.aligned else (0, 0)
@@ -71,7 +69,7 @@ def build(
                     )
             counts.append(count)
     if not units:
-        raise DataError(_nothing_left(config, counts))
+        raise DataError(_no_tile_message(config, counts))
     split_of = assign(Counter(units), config)
     members: dict[str, list[int]] = defaultdict(list)
     for tile, unit in enumerate(units):
@@ -92,16 +90,16 @@ def build(
 
 
 def _survey(images: Sequence[SourceImage], digests: Mapping[str, str], config: DataConfig) -> list[_Scene]:
-    """Read every header first, so that a mistake shows before minutes of cutting."""
+    """Read every size first, so that a mistake shows before minutes of cutting."""
     place_by_digest: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
     places: dict[str, str] = {}
     sizes_at: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for image in images:
-        size = read_size(image.path)
+        size = image.size()
         if config.mode == "tile" and min(size) < config.tile_size:
             raise DataError(
-                f"{image.path} is {size[1]} x {size[0]} pixels, smaller than a tile of {config.tile_size}: "
+                f"{image} is {size[1]} x {size[0]} pixels, smaller than a tile of {config.tile_size}: "
                 "use mode resize or a smaller tile_size, or take it out of the source"
             )
         # A copy of an image under another name shows the same ground.
@@ -110,8 +108,7 @@ def _survey(images: Sequence[SourceImage], digests: Mapping[str, str], config: D
         sizes_at[place].add(size)
     return [
         _Scene(
-            name=image.name,
-            path=image.path,
+            image=image,
             place=places[image.name],
             height=sizes[image.name][0],
             width=sizes[image.name][1],
@@ -124,7 +121,7 @@ def _survey(images: Sequence[SourceImage], digests: Mapping[str, str], config: D
 def _record(scene: _Scene, count: Counter[str]) -> SceneRecord:
     names = ("blocks", "cut", "nodata", "featureless", *SPLITS)
     return SceneRecord(
-        name=scene.name,
+        name=scene.image.name,
         place=scene.place,
         height=scene.height,
         width=scene.width,
@@ -133,8 +130,8 @@ def _record(scene: _Scene, count: Counter[str]) -> SceneRecord:
 
 
 def _write_npy(path: Path, pile: Path, members: Sequence[int], shape: tuple[int, ...]) -> None:
-    # Plain reads and writes and no memory map: a full disk is then an OSError and not a bus error, and the
-    # pile's pages do not count as this process's memory.
+    # Plain reads and writes rather than a memory map: a full disk is then an OSError instead of a bus error,
+    # and the pile's pages do not count as this process's memory.
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(members), *shape)}
     size = math.prod(shape)
     with path.open("wb") as file, pile.open("rb") as tiles:
@@ -153,7 +150,7 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _nothing_left(config: DataConfig, counts: Sequence[Counter[str]]) -> str:
+def _no_tile_message(config: DataConfig, counts: Sequence[Counter[str]]) -> str:
     total = sum(counts, Counter[str]())
     return (
         f"{config.source} gives no usable tile: of {total['cut']}, {total['nodata']} have more nodata than "

@@ -1,4 +1,4 @@
-"""Lay blocks and tiles over one image, cut them, and drop what shows nothing."""
+"""Lay blocks and tiles over one image, cut them, and drop the tiles that show nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_io.config import DataConfig
-from data_io.tiles.images import Raster
+from data_io.images.raster import Raster
 
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of an image, in pixels, that goes whole to one split."""
+    """A rectangle of an image, in pixels, all of whose tiles go to the same split."""
 
     row: int
     column: int
@@ -26,7 +26,7 @@ class Block:
 
 @dataclass(frozen=True)
 class BlockTiles:
-    """The kept tiles of one block and the counts of the dropped ones.
+    """The kept tiles of one block, and how many were dropped.
 
     tiles: (n, 3, tile_size, tile_size) uint8. origins: n pairs (y, x), the top left pixel in the image.
     """
@@ -40,14 +40,14 @@ class BlockTiles:
 
 
 def cut(image: Raster, config: DataConfig) -> Iterator[BlockTiles]:
-    """The tiles of an image, block by block; at most one row of blocks of it is held at a time.
+    """The tiles of an image, block by block; at most one row of blocks is in memory at a time.
 
     In resize mode the whole image is one block with at most one tile, whose origin is (0, 0).
     """
     if config.mode == "resize":
         pixels = image.rows(0, image.height)
         nodata = nodata_fraction(pixels) > config.max_nodata_fraction
-        whole = [((0, 0), resized(pixels, config.tile_size), nodata)]
+        whole = [((0, 0), resize(pixels, config.tile_size), nodata)]
         yield _keep(0, 0, whole, config)
         return
     size = config.tile_size
@@ -63,9 +63,9 @@ def cut(image: Raster, config: DataConfig) -> Iterator[BlockTiles]:
 
 
 def block_grid(height: int, width: int, config: DataConfig) -> list[Block]:
-    """Blocks of `block_tiles` tiles a side with `gap` pixels between them, from the top left.
+    """Blocks of `block_tiles` x `block_tiles` tiles, `gap` pixels apart, from the top left.
 
-    Blocks that the right or bottom edge cuts short count when at least one tile fits.
+    A block that the right or bottom edge cuts short is included when at least one tile fits into it.
     """
     rows, columns = _spans(height, config), _spans(width, config)
     return [
@@ -76,7 +76,7 @@ def block_grid(height: int, width: int, config: DataConfig) -> list[Block]:
 
 
 def tile_origins(block: Block, config: DataConfig) -> list[tuple[int, int]]:
-    """(y, x) of the tiles of a block, each wholly inside it."""
+    """(y, x) of each tile of a block; every tile lies wholly inside it."""
     size, stride = config.tile_size, config.tile_stride
     ys = range(block.top, block.top + block.height - size + 1, stride)
     xs = range(block.left, block.left + block.width - size + 1, stride)
@@ -84,20 +84,20 @@ def tile_origins(block: Block, config: DataConfig) -> list[tuple[int, int]]:
 
 
 def nodata_fraction(pixels: NDArray[np.uint8]) -> float:
-    """Share of (0, 0, 0) pixels in (height, width, 3)."""
+    """Share of (0, 0, 0) pixels in an image of (height, width, 3)."""
     red, green, blue = np.moveaxis(pixels, 2, 0)
     return 1 - float(np.count_nonzero(red | green | blue) / red.size)
 
 
 def grey_std(pixels: NDArray[np.uint8]) -> float:
-    """Standard deviation of the grey levels, the mean of the three channels, of (height, width, 3)."""
+    """Standard deviation of the grey levels, the mean of the channels, of an image of (height, width, 3)."""
     red, green, blue = np.moveaxis(pixels, 2, 0)
-    # Sums of bytes, exact in 16 bits, are several times faster than `mean(axis=2)`.
+    # Sums of bytes are exact in 16 bits, and several times faster than `mean(axis=2)`.
     return float((np.add(red, green, dtype=np.uint16) + blue).std()) / 3
 
 
-def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The whole image as (size, size, 3); antialiased, and squeezed where it is not square."""
+def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """The whole image as (size, size, 3), antialiased; an image that is not square is distorted."""
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
 
 

@@ -1,4 +1,4 @@
-"""Shuffled batches from tiles in memory, with a position that can be saved and restored."""
+"""Shuffled batches of tiles, with a position that can be saved and restored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 class BatchLoader:
-    """Batches of `images`, in an order drawn anew each epoch by a seeded generator of the loader's own.
+    """Batches of `images`, in an order that the loader's own seeded generator draws for each epoch.
 
     images: (n, 3, height, width) uint8, n >= 1, on any device; batches come from the same device.
-    batch_size: images a batch; where n is smaller, every batch is the whole set.
-    flip: mirror each image left to right with probability 1/2, and top to bottom likewise.
+    batch_size: images per batch; if n is smaller, every batch is the whole set.
+    flip: mirror each image left to right with probability 1/2, and independently top to bottom.
     rotate: turn each image by 0, 90, 180 or 270 degrees with equal probability; needs square images.
-    drop_last: leave out the last, smaller batch of an epoch; with False it is served.
+    drop_last: leave out the last batch of an epoch when it is smaller than the others.
 
     The loader is one stream of batches. `state_dict()` holds the stream's position: `epoch` (whole epochs
     served), `position` (batches served of the current one), `generator` (state of the generator when the
@@ -68,9 +68,9 @@ class BatchLoader:
     def epoch(self) -> Iterator[Tensor]:
         """The batches left of the current epoch, (b, 3, height, width) uint8.
 
-        All of them, unless the epoch was broken off or a state restored: then it goes on with the batch after
-        the last one served. A state taken after an epoch's last batch, before the iterator ended, goes on
-        with no batch and the end of that epoch. Use one iterator at a time.
+        These are all of them, unless the epoch was interrupted or a state restored: then the next batch is
+        the one after the last that was served. A state taken after an epoch's last batch, before the iterator
+        ended, continues with no batch and the end of that epoch. Use one iterator at a time.
         """
         self._generator.set_state(self._drawn_from)
         order, *symmetry = self._draw()
@@ -86,7 +86,7 @@ class BatchLoader:
         self._drawn_from = self._generator.get_state()
 
     def state_dict(self) -> dict[str, Any]:
-        """The position in the stream, as ints, bools and one tensor."""
+        """The position in the stream: ints, bools and one tensor."""
         return {
             "epoch": self._epoch,
             "position": self._position,
@@ -95,7 +95,7 @@ class BatchLoader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken. Raises ValueError when it fits other data or other settings."""
+        """Continue where `state` was taken. Raises ValueError if it belongs to other data or settings."""
         for name, value in self._settings.items():
             if state.get(name) != value:
                 raise ValueError(
@@ -108,23 +108,24 @@ class BatchLoader:
         self._drawn_from = state["generator"].clone()
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A whole epoch's order and augmentation: one generator state then fixes all its batches.
+        """The order and augmentation of a whole epoch, so that one generator state fixes all its batches.
 
-        Of each image: its index, whether to mirror it left to right, then top to bottom, then to transpose
-        it. The eight symmetries of a square are these eight.
+        Four tensors of length n: each image's index, whether to mirror it left to right, then whether to
+        mirror it top to bottom, then whether to transpose it. The eight combinations are the symmetries of a
+        square.
         """
         count, device = len(self._images), self._images.device
         order = torch.randperm(count, generator=self._generator)
         mirrored, flipped = torch.randint(2, (2, count), generator=self._generator).bool() & self._flip
         turns = torch.randint(4, (count,), generator=self._generator) * self._rotate
-        # A turn by 90 degrees mirrors left to right and transposes, one by 180 mirrors both ways.
+        # A turn by 90 degrees is a mirroring left to right and a transposition; one by 180 mirrors both ways.
         mirrored, flipped = mirrored ^ ((turns == 1) | (turns == 2)), flipped ^ (turns >= 2)
         transposed = turns % 2 == 1
         return order.to(device), mirrored.to(device), flipped.to(device), transposed.to(device)
 
 
 def _gather(images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor) -> Tensor:
-    """Image by image: one copy each, a fifth of the time of turning masked parts of a batch."""
+    """A batch built image by image: one copy each, five times as fast as turning masked parts of a batch."""
     batch = images.new_empty(len(order), *images.shape[1:])
     parts = (part.tolist() for part in (order, mirrored, flipped, transposed))
     for place, (index, mirror, flip, transpose) in enumerate(zip(*parts, strict=True)):
@@ -138,7 +139,7 @@ def _gather(images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, tr
 def _gather_on_device(
     images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor
 ) -> Tensor:
-    """Without a mask as an index, which would make the host wait for the device."""
+    """A batch built without indexing by a mask, which would make the host wait for the device."""
     batch = images.index_select(0, order)
     batch = torch.where(mirrored.view(-1, 1, 1, 1), batch.flip(3), batch)
     batch = torch.where(flipped.view(-1, 1, 1, 1), batch.flip(2), batch)

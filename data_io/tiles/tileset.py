@@ -1,4 +1,4 @@
-"""The tiles of a source by split, opened from a cache entry."""
+"""The tiles of a source as tensors, by split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_io.config import DataConfig
-from data_io.tiles.entry import CacheEntry, summary
-from data_io.tiles.record import SceneRecord
+from data_io.tiles.entry import CacheEntry, SceneRecord, summary
 from data_io.tiles.splits import SPLITS
 
 
 @dataclass(frozen=True, eq=False)
 class TileSet:
-    """Cut tiles; no pixel of the ground is in two splits.
+    """Cut tiles; no pixel of ground is in two splits.
 
-    train, validation, test: (n, 3, tile_size, tile_size) uint8 on the CPU, each with at least one tile; in
-        memory, or memory-mapped where larger than `config.memory_share` of it.
+    train, validation, test: (n, 3, tile_size, tile_size) uint8 on the CPU, each with at least one tile. A
+        split larger than `config.memory_share` of this machine's memory is memory-mapped.
     content_hash: SHA-256, in hex, of the images' names and bytes and of the settings that decide pixels and
         splits; the same on every machine.
     scenes: the images, with counts.
-    origins: by split, (n, 3) int64: index into `scenes`, y and x of each tile's top left pixel.
+    origins: by split, (n, 3) int64: index into `scenes`, then y and x of each tile's top left pixel.
     """
 
     train: Tensor
@@ -41,7 +40,7 @@ class TileSet:
 
 
 def load(entry: CacheEntry) -> TileSet:
-    """The tiles of a cache entry as tensors."""
+    """Load the tiles of a cache entry as tensors."""
     limit = entry.config.memory_share * psutil.virtual_memory().total
     splits = {
         name: torch.from_numpy(tiles if tiles.nbytes > limit else np.array(tiles))

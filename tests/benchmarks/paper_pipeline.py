@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from data_io import BatchLoader, DataConfig, prepare
-from data_io.tiles.sources import SAMPLE, list_images
+from data_io.sources import list_images
+from data_io.sources.sample import SAMPLE
 from sweep.study.config import TrialConfig
 from tests.benchmarks.pythae_trainer import configured
 from tests.benchmarks.table import Row, show
@@ -60,7 +61,7 @@ class Scenes(Dataset):  # type: ignore[type-arg]
 def make_files(folder: Path, count: int, suffix: str) -> None:
     """`count` images of 1830 x 1830 out of the bundled scenes, no two alike."""
     scenes = [
-        torch.from_numpy(np.array(Image.open(image.path).convert("RGB"))) for image in list_images(SAMPLE)
+        torch.from_numpy(np.array(Image.open(image.file).convert("RGB"))) for image in list_images(SAMPLE)
     ]
     generator = torch.Generator().manual_seed(0)
     for number in range(count):

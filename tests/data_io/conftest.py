@@ -14,7 +14,7 @@ WriteImage = Callable[..., Path]
 
 @pytest.fixture
 def write_image() -> WriteImage:
-    """write_image(path, height, width, seed=0, **save): an image of coloured noise, each pixel >= 1."""
+    """write_image(path, height, width, seed=0, **save): write an image of coloured noise, each value >= 1."""
 
     def write(path: Path, height: int, width: int, seed: int = 0, **save: object) -> Path:
         pixels = np.random.default_rng(seed).integers(1, 256, (height, width, 3), dtype=np.uint8)

@@ -1,7 +1,4 @@
-"""DataConfig refuses what cannot work, and importing it stays cheap."""
-
-import subprocess
-import sys
+"""DataConfig refuses what cannot work."""
 
 import pytest
 from pydantic import ValidationError
@@ -45,19 +42,3 @@ def test_config_is_frozen_and_survives_json() -> None:
 def test_split_fractions_sum_to_one() -> None:
     fractions = DataConfig(validation_fraction=0.2, test_fraction=0.1).fractions()
     assert fractions == {"train": pytest.approx(0.7), "validation": 0.2, "test": 0.1}
-
-
-def test_importing_the_package_loads_no_heavy_library() -> None:
-    code = (
-        "import sys, data_io, data_io.config, data_io.__main__; data_io.DataConfig(); data_io.DataError('x');"
-        "print([name for name in ('torch', 'numpy', 'PIL', 'psutil', 'filelock') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_package_has_no_other_names() -> None:
-    import data_io
-
-    with pytest.raises(AttributeError, match="nothing_here"):
-        data_io.nothing_here  # noqa: B018

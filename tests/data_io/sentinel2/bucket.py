@@ -1,4 +1,4 @@
-"""A small bucket laid out as `sentinel-s2-l2a`: documents of four baselines, JPEG 2000 as ESA writes it."""
+"""A small bucket laid out like `sentinel-s2-l2a`, with documents of four baselines and ESA's JPEG 2000."""
 
 import io
 import json
@@ -10,18 +10,18 @@ from typing import Any
 
 from PIL import Image
 
-from data_io.tiles.sources import SAMPLE_FOLDER
+from data_io.sources.sample import SAMPLE_FOLDER
 
 BUCKET = "sentinel-s2-l2a"
 SIDE = 192
-"""Pixels of a side of the images here; real ones have 1830."""
+"""Pixels along a side of these images; real ones have 1830."""
 
 BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B09", "B11", "B12", "AOT", "SCL", "WVP")
 
 
 @cache
 def jp2(seed: int, side: int = SIDE, mode: str = "RGB") -> bytes:
-    """A crop of a bundled scene, encoded as ESA does; each seed gives another one."""
+    """A crop of a bundled scene, encoded as ESA does; each seed gives a different crop."""
     file = io.BytesIO()
     options: dict[str, Any] = {"tile_size": (192, 192), "codeblock_size": (4, 4), "num_resolutions": 5}
     _crop(seed, side).convert(mode).save(file, "JPEG2000", irreversible=False, **options)
@@ -30,7 +30,7 @@ def jp2(seed: int, side: int = SIDE, mode: str = "RGB") -> bytes:
 
 @cache
 def tiff(seed: int, side: int) -> bytes:
-    """A crop of a bundled scene, as the anonymous bucket has them."""
+    """A crop of a bundled scene, encoded as in `sentinel-cogs`."""
     file = io.BytesIO()
     _crop(seed, side).save(file, "TIFF", compression="tiff_adobe_deflate")
     return file.getvalue()
@@ -50,7 +50,10 @@ def _bundled() -> Image.Image:
 
 @dataclass(frozen=True)
 class FakeScene:
-    """A scene of the bucket. cloud and nodata are written as given."""
+    """A scene in the bucket. cloud, nodata: percentages, written into its documents as they are.
+
+    without: names of objects to leave out. extra: objects to add or replace, by name.
+    """
 
     square: str = "32ULA"
     day: date = date(2022, 5, 1)
@@ -63,7 +66,7 @@ class FakeScene:
     without: frozenset[str] = frozenset()
     extra: dict[str, bytes] = field(default_factory=dict)
     length: int = 40_000
-    """Least length of metadata.xml in bytes."""
+    """Minimal length of metadata.xml in bytes."""
 
     @property
     def root(self) -> str:
@@ -95,6 +98,10 @@ class FakeScene:
         for name, content in (files | self.extra).items():
             if name not in self.without:
                 yield self.root + name, content
+
+
+ONE, TWO = FakeScene(seed=1), FakeScene(day=date(2022, 5, 11), seed=2)
+"""Two scenes of one square that both pass the filters."""
 
 
 def metadata(scene: FakeScene) -> bytes:
@@ -136,7 +143,7 @@ def metadata(scene: FakeScene) -> bytes:
 
 
 def tile_info(scene: FakeScene) -> bytes:
-    """tileInfo.json, with the cloud percentage that is 0.0 in all of them."""
+    """tileInfo.json, whose cloud percentage is 0.0 as in all real ones."""
     number = scene.baseline.replace(".", "")
     product = f"S2A_MSIL2A_{scene.day:%Y%m%d}T103021_N{number}_R108_T{scene.square}_{scene.day:%Y%m%d}T110010"
     return json.dumps(
@@ -160,7 +167,7 @@ def archive() -> list[FakeScene]:
             day = date(2022, (2, 5, 6, 10)[i % 4], (1, 11, 21)[i // 4])
             cloud, nodata = ("99.9", "0.0") if i == 3 else ("0.0", "99.99") if i == 7 else ("2.5", "1e-1")
             scenes.append(FakeScene(square, day, 0, baselines[i % 4], cloud, nodata, seed=100 * s + i + 1))
-        # One acquisition, processed again: the newer baseline counts.
+        # One acquisition that was processed again: the newest baseline counts.
         first = scenes[-12]
         scenes.append(
             FakeScene(square, first.day, 1, "05.10", "3", "0", first.sensing_time, seed=100 * s + 50)

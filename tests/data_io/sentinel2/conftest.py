@@ -1,4 +1,4 @@
-"""Two S3 servers on 127.0.0.1: SeaweedFS with the whole bucket, and moto behind a proxy with faults."""
+"""Two S3 servers on 127.0.0.1: SeaweedFS with a whole bucket, and moto behind a proxy with faults."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,25 @@ import pytest
 from data_io.sentinel2.config import FetchConfig
 from data_io.sentinel2.fetch import fetch
 from data_io.sentinel2.manifest import Entry
-from data_io.sentinel2.progress import Report
+from data_io.sentinel2.report import Report
 from data_io.sentinel2.squares import parse_squares
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bucket
-from proxy import Proxy
+from proxy import Exchange, Proxy
 
 KEY, SECRET = "test-key", "test-secret-0123456789"
 WRONG = "wrong-secret-0123456789"
 
 Fetch = Callable[..., Report]
+Put = Callable[..., None]
+Moto = tuple[str, Any]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_credentials() -> Iterator[None]:
-    """The machine's own AWS settings stay out of the tests."""
+    """Keep the machine's own AWS settings out of the tests."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         patch.delenv(name)
@@ -49,7 +52,7 @@ def no_credentials() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_loader() -> Iterator[None]:
-    """boto3 reads its description of S3 once, and not anew for each of 150 clients: most of a test's time."""
+    """Let boto3 read its description of S3 once instead of for each of 150 clients, which takes longest."""
     from botocore import loaders
 
     loader = loaders.create_loader()
@@ -105,7 +108,7 @@ def serve_weed(folder: Path, scenes: list[bucket.FakeScene]) -> Iterator[str]:
         upload(client, scenes)
         yield url
     finally:
-        process.kill()  # it takes 20 s to end in good order, and its folder is thrown away
+        process.kill()  # an orderly end takes 20 s, and its folder is thrown away
         process.wait()
         log.close()
 
@@ -119,7 +122,7 @@ def weed_proxy(weed: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def counted(weed_proxy: Proxy) -> Proxy:
-    """The SeaweedFS server behind a proxy that counts; no faults yet."""
+    """The SeaweedFS server behind a proxy that counts requests, without faults at first."""
     weed_proxy.clear()
     return weed_proxy
 
@@ -128,7 +131,7 @@ def counted(weed_proxy: Proxy) -> Proxy:
 def moto() -> Iterator[tuple[str, Any]]:
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells of every request
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -146,7 +149,7 @@ def moto_proxy(moto: tuple[str, Any]) -> Iterator[Proxy]:
 
 @pytest.fixture
 def faulty(moto: tuple[str, Any], moto_proxy: Proxy) -> Proxy:
-    """moto with an empty bucket, behind a proxy with no faults yet."""
+    """moto with an empty bucket, behind a proxy without faults at first."""
     url, client = moto
     import requests
 
@@ -158,7 +161,7 @@ def faulty(moto: tuple[str, Any], moto_proxy: Proxy) -> Proxy:
 
 @pytest.fixture
 def put(moto: tuple[str, Any], faulty: Proxy) -> Callable[..., None]:
-    """put(scene, ...): scenes into moto's bucket."""
+    """put(scene, ...): put scenes into moto's bucket."""
 
     def put_scenes(*wanted: bucket.FakeScene) -> None:
         for key, content in bucket.objects(list(wanted)):
@@ -195,7 +198,7 @@ def config(url: str, **settings: Any) -> FetchConfig:
 
 
 def entries(folder: Path) -> dict[str, Entry]:
-    """The manifest's lines by scene; there is one a scene."""
+    """The manifest's entries by scene; checks that there is one line per scene."""
     lines = (folder / "manifest.jsonl").read_text().splitlines()
     found = [Entry.model_validate_json(line) for line in lines]
     assert len({entry.scene for entry in found}) == len(found)
@@ -203,8 +206,23 @@ def entries(folder: Path) -> dict[str, Entry]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What a user sees in a folder: names and bytes."""
+    """The files that a user sees in a folder: their bytes by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def images(fault: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+    """The fault, but only for the image of scene ONE."""
+
+    def chosen(exchange: Exchange) -> None:
+        if exchange.is_image() and "/5/1/0/" in exchange.path:
+            fault(exchange)
+
+    return chosen
+
+
+def corrupted(put: Put, **changes: Any) -> None:
+    """Put scene TWO, and scene ONE with these changes."""
+    put(replace(bucket.ONE, **changes), bucket.TWO)
 
 
 def client_of(url: str) -> Any:
@@ -248,9 +266,9 @@ def _until(call: Callable[[], object], process: "subprocess.Popen[bytes]", secon
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, and with 10000 added too: SeaweedFS takes these for gRPC.
+    """Ports that are free now, as are those 10000 higher, which SeaweedFS takes for gRPC.
 
-    All lie below the range from which the system gives ports to outgoing connections.
+    All lie below the range from which the system takes ports for outgoing connections.
     """
     ports: set[int] = set()
     while len(ports) < count:

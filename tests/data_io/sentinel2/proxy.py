@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of an S3 server that injects faults and counts what it hands on."""
+"""An HTTP proxy in front of an S3 server that injects faults and counts what passes through."""
 
 import http.client
 import random
@@ -19,14 +19,15 @@ Fault = Callable[["Exchange"], None]
 class Exchange:
     """A request and its answer, which a fault may change before it is sent.
 
-    cut: send only so many bytes of the body and close. reset: send nothing and reset the connection.
+    cut: how many bytes of the body to send before closing. reset: send nothing and reset the connection.
+    delay: seconds to wait before answering.
     """
 
     method: str
     path: str
     headers: dict[str, str]
     count: int
-    """How many requests of this path there were before."""
+    """How many requests for this path came before."""
     status: int = 200
     answer: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -49,9 +50,9 @@ class Exchange:
 
 
 class Proxy:
-    """Serves on 127.0.0.1. `faults` are applied in turn to each answer, `log` holds (method, path, bytes).
+    """Serves on 127.0.0.1. `faults` change each answer in turn; `log` holds (method, path, bytes).
 
-    A request belongs to the faults and the log that were there when it came: the late answer to a client that
+    A request keeps the faults and the log that were there when it arrived: the late answer to a client that
     has given up must not count in the next test.
     """
 
@@ -59,7 +60,7 @@ class Proxy:
         self.upstream = urlsplit(upstream).netloc
         self.faults: list[Fault] = []
         self.before: list[Fault] = []
-        """Applied before the request goes on; one that sets status to other than 200 answers itself."""
+        """Applied before a request is forwarded; setting a status other than 200 answers it at once."""
         self.log: list[tuple[str, str, int]] = []
         self.counts: dict[str, int] = {}
         self.lock = threading.Lock()
@@ -94,7 +95,7 @@ class Proxy:
         self.server.server_close()
 
     def received(self, ending: str) -> dict[str, int]:
-        """Body bytes sent by path, for paths with this ending."""
+        """Bytes of bodies sent, by path, for paths with this ending."""
         sums: dict[str, int] = {}
         for method, path, count in self.log:
             if method == "GET" and path.endswith(ending):
@@ -137,7 +138,7 @@ class Proxy:
     ) -> None:
         time.sleep(exchange.delay)
         if exchange.reset:
-            # Linger 0 makes the close a reset.
+            # A linger time of 0 turns closing into a reset.
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.close_connection = True
             handler.connection.close()

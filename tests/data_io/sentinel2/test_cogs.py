@@ -1,4 +1,4 @@
-"""The anonymous bucket of GeoTIFFs: same filters, from its STAC items."""
+"""The bucket of GeoTIFFs that anybody may read: the same filters, applied to its STAC items."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from bucket import SIDE, tiff
 from conftest import Fetch, entries
 from proxy import Proxy
 
-from data_io.tiles.images import decode
+from data_io.images.files import decode
 
 Put = Callable[..., None]
 

@@ -1,4 +1,4 @@
-"""The command line of fetch: what it prints, and how it ends."""
+"""The command `fetch`: what it prints, and how it ends."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def test_a_second_run_downloads_nothing_and_says_so(
     )
 
 
-def test_a_dry_run_writes_nothing_and_tells_requests_bytes_and_cost(
+def test_a_dry_run_writes_nothing_and_predicts_requests_bytes_and_cost(
     counted: Proxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -46,13 +46,13 @@ def test_a_dry_run_writes_nothing_and_tells_requests_bytes_and_cost(
     for expected in ("6 scenes", "requests", "with Requester Pays", "$0.00 without", "prices of 2026"):
         assert expected in shown
     assert command(counted.url, out, "--dry-run", "--json") == 0
-    foreseen = json.loads(capsys.readouterr().out)
+    predicted = json.loads(capsys.readouterr().out)
     counted.clear()
     assert command(counted.url, out, "--json") == 0
     done = json.loads(capsys.readouterr().out)
-    assert foreseen["decisions"] == done["decisions"]
-    assert foreseen["estimated_requests"] == done["requests"]
-    assert foreseen["estimated_bytes"] == done["received_bytes"]
+    assert predicted["decisions"] == done["decisions"]
+    assert predicted["estimated_requests"] == done["requests"]
+    assert predicted["estimated_bytes"] == done["received_bytes"]
     assert sum(done["requests"].values()) == len(counted.log)
 
 
@@ -86,7 +86,7 @@ def test_info_and_prepare_read_a_fetched_folder(
     assert summary["fetched"]["credit"] == "Contains modified Copernicus Sentinel data (2022)"
     assert {scene["place"] for scene in summary["scenes"]} == {"32ULA", "32ULB"}
     assert main(["info", str(out), *tile]) == 0
-    assert "6 scenes met, of which 6 kept" in capsys.readouterr().out
+    assert "6 scenes found, of which 6 kept" in capsys.readouterr().out
     config = DataConfig(source=str(out), tile_size=32, block_tiles=1, gap=0, min_std=0)
     tiles = prepare(config, cache)
     split_of: dict[Any, str] = {}
@@ -109,7 +109,7 @@ def test_a_fetch_that_kept_nothing_says_so_and_info_says_why(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--squares", "32ULI"], "--squares '32ULI' is no MGRS square"),
+        (["--squares", "32ULI"], "--squares '32ULI' is not an MGRS square"),
         (["--squares", ","], "--squares is empty"),
         (["--from", "2022-5-1"], "--from '2022-5-1' is not valid: give a date"),
         (["--from", "2022-06-01"], "--from 2022-06-01 is after --to 2022-05-31"),
@@ -122,9 +122,9 @@ def test_a_fetch_that_kept_nothing_says_so_and_info_says_why(
         (["--requester-pays", "--unsigned"], "exclude each other"),
         (["--requester-pays"], "--requester-pays needs AWS credentials"),
         (["--profile", "nobody"], "profile 'nobody' cannot be used"),
-        (["--endpoint-url", "127.0.0.1"], "--endpoint-url is no http"),
+        (["--endpoint-url", "127.0.0.1"], "--endpoint-url is not an http"),
         (["--endpoint-url", f"http://{KEY}:{SECRET}@127.0.0.1:1"], "leave them out"),
-        (["--source", "cogs", "--keep-jp2"], "10 m only"),
+        (["--source", "cogs", "--keep-jp2"], "10 m images only"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(
@@ -147,7 +147,7 @@ def test_another_resolution_in_the_same_folder_is_refused(
     assert "holds scenes of --source l2a --resolution 60" in capsys.readouterr().err
 
 
-def test_a_wrong_secret_is_told_by_a_real_server_without_the_secret(
+def test_a_real_server_rejects_a_wrong_secret_and_the_message_does_not_repeat_it(
     weed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -184,7 +184,7 @@ def test_failures_are_listed_and_the_exit_code_is_1(
     assert command(counted.url, tmp_path) == 1
     out, err = capsys.readouterr()
     assert "downloaded 5 scenes" in out
-    assert f"32ULA_20220501_0: s3://{BUCKET}/tiles/32/U/LA/2022/5/1/0/R60m/TCI.jp2: S3 said 404" in err
+    assert f"32ULA_20220501_0: s3://{BUCKET}/tiles/32/U/LA/2022/5/1/0/R60m/TCI.jp2: S3 answered 404" in err
 
 
 def test_the_command_line_stays_light() -> None:

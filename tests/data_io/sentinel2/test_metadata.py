@@ -1,4 +1,4 @@
-"""parse_quality: every baseline, whole and from the end; a reason for everything else."""
+"""The quality is read for every baseline, from whole documents and their ends; all else gives a reason."""
 
 import json
 import time
@@ -104,7 +104,7 @@ HOSTILE = {
     ),
     "external entity": (b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "document type"),
     "50 MB": (b"<a>" + b"x" * 50_000_000 + b"</a>", "50.0 MB"),
-    "50 MB of tags": (b"<Image_Content_QI>" * 2_800_000, "MB are too much"),
+    "50 MB of tags": (b"<Image_Content_QI>" * 2_800_000, "MB are more than"),
     "binary": (bytes(range(256)) * 4000, "binary"),
     "noise": (bytes(1 + (i * i * 7919) % 255 for i in range(50_000)), "no Level-2A quality block"),
     "HTML": (b"<!doctype html><html><body>Sign in</body></html>", "HTML"),

@@ -1,10 +1,10 @@
-"""Names of squares."""
+"""Names of squares, and the folders and places that belong to them."""
 
 import pytest
 
 from data_io.errors import DataError
 from data_io.sentinel2.squares import Square, parse_squares
-from data_io.tiles.sources import place_of
+from data_io.tiles.splits import place_of
 
 
 def test_squares_zones_and_the_paper() -> None:

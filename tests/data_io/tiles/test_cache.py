@@ -1,11 +1,7 @@
-"""One entry a content, opened again without cutting, whole or not there at all."""
+"""There is one entry per content; it is opened again without cutting, and is complete or absent."""
 
-import os
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +9,7 @@ import pytest
 import torch
 
 from data_io import DataConfig, DataError, prepare
-from data_io.tiles import cache, hashing
-from data_io.tiles.hashing import file_digests
-from data_io.tiles.sources import list_images
+from data_io.tiles import cache
 from data_io.tiles.splits import SPLITS
 
 
@@ -105,85 +99,6 @@ def test_the_hash_changes_with_one_pixel_and_with_a_name(
     assert len(hashes) == 3
 
 
-def test_unchanged_files_are_hashed_once_and_changed_ones_again(
-    small: DataConfig, tmp_path: Path, write_image: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    later = SimpleNamespace(time_ns=lambda: time.time_ns() + 10**10)
-    monkeypatch.setattr(hashing, "time", later)  # fresh files are read again, to be on the safe side
-    images = list_images(small.source)
-    for image in images:
-        os.utime(image.path, (1_000_000_000, 1_000_000_000))
-    read: list[str] = []
-    honest = hashing._sha256
-    monkeypatch.setattr(hashing, "_sha256", lambda path: read.append(path.name) or honest(path))
-    first = file_digests(images, tmp_path / "cache")
-    assert file_digests(images, tmp_path / "cache") == first
-    assert read == ["north.png", "south.png"]
-    write_image(images[0].path, 104, 140, seed=9)
-    os.utime(images[0].path, (1_000_000_000, 1_000_000_000))  # same time and size, other bytes
-    second = file_digests(images, tmp_path / "cache")
-    assert second["north.png"] != first["north.png"]
-    assert second["south.png"] == first["south.png"]
-    assert read == ["north.png", "south.png", "north.png"]
-
-
-def test_a_broken_index_of_digests_is_ignored(small: DataConfig, tmp_path: Path) -> None:
-    images = list_images(small.source)
-    first = file_digests(images, tmp_path / "cache")
-    for junk in ("{", "[]", '{"x": 3}', '{"x": {"stamp": 1}}'):
-        (tmp_path / "cache").mkdir(exist_ok=True)
-        (tmp_path / "cache" / hashing.INDEX).write_text(junk)
-        assert file_digests(images, tmp_path / "cache") == first
-
-
-def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def grow(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + b"\0")
-
-
-@pytest.mark.parametrize("name", ["train.npy", "validation.npy", "test.npy", "meta.json"])
-@pytest.mark.parametrize("damage", [Path.unlink, cut_short, grow, lambda path: path.write_bytes(b"")])
-def test_a_damaged_entry_is_cut_again(
-    small: DataConfig, tmp_path: Path, name: str, damage: Callable[[Path], object]
-) -> None:
-    if name == "meta.json" and damage is grow:
-        damage = lambda path: path.write_text(path.read_text().replace('"origins"', '"orígins"'))  # noqa: E731
-    first = prepare(small, tmp_path / "cache")
-    expected = first.train.clone()
-    (entry,) = entries(tmp_path / "cache")
-    intact = (entry / name).read_bytes()
-    damage(entry / name)
-    again = prepare(small, tmp_path / "cache")
-    assert torch.equal(again.train, expected)
-    assert (entry / name).read_bytes() == intact
-    assert entries(tmp_path / "cache") == [entry]
-
-
-def test_a_memory_mapped_split_holds_equal_tiles_and_writing_to_it_leaves_the_cache_alone(
-    small: DataConfig, tmp_path: Path
-) -> None:
-    cache_dir = tmp_path / "cache"
-    loaded = prepare(small, cache_dir)
-    mapped = prepare(small.model_copy(update={"memory_share": 0.0}), cache_dir)
-    for split in SPLITS:
-        assert torch.equal(getattr(mapped, split), getattr(loaded, split))
-    (entry,) = entries(cache_dir)
-    maps = Path("/proc/self/maps").read_text()
-    assert all(f"{entry / split}.npy" in maps for split in SPLITS)
-    mapped.train.zero_()
-    assert torch.equal(prepare(small, cache_dir).train, loaded.train)
-
-
-def test_small_splits_are_in_memory(small: DataConfig, tmp_path: Path) -> None:
-    tiles = prepare(small, tmp_path)
-    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
-    assert tiles.train.dtype == torch.uint8
-    assert tiles.train.is_contiguous()
-
-
 def test_a_cache_that_cannot_be_written_is_one_sentence(small: DataConfig, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for where in (tmp_path / "file", tmp_path / "file" / "cache"):
@@ -203,36 +118,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
             prepare(small, tmp_path / "cache")
     assert entries(tmp_path / "cache") == []
     assert len(prepare(small, tmp_path / "cache").train)
-
-
-def test_a_refused_source_leaves_nothing_half_written(small: DataConfig, tmp_path: Path) -> None:
-    south = Path(small.source) / "south.png"
-    south.write_bytes(south.read_bytes()[:3000])  # the header is whole, so that it breaks in mid-cutting
-    with pytest.raises(DataError, match=r"south\.png cannot be read"):
-        prepare(small, tmp_path / "cache")
-    assert entries(tmp_path / "cache") == []
-
-
-def test_an_image_smaller_than_a_tile_is_named_with_both_remedies(
-    small: DataConfig, tmp_path: Path, write_image: Any
-) -> None:
-    write_image(Path(small.source) / "tiny.png", 15, 90)
-    with pytest.raises(
-        DataError, match=r"tiny\.png is 90 x 15 pixels, .* mode resize or a smaller tile_size"
-    ):
-        prepare(small, tmp_path / "cache")
-    resize = small.model_copy(update={"mode": "resize", "min_std": 0.0})
-    assert sum(len(getattr(prepare(resize, tmp_path / "cache"), split)) for split in SPLITS) == 3
-
-
-def test_a_source_without_a_usable_tile_says_what_dropped_them(small: DataConfig, tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"no usable tile: of 96, 0 have more nodata .* and 96 are below min_std 200"
-    ):
-        prepare(small.model_copy(update={"min_std": 200.0}), tmp_path / "cache")
-    assert entries(tmp_path / "cache") == []
-
-
-def test_two_images_in_resize_mode_are_too_few(small: DataConfig, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"tiles in 2 images of different places, too few .* add images"):
-        prepare(small.model_copy(update={"mode": "resize", "min_std": 0.0}), tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Blocks keep their distance, tiles stay in their block, and what shows nothing is dropped."""
+"""Blocks keep their distance, tiles stay in their block, and tiles that show nothing are dropped."""
 
 import itertools
 from typing import Any
@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from data_io import DataConfig
-from data_io.tiles.cut import Block, block_grid, cut, grey_std, nodata_fraction, resized, tile_origins
-from data_io.tiles.images import Decoded
+from data_io.images.raster import ArrayRaster
+from data_io.tiles.cut import Block, block_grid, cut, grey_std, nodata_fraction, resize, tile_origins
 
 
 def config(**settings: Any) -> DataConfig:
@@ -52,7 +52,7 @@ def test_tiles_lie_wholly_in_their_block_and_on_the_stride(stride: int) -> None:
 def test_tiles_are_the_pixels_at_their_origin() -> None:
     pixels = np.random.default_rng(0).integers(1, 256, (60, 90, 3), dtype=np.uint8)
     count = 0
-    for part in cut(Decoded(pixels), config(stride=8)):
+    for part in cut(ArrayRaster(pixels), config(stride=8)):
         for tile, (y, x) in zip(part.tiles, part.origins, strict=True):
             np.testing.assert_array_equal(tile, pixels[y : y + 16, x : x + 16].transpose(2, 0, 1))
             count += 1
@@ -66,7 +66,7 @@ def test_nodata_is_black_in_all_channels_and_dropped_above_the_share() -> None:
     pixels[0, :2] = 0
     assert nodata_fraction(pixels) == 2 / 256
     for share, dropped in ((1 / 256, 1), (2 / 256, 0), (0.0, 1)):
-        (part,) = cut(Decoded(pixels), config(max_nodata_fraction=share))
+        (part,) = cut(ArrayRaster(pixels), config(max_nodata_fraction=share))
         assert (part.nodata, len(part.tiles)) == (dropped, 1 - dropped)
 
 
@@ -75,12 +75,12 @@ def test_featureless_is_a_grey_deviation_below_the_threshold() -> None:
     pixels[:8] = 110
     assert grey_std(pixels) == 5
     for least, dropped in ((5.0, 0), (5.01, 1)):
-        (part,) = cut(Decoded(pixels), config(min_std=least))
+        (part,) = cut(ArrayRaster(pixels), config(min_std=least))
         assert (part.featureless, len(part.tiles)) == (dropped, 1 - dropped)
 
 
 def test_a_black_tile_counts_once_as_nodata() -> None:
-    (part,) = cut(Decoded(np.zeros((16, 16, 3), np.uint8)), config())
+    (part,) = cut(ArrayRaster(np.zeros((16, 16, 3), np.uint8)), config())
     assert (part.nodata, part.featureless, len(part.origins)) == (1, 0, 0)
     assert part.tiles.shape == (0, 3, 16, 16)
 
@@ -88,18 +88,18 @@ def test_a_black_tile_counts_once_as_nodata() -> None:
 def test_resizing_takes_the_whole_image_and_does_not_alias() -> None:
     board = np.indices((160, 320)).sum(axis=0) % 2 * 255  # skipping pixels would give all black or all white
     pixels = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
-    small = resized(pixels, 16)
+    small = resize(pixels, 16)
     assert small.shape == (16, 16, 3)
     assert np.abs(small.astype(int) - 127).max() <= 3
 
 
 def test_resize_mode_gives_one_tile_an_image_and_counts_nodata_before_resizing() -> None:
     pixels = np.random.default_rng(0).integers(1, 256, (20, 30, 3), dtype=np.uint8)
-    resize = config(mode="resize", min_std=0)
-    (part,) = cut(Decoded(pixels), resize)
+    shrink = config(mode="resize", min_std=0)
+    (part,) = cut(ArrayRaster(pixels), shrink)
     expected = np.asarray(Image.fromarray(pixels).resize((16, 16), Image.Resampling.LANCZOS))
     np.testing.assert_array_equal(part.tiles[0], expected.transpose(2, 0, 1))
     assert part.origins == [(0, 0)]
     pixels[::2, ::2] = 0  # no pixel of the small image is black
-    (part,) = cut(Decoded(pixels), resize)
+    (part,) = cut(ArrayRaster(pixels), shrink)
     assert (part.nodata, len(part.tiles)) == (1, 0)

@@ -1,4 +1,4 @@
-"""Batches: every image once an epoch, and a restored stream is the one that would have followed."""
+"""Every epoch serves each image once, and a restored stream continues as it would have without a stop."""
 
 import itertools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""No two splits share ground, and the fractions are met as nearly as blocks allow."""
+"""No two splits share ground, and their sizes are as close to the fractions as blocks allow."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from data_io import DataConfig, DataError, TileSet, prepare
-from data_io.tiles.splits import SPLITS, Unit, assign
+from data_io.tiles.splits import SPLITS, Unit, assign, place_of
 
 
 def footprints(tiles: TileSet) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """By place and split, the pixels of the ground that some tile of that split covers."""
+    """By place and split, a mask of the pixels of ground that tiles of that split cover."""
     painted: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for scene in tiles.scenes:
         canvas = {split: np.zeros((scene.height, scene.width), bool) for split in SPLITS}
@@ -29,7 +29,7 @@ def footprints(tiles: TileSet) -> dict[str, dict[str, NDArray[np.bool_]]]:
 def assert_apart(tiles: TileSet, gap: int) -> None:
     for place, masks in footprints(tiles).items():
         for split in SPLITS:
-            near = maximum_filter(masks[split], size=2 * gap + 1)  # the footprint and `gap` pixels around it
+            near = maximum_filter(masks[split], size=2 * gap + 1)  # the footprint, widened by `gap` pixels
             for other in SPLITS:
                 if other != split:
                     assert not (near & masks[other]).any(), f"{split} and {other} touch in {place}"
@@ -57,8 +57,8 @@ def test_no_two_splits_of_the_bundled_scenes_share_a_pixel_or_come_nearer_than_t
 
 @pytest.mark.parametrize("tile_size", [64, 224])
 def test_each_tile_is_the_ground_at_its_origin(tmp_path: Path, tile_size: int) -> None:
-    from data_io.tiles.images import decode
-    from data_io.tiles.sources import SAMPLE_FOLDER
+    from data_io.images.files import decode
+    from data_io.sources.sample import SAMPLE_FOLDER
 
     tiles = prepare(DataConfig(tile_size=tile_size, block_tiles=2), tmp_path)
     scenes = [decode(SAMPLE_FOLDER / scene.name) for scene in tiles.scenes]
@@ -87,7 +87,7 @@ def test_two_dates_of_one_square_share_their_splits_block_by_block(tmp_path: Pat
             splits_of[tiles.scenes[scene].place, y // 36, x // 36].add(split)
     assert all(len(splits) == 1 for splits in splits_of.values())
     assert {scene.place for scene in tiles.scenes} == {"32ULA", "32ULB"}
-    # Not because each square went whole to one split: all three are there.
+    # This is not because each square went to a single split: all three splits are there.
     assert set().union(*(splits_of[key] for key in splits_of if key[0] == "32ULA")) == set(SPLITS)
 
 
@@ -125,7 +125,7 @@ def test_a_folder_of_small_images_is_split_image_by_image(
     assert [len(owners[split]) for split in SPLITS] == [28, 6, 6]
 
 
-def test_totals_come_near_the_fractions_over_many_places() -> None:
+def test_totals_come_close_to_the_fractions_over_many_places() -> None:
     rng = np.random.default_rng(0)
     config = DataConfig(validation_fraction=0.1, test_fraction=0.2)
     kept = {
@@ -156,9 +156,30 @@ def test_even_few_blocks_fill_every_split(units: int, places: int) -> None:
         assert set(assign(kept, DataConfig(split_seed=seed)).values()) == set(SPLITS)
 
 
-def test_too_few_blocks_is_one_sentence_that_says_how_to_mend_it() -> None:
+def test_too_few_blocks_is_one_sentence_that_says_what_to_change() -> None:
     kept = {Unit("a", 0, 0): 5, Unit("a", 0, 1): 5, Unit("a", 0, 2): 0}
     with pytest.raises(
         DataError, match=r"in 2 blocks of ground, too few .* lower tile_size, block_tiles or gap"
     ):
         assign(kept, DataConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("S2A_MSIL2A_20170613T101031_N0205_R022_T33UUU_20170613T101608.jp2", "33UUU"),
+        ("2017/32ULA_20170613.png", "32ULA"),
+        ("32ULA.png", "32ULA"),
+        ("S2A_5QKB_20200101_0_L2A.tif", "05QKB"),
+        ("T05QKB-b.tif", "05QKB"),
+        ("A32ULA.png", "A32ULA"),  # not a token of its own
+        ("32ULAX_1.png", "32ULAX_1"),
+        ("61ULA.png", "61ULA"),  # there are 60 zones
+        ("32UIA.png", "32UIA"),  # MGRS has no I
+        ("forest/1.png", "forest/1"),
+        ("water/1.png", "water/1"),
+        ("v1.2.png", "v1.2"),
+    ],
+)
+def test_the_place_is_the_mgrs_square_or_else_the_file(name: str, place: str) -> None:
+    assert place_of(name) == place

@@ -1,4 +1,4 @@
-"""The summary tells what was cut; the bundled scenes give what their credits promise."""
+"""The summary says what was cut, and the bundled scenes give the tiles that they should."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_the_summary_is_json_and_adds_up(sample_tiles: TileSet) -> None:
     assert "Contains modified Copernicus Sentinel data" in summary["credit"]
 
 
-def test_the_credit_is_for_the_sample_only(small: DataConfig, tmp_path: object) -> None:
+def test_images_of_the_user_need_no_credit(small: DataConfig, tmp_path: object) -> None:
     assert prepare(small, tmp_path).summary()["credit"] is None  # type: ignore[arg-type]
 
 

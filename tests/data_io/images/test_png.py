@@ -1,4 +1,4 @@
-"""PNGs written by strips are read by others as what went in."""
+"""PNGs written in strips are read by other libraries as the pixels that went in."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import rasterio
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
-from data_io.tiles.png import PngWriter
+from data_io.images.png import PngWriter
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [40, 41, 90], list(range(1, 100))])

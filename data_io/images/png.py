@@ -1,4 +1,4 @@
-"""Write a PNG by strips of rows: Pillow and GDAL write whole images only, or hide why a disk refused."""
+"""Write a PNG strip by strip; Pillow and GDAL only write whole images, or hide why a disk refused a write."""
 
 import struct
 import zlib
@@ -8,37 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 AVERAGE = 3
-"""The filter that packs satellite images best at compression level 1 (PNG 1.2, section 6.5)."""
+"""The filter that compresses satellite images best at compression level 1 (PNG 1.2, section 6.5)."""
 
 
 class PngWriter:
-    """An 8-bit RGB PNG in `file`, which the caller closes after `finish`. Raises OSError as `file` does."""
+    """Writes an 8-bit RGB PNG to `file`, which the caller closes after `finish`. Raises its OSError."""
 
     def __init__(self, file: BinaryIO, height: int, width: int) -> None:
         self._file = file
         self._above = np.zeros((1, width * 3), np.uint8)
-        self._packer = zlib.compressobj(1)
+        self._compressor = zlib.compressobj(1)
         file.write(b"\x89PNG\r\n\x1a\n")
-        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        self._write_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
 
     def write(self, rows: NDArray[np.uint8]) -> None:
-        """The next rows, (n, width, 3) uint8 with n >= 1."""
+        """Append rows, (n, width, 3) uint8 with n >= 1."""
         flat = rows.reshape(len(rows), -1)
         above = np.concatenate([self._above, flat[:-1]])
         left = np.zeros_like(flat)
         left[:, 3:] = flat[:, :-3]
         filtered = np.empty((len(flat), flat.shape[1] + 1), np.uint8)
         filtered[:, 0] = AVERAGE
-        # Half of the sum of two bytes, rounded down, without leaving eight bits.
+        # Half the sum of two bytes, rounded down, without overflowing eight bits.
         filtered[:, 1:] = flat - ((left & above) + ((left ^ above) >> 1))
         self._above = flat[-1:].copy()
-        self._chunk(b"IDAT", self._packer.compress(filtered.tobytes()))
+        self._write_chunk(b"IDAT", self._compressor.compress(filtered.tobytes()))
 
     def finish(self) -> None:
-        self._chunk(b"IDAT", self._packer.flush())
-        self._chunk(b"IEND", b"")
+        """Write what ends the image."""
+        self._write_chunk(b"IDAT", self._compressor.flush())
+        self._write_chunk(b"IEND", b"")
 
-    def _chunk(self, kind: bytes, data: bytes) -> None:
+    def _write_chunk(self, kind: bytes, data: bytes) -> None:
         self._file.write(struct.pack(">I", len(data)) + kind)
         self._file.write(data)
         self._file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))

@@ -1,4 +1,4 @@
-"""A fetched image is checked and converted to the same pixels whole and by strips."""
+"""A fetched image is checked, and converted to the same pixels whether whole or in strips."""
 
 import errno
 from pathlib import Path
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from bucket import jp2, tiff
 
-from data_io.sentinel2.raster import Converted, RasterError, convert
-from data_io.tiles import images
-from data_io.tiles.images import decode
+from data_io.images import files
+from data_io.images.files import decode
+from data_io.sentinel2.convert import BadImageError, Converted, convert
 
 
-def converted(folder: Path, content: bytes, suffix: str, side: int, reduce: int, keep: bool) -> Converted:
+def convert_bytes(folder: Path, content: bytes, suffix: str, side: int, reduce: int, keep: bool) -> Converted:
     (folder / "a").write_bytes(content)
     return convert(str(folder / "a"), suffix, str(folder), "a", side, reduce, keep)
 
@@ -23,9 +23,9 @@ def test_strips_become_the_pixels_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, side: int, reduce: int
 ) -> None:
     content = jp2(3, side=side * reduce) if suffix == ".jp2" else tiff(3, side * reduce)
-    whole = converted(tmp_path, content, suffix, side, reduce, keep=False)
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
-    strips = converted(tmp_path, content, suffix, side, reduce, keep=False)
+    whole = convert_bytes(tmp_path, content, suffix, side, reduce, keep=False)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
+    strips = convert_bytes(tmp_path, content, suffix, side, reduce, keep=False)
     for one in (whole, strips):
         Path(one.path).rename(tmp_path / f"{one.sha256}.png")
     pixels = [decode(tmp_path / f"{one.sha256}.png") for one in (whole, strips)]
@@ -34,11 +34,11 @@ def test_strips_become_the_pixels_of_the_whole(
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 24])
-def test_what_is_kept_are_the_bytes_that_came(
+def test_keep_stores_the_bytes_as_they_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(images, "WHOLE_PIXELS", limit)
-    kept = converted(tmp_path, jp2(3), ".jp2", 192, 1, keep=True)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", limit)
+    kept = convert_bytes(tmp_path, jp2(3), ".jp2", 192, 1, keep=True)
     assert Path(kept.path).read_bytes() == jp2(3)
 
 
@@ -47,23 +47,23 @@ def test_what_is_kept_are_the_bytes_that_came(
 def test_a_block_that_cannot_be_decoded_is_found_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, keep: bool
 ) -> None:
-    monkeypatch.setattr(images, "WHOLE_PIXELS", limit)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", limit)
     content = jp2(3, side=400)
     for share in (0.4, 0.9, 0.999):
-        with pytest.raises(RasterError, match="it cannot be decoded"):
-            converted(tmp_path, content[: int(len(content) * share)], ".jp2", 400, 1, keep)
+        with pytest.raises(BadImageError, match="it cannot be decoded"):
+            convert_bytes(tmp_path, content[: int(len(content) * share)], ".jp2", 400, 1, keep)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_disk_that_fills_up_in_a_strip_is_no_fault_of_the_image(
+def test_a_disk_that_fills_up_is_not_blamed_on_the_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
-    monkeypatch.setattr("data_io.tiles.png.PngWriter.write", full)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr("data_io.images.png.PngWriter.write", full)
     with pytest.raises(OSError, match="No space left") as raised:
-        converted(tmp_path, jp2(3), ".jp2", 192, 1, keep=False)
+        convert_bytes(tmp_path, jp2(3), ".jp2", 192, 1, keep=False)
     assert raised.value.errno == errno.ENOSPC
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

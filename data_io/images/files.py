@@ -1,74 +1,54 @@
-"""Read one image file as 8-bit RGB, whole or by rows, or say in one sentence why not."""
+"""Read one image file as 8-bit RGB, whole or by rows, or say in one sentence why it cannot be read."""
 
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_io.errors import DataError, DecodeError
+from data_io.images.raster import ArrayRaster, Raster
 
 if TYPE_CHECKING:
-    from data_io.tiles.strips import Strips
+    from data_io.images.strips import Strips
 
 MAX_PIXELS = 1_000_000_000
-"""Room for a whole Sentinel-2 scene (10980 x 10980), not for a decompression bomb."""
+"""Enough for a whole Sentinel-2 scene (10980 x 10980), but not for a decompression bomb."""
 
 WHOLE_PIXELS = 1 << 24
-"""Up to this size an image is decoded whole, which takes Pillow 10 bytes a pixel; larger ones by strips."""
+"""Images up to this size are decoded whole, which takes Pillow 10 bytes a pixel; larger ones in strips."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000")
 
-# What Pillow's decoders raise on broken files.
+# What Pillow's decoders raise for broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error, zlib.error)
 
 
-class Raster(Protocol):
-    """An open image, to be closed. height, width: pixels."""
-
-    height: int
-    width: int
-
-    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        """(bottom - top, width, 3) uint8, Raises DataError."""
-
-    def close(self) -> None: ...
-
-
-class Decoded:
-    """A Raster in memory. pixels: (height, width, 3) uint8."""
-
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self._pixels = pixels
-        self.height, self.width, _ = pixels.shape
-
-    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        return self._pixels[top:bottom]
-
-    def close(self) -> None: ...
-
-
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image in pixels, from its header. Raises DataError like `decode`."""
-    with _opened(path) as image:
+    """(height, width) of an image in pixels, from its header. Raises DataError as `decode` does."""
+    with _open(path) as image:
         return image.height, image.width
 
 
-def decode(path: Path) -> NDArray[np.uint8]:
+def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
     """The first frame of an image as (height, width, 3) uint8.
 
-    Grey images get three equal channels; fully transparent pixels become (0, 0, 0), which is nodata.
+    content: the bytes of an image that has no file of its own, such as the member of an archive; `path` is
+        then only its name in messages.
 
-    Raises DataError when the file is missing, broken or cut short, has more than 8 bits a channel, or more
+    Grey images get three equal channels; fully transparent pixels become (0, 0, 0), which means nodata.
+
+    Raises DataError when the file is missing, broken or truncated, or has more than 8 bits a channel or more
     than a gigapixel.
     """
-    with _opened(path) as image:
+    with _open(path, content) as image:
         if not image.has_transparency_data:
             return np.asarray(image.convert("RGB"))
         rgba = np.asarray(image.convert("RGBA"))
@@ -76,36 +56,36 @@ def decode(path: Path) -> NDArray[np.uint8]:
 
 
 def open_raster(path: Path) -> Raster:
-    """The pixels of `decode`, to be read by rows.
+    """The pixels that `decode` returns, as a Raster.
 
-    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG is never whole in memory; any other is
-    decoded at once. Raises DataError like `decode`, here or at `rows`.
+    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG is never whole in memory; every other
+    image is decoded at once. Raises DataError as `decode` does, here or in `rows`.
     """
-    with _opened(path) as image:
-        strips = strips_of(image, path)
-    return _Named(strips, path) if strips else Decoded(decode(path))
+    with _open(path) as image:
+        strips = open_strips(image, path)
+    return _FileStrips(strips, path) if strips else ArrayRaster(decode(path))
 
 
-def strips_of(image: Image.Image, path: Path) -> "Strips | None":
-    """The strips of `path`, to be closed, where it is large and plain. Raises DecodeError.
+def open_strips(image: Image.Image, path: Path) -> "Strips | None":
+    """A reader of `path` by rows, for the caller to close; None unless the image is large and plain RGB.
 
-    image: `path` opened by Pillow.
+    image: `path` opened by Pillow. Raises DecodeError.
     """
     if image.width * image.height <= WHOLE_PIXELS:
         return None
-    from data_io.tiles.strips import Strips, fits  # GDAL takes 60 MB and a third of a second to load
+    from data_io.images.strips import Strips, matches_pillow  # GDAL takes 60 MB and a third of a second
 
-    if not fits(image, path):
+    if not matches_pillow(image, path):
         return None
     strips = Strips(path, str(image.format))
-    if strips.plain:
+    if strips.is_plain_rgb:
         return strips
     strips.close()
     return None
 
 
-class _Named:
-    """Strips whose errors name the file."""
+class _FileStrips:
+    """Strips whose errors are DataErrors that name the file."""
 
     def __init__(self, strips: "Strips", path: Path) -> None:
         self._strips, self._path = strips, path
@@ -119,21 +99,21 @@ class _Named:
             raise DataError(_unreadable(self._path, error)) from error
 
 
-def _unreadable(path: Path, error: BaseException) -> str:
+def _unreadable(path: Path | str, error: BaseException) -> str:
     return f"{path} cannot be read ({error}): replace the file, or take it out of the source"
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _open(path: Path | str, content: bytes | None = None) -> Iterator[Image.Image]:
     usual_limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
         with warnings.catch_warnings():
-            # Odd metadata makes Pillow warn about files whose pixels are sound.
+            # Pillow warns about odd metadata in files whose pixels are sound.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                _refuse_deep(image, path)
+            with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
+                _refuse_deep(image, path, content)
                 yield image
     except DataError:
         raise
@@ -149,25 +129,23 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = usual_limit
 
 
-def _refuse_deep(image: Image.Image, path: Path) -> None:
-    if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path) > 8:
+def _refuse_deep(image: Image.Image, path: Path | str, content: bytes | None) -> None:
+    if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path, content) > 8:
         raise DataError(
             f"{path} has more than 8 bits a channel: convert it to 8-bit RGB with a stretch of your choice"
         )
 
 
-def _bits_per_channel(image: Image.Image, path: Path) -> int:
+def _bits_per_channel(image: Image.Image, path: Path | str, content: bytes | None) -> int:
     # Pillow opens 16-bit colour as "RGB" and silently keeps the high bytes, which leaves Sentinel-2's
-    # numbers (0..10000) almost black; only the files' own headers tell.
+    # values (0..10000) almost black; only the file's own header gives the depth.
     if image.format == "TIFF":
         return int(max(image.tag_v2.get(258, (1,))))  # type: ignore[attr-defined]
     if image.format == "PNG":
         return 16 if any(str(tile[3]).endswith(";16B") for tile in image.tile) else 8  # type: ignore[attr-defined]
     if image.format == "JPEG2000":
-        with path.open("rb") as file:
+        with Path(path).open("rb") if content is None else BytesIO(content) as file:
             head = file.read(1 << 16)
-        start = head.find(
-            b"\xff\x4f\xff\x51"
-        )  # SOC and SIZ markers; Ssiz of the first channel is 42 bytes on
+        start = head.find(b"\xff\x4f\xff\x51")  # SOC and SIZ; the first channel's Ssiz is 42 bytes further
         return (head[start + 42] & 0x7F) + 1 if 0 <= start < len(head) - 42 else 8
     return 8

@@ -1,4 +1,4 @@
-"""Every supported kind of file gives the same RGB; every unusable one gives one sentence."""
+"""Every supported kind of file gives the same RGB pixels; every unusable file gives one sentence."""
 
 import struct
 import zlib
@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from data_io import DataError
-from data_io.tiles import images
-from data_io.tiles.images import decode, read_size
+from data_io.images import files
+from data_io.images.files import decode, read_size
 
 RGB = np.random.default_rng(0).integers(1, 256, (40, 56, 3), dtype=np.uint8)
 
@@ -33,7 +33,21 @@ def test_lossless_formats_give_the_exact_pixels(tmp_path: Path, name: str, save:
     assert read_size(tmp_path / name) == (40, 56)
 
 
-def test_jpeg_comes_near(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".jp2"])
+def test_bytes_give_the_pixels_and_the_refusals_of_a_file(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(RGB).save(path)
+    content = path.read_bytes()
+    np.testing.assert_array_equal(decode("archive[a]", content), decode(path))
+    with pytest.raises(DataError, match=r"archive\[a\] (cannot be read|is not a readable)"):
+        decode("archive[a]", content[: len(content) // 2])
+    if suffix == ".jp2":
+        _jp2_of_16_bits(path)
+        with pytest.raises(DataError, match=r"archive\[a\] has more than 8 bits"):
+            decode("archive[a]", path.read_bytes())
+
+
+def test_jpeg_comes_close(tmp_path: Path) -> None:
     smooth = np.linspace(20, 220, 40 * 56 * 3).reshape(40, 56, 3).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=95)
     assert np.abs(decode(tmp_path / "a.jpg").astype(int) - smooth).mean() < 4
@@ -93,7 +107,7 @@ def _tiff_of_16_bits(path: Path) -> None:
 
 
 def _jp2_of_16_bits(path: Path) -> None:
-    # Pillow writes 16 bits for grey only; the header's Ssiz byte then says 12 bits for 3 channels.
+    # Pillow writes 16 bits for grey only, so the header's Ssiz bytes are changed to 12 bits for 3 channels.
     Image.fromarray(RGB).save(path)
     content = bytearray(path.read_bytes())
     start = content.find(b"\xff\x4f\xff\x51") + 42
@@ -140,7 +154,7 @@ def test_damage_anywhere_ends_in_pixels_or_in_a_sentence(tmp_path: Path, suffix:
     refused = 0
     for _ in range(150):
         content = bytearray(whole)
-        # Headers lie at the front (TIFF: at the end), so aim there half of the time.
+        # Half of the time, aim at the headers, which are at the front (TIFF: at the end).
         reach = len(content) if rng.random() < 0.5 else min(200, len(content))
         for place in rng.integers(0, reach, 3):
             content[place if suffix != ".tif" else -1 - place] = rng.integers(256)
@@ -174,4 +188,4 @@ def test_a_whole_sentinel_2_scene_opens_without_a_warning_and_a_bomb_is_refused(
         with pytest.raises(DataError, match="more than a gigapixel"):
             read_size(tmp_path / name)
     assert limit == Image.MAX_IMAGE_PIXELS
-    assert images.MAX_PIXELS >= 10980**2
+    assert files.MAX_PIXELS >= 10980**2

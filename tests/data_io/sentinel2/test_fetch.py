@@ -1,4 +1,4 @@
-"""A whole fetch against a real S3 server."""
+"""A complete fetch from a real S3 server."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from proxy import Proxy
 ALL = {"squares": "32U,33UUP", "first": "2022-01-01", "last": "2022-12-31"}
 
 
-def test_a_fetch_keeps_what_passes_and_says_why_not_of_the_rest(
+def test_a_fetch_keeps_what_passes_and_records_why_the_rest_does_not(
     counted: Proxy, run: Fetch, tmp_path: Path, scenes: list[FakeScene]
 ) -> None:
     report = run(counted, **ALL)

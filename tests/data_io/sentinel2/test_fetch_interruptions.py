@@ -1,4 +1,4 @@
-"""Killed processes, two at once, and a network that fails: the end state is that of an undisturbed fetch."""
+"""Killed processes, two at once, and failing requests all end with the folder of an undisturbed fetch."""
 
 import os
 import random
@@ -12,9 +12,9 @@ import pytest
 from bucket import SIDE, FakeScene
 from conftest import Fetch, entries, files
 from proxy import Proxy, random_faults
-from test_real_server import ALL
+from test_fetch import ALL
 
-from data_io.tiles.images import decode
+from data_io.images.files import decode
 
 DRIVER = """
 import sys
@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def start(url: str, out: Path, *more: str) -> "subprocess.Popen[str]":
-    """The command line in a process of its own."""
+    """Run the command line in a process of its own."""
     arguments = [
         "fetch", "--squares", ALL["squares"], "--from", ALL["first"], "--to", ALL["last"], "--out", str(out),
         "--side", str(SIDE), "--endpoint-url", url, "--threads", "4", "--processes", "1", *more,
@@ -40,8 +40,8 @@ def start(url: str, out: Path, *more: str) -> "subprocess.Popen[str]":
     )
 
 
-def ended(process: "subprocess.Popen[str]") -> None:
-    """Wait until a fetch has succeeded; one that hangs tells where its threads are, and does not stay."""
+def wait_for(process: "subprocess.Popen[str]") -> None:
+    """Wait until a fetch has succeeded; one that hangs is stopped, and shows where its threads are."""
     try:
         _, stderr = process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
@@ -52,19 +52,19 @@ def ended(process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(weed: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
-    """What an undisturbed fetch leaves, and how many seconds it takes after it was ready."""
+    """The files of an undisturbed fetch, and the seconds it takes once it has started up."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     process = start(weed, out)
     assert process.stdout
     process.stdout.readline()
     begun = time.monotonic()
-    ended(process)
+    wait_for(process)
     assert len(files(out)) == 31
     return files(out), time.monotonic() - begun
 
 
-def killed(url: str, out: Path, moments: list[float], expected: dict[str, bytes]) -> None:
-    """Start, kill after each of these seconds, look, and at last let it end."""
+def kill_and_finish(url: str, out: Path, moments: list[float], expected: dict[str, bytes]) -> None:
+    """Start a fetch and kill it after so many seconds, for each of `moments`; then let one finish."""
     for moment in moments:
         process = start(url, out)
         assert process.stdout
@@ -75,7 +75,7 @@ def killed(url: str, out: Path, moments: list[float], expected: dict[str, bytes]
         for path in out.glob("*.png"):
             assert path.read_bytes() == expected[path.name]  # nothing half-written under its final name
     process = start(url, out)
-    ended(process)
+    wait_for(process)
     assert files(out) == expected
     assert len(entries(out)) == 42
     assert not list((out / ".fetch").glob("*.partial"))
@@ -86,7 +86,7 @@ def test_killed_in_mid_download_and_started_again(
     weed: str, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
 ) -> None:
     expected, seconds = undisturbed
-    killed(weed, tmp_path / "out", [seconds * share for share in (0.5, 0.6, 0.5)], expected)
+    kill_and_finish(weed, tmp_path / "out", [seconds * share for share in (0.5, 0.6, 0.5)], expected)
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_killed_at_25_random_moments_of_a_fetch(
     expected, seconds = undisturbed
     rng = random.Random(4)
     for turn in range(25):
-        killed(weed, tmp_path / str(turn), [rng.uniform(0, seconds)], expected)
+        kill_and_finish(weed, tmp_path / str(turn), [rng.uniform(0, seconds)], expected)
 
 
 def test_two_processes_fetching_into_one_folder(
@@ -106,7 +106,7 @@ def test_two_processes_fetching_into_one_folder(
     out = tmp_path / "out"
     pair = [start(counted.url, out) for _ in range(2)]
     for process in pair:
-        ended(process)
+        wait_for(process)
     assert files(out) == undisturbed[0]
     assert len(entries(out)) == 42
     once = [path.stat().st_size for path in out.glob("*.png")]

@@ -1,4 +1,4 @@
-"""Images read by strips through GDAL give the tiles of images decoded whole, bit for bit, and fail alike."""
+"""Images read in strips with GDAL give the same tiles as images decoded whole, and the same failures."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from data_io import DataConfig, DataError
-from data_io.tiles import images
+from data_io.images import files
+from data_io.images.files import decode, open_raster
+from data_io.images.raster import ArrayRaster
+from data_io.sources.sample import SAMPLE_FOLDER
 from data_io.tiles.cache import find_or_cut
-from data_io.tiles.images import Decoded, decode, open_raster
-from data_io.tiles.sources import SAMPLE_FOLDER
 from data_io.tiles.splits import SPLITS
 
 ESA: dict[str, Any] = {"tile_size": (192, 192), "num_resolutions": 5, "irreversible": False}
@@ -22,14 +23,14 @@ ESA: dict[str, Any] = {"tile_size": (192, 192), "num_resolutions": 5, "irreversi
 
 @pytest.fixture(scope="module")
 def scene() -> Image.Image:
-    """500 x 700 pixels of a bundled scene: no multiple of a tile, a block or a strip."""
+    """500 x 700 pixels of a bundled scene, which are not a multiple of a tile, a block or a strip."""
     with Image.open(SAMPLE_FOLDER / "virginia_coast.png") as bundled:
         return bundled.convert("RGB").crop((600, 900, 1300, 1400))
 
 
 @pytest.fixture
 def by_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
 
 
 def read(path: Path, step: int = 77) -> NDArray[np.uint8]:
@@ -57,7 +58,7 @@ def test_strips_are_the_rows_of_the_whole(
 ) -> None:
     scene.save(tmp_path / name, **save)
     with closing(open_raster(tmp_path / name)) as image:
-        assert not isinstance(image, Decoded)
+        assert not isinstance(image, ArrayRaster)
     np.testing.assert_array_equal(read(tmp_path / name), decode(tmp_path / name))
     np.testing.assert_array_equal(read(tmp_path / name, step=1000), decode(tmp_path / name))
 
@@ -73,9 +74,9 @@ def test_tiles_splits_and_hash_do_not_depend_on_how_images_are_read(
         **{"source": str(tmp_path / "images"), "tile_size": 32, "block_tiles": 2, "gap": 5} | settings
     )
     whole = find_or_cut(config, tmp_path / "whole")
-    monkeypatch.setattr(images, "WHOLE_PIXELS", 0)
+    monkeypatch.setattr(files, "WHOLE_PIXELS", 0)
     strips = find_or_cut(config, tmp_path / "strips")
-    assert strips.record == whole.record  # with the hash, the counts and the origins
+    assert strips.record == whole.record  # it holds the hash, the counts and the origins
     for split in SPLITS:
         assert len(whole.tiles[split])
         np.testing.assert_array_equal(strips.tiles[split], whole.tiles[split])
@@ -118,13 +119,13 @@ def test_what_two_decoders_may_read_differently_is_decoded_whole(
 ) -> None:
     save(scene, tmp_path / name)
     with closing(open_raster(tmp_path / name)) as image:
-        assert isinstance(image, Decoded)
+        assert isinstance(image, ArrayRaster)
     np.testing.assert_array_equal(read(tmp_path / name), decode(tmp_path / name))
 
 
 @pytest.mark.usefixtures("by_strips")
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jp2"])
-def test_a_file_cut_short_is_refused_by_strips_too(
+def test_a_file_cut_short_is_refused_when_read_in_strips_too(
     tmp_path: Path, scene: Image.Image, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scene.save(tmp_path / name, **(ESA if name == "a.jp2" else {}))
@@ -133,7 +134,7 @@ def test_a_file_cut_short_is_refused_by_strips_too(
         (tmp_path / name).write_bytes(content[: int(len(content) * share)])
         with pytest.raises(DataError, match=r"a\.\w+ (cannot be read|is not a readable)"):
             read(tmp_path / name)
-    assert capfd.readouterr().err == ""  # a decoder's own words are in the sentence, and nowhere else
+    assert capfd.readouterr().err == ""  # the decoder's message is in the sentence, and nowhere else
 
 
 @pytest.mark.usefixtures("by_strips")
@@ -149,6 +150,6 @@ def test_only_the_file_itself_is_opened(tmp_path: Path, scene: Image.Image) -> N
 
 @pytest.mark.usefixtures("by_strips")
 @pytest.mark.parametrize("name", ["a b?.png", "http:x!y.png", "%31.png", "é*[1].png"])
-def test_a_name_is_a_name_and_no_address(tmp_path: Path, scene: Image.Image, name: str) -> None:
+def test_a_name_is_never_taken_for_an_address(tmp_path: Path, scene: Image.Image, name: str) -> None:
     scene.save(tmp_path / name)
     np.testing.assert_array_equal(read(tmp_path / name), np.asarray(scene))

@@ -1,4 +1,4 @@
-"""Check a fetched image by decoding it, and convert it to PNG."""
+"""Check a fetched image by decoding all of it, and convert it to PNG."""
 
 import hashlib
 import os
@@ -14,22 +14,23 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from data_io.errors import DecodeError
-from data_io.tiles import images
-from data_io.tiles.png import PngWriter
+from data_io.images import files
+from data_io.images.png import PngWriter
+from data_io.images.raster import Raster
 
 FORMATS = {".jp2": "JPEG2000", ".tif": "TIFF"}
 
 STRIP = 240
-"""Rows of a strip: a multiple of every factor by which an image is reduced (2, 3, 6)."""
+"""Rows in a strip: a multiple of every factor by which images are reduced (2, 3, 6)."""
 
 
-class RasterError(Exception):
-    """A fetched file is not the image it should be; the message is the reason."""
+class BadImageError(Exception):
+    """A fetched file is not the image that it should be; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A checked image in a temporary file, synced to disk; rename it to where it belongs."""
+    """A checked image in a temporary file, synced to disk, for the caller to rename."""
 
     path: str
     bytes: int
@@ -37,36 +38,37 @@ class Converted:
 
 
 def allow_large_scenes() -> None:
-    """Let Pillow open 10980 x 10980 pixels, and never take a file cut short for a whole one."""
-    Image.MAX_IMAGE_PIXELS = images.MAX_PIXELS
+    """Let Pillow open images of 10980 x 10980 pixels, and make it refuse truncated files."""
+    Image.MAX_IMAGE_PIXELS = files.MAX_PIXELS
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def convert(
     source: str, suffix: str, folder: str, name: str, side: int, reduce: int, keep: bool
 ) -> Converted:
-    """Decode every pixel of `source` and check it: square, `side` * `reduce` pixels a side, 8-bit RGB.
+    """Decode all of `source` and check that it is 8-bit RGB with `side` * `reduce` pixels along each side.
 
-    An image of 20 or 10 m is decoded, and written as PNG, by strips: it is never whole in memory.
+    The result is a new file in `folder` whose name begins with `name`: a PNG of `side` x `side` pixels or, if
+    `keep`, the same bytes as `source`. An image of 20 or 10 m is decoded and written in strips, so that it is
+    never whole in memory.
 
-    Written to a new file of `folder` whose name begins with `name`: as PNG of `side` pixels, or the same
-    bytes where `keep`. Raises RasterError with the reason, and OSError when it cannot be written.
+    Raises BadImageError with the reason, and OSError when it cannot be written.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(source, formats=[FORMATS[suffix]])
-    except Exception as error:  # whatever a decoder makes of broken bytes
+    except Exception as error:  # decoders raise all kinds for broken bytes
         with Path(source).open("rb") as file:
             head = file.read(512).lstrip()
         what = "an XML or HTML document" if head.startswith(b"<") else "not a readable image"
-        raise RasterError(f"it is {what} and no {FORMATS[suffix]} file") from error
+        raise BadImageError(f"it is {what} instead of a {FORMATS[suffix]} file") from error
     with image:
         if image.size != (side * reduce, side * reduce):
             width, height = image.size
-            raise RasterError(f"it has {width} x {height} pixels, not {side * reduce} x {side * reduce}")
+            raise BadImageError(f"it has {width} x {height} pixels, not {side * reduce} x {side * reduce}")
         if image.mode != "RGB":
-            raise RasterError(f"its pixels are {image.mode}, not RGB")
+            raise BadImageError(f"its pixels are {image.mode}, not RGB")
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -86,30 +88,30 @@ def convert(
 
 
 def _decode(image: Image.Image, source: Path, side: int, reduce: int, png: BinaryIO | None) -> None:
-    """Decode all of an image, and write it to `png`, reduced, where there is one."""
+    """Decode all of an image and, if `png` is given, write it there, reduced."""
     try:
-        strips = images.strips_of(image, source)
+        strips = files.open_strips(image, source)
     except DecodeError as error:
-        raise RasterError(f"it cannot be decoded ({error})") from error
+        raise BadImageError(f"it cannot be decoded ({error})") from error
     if strips:
         with closing(strips):
-            _by_strips(strips, side, reduce, png)
+            _decode_strips(strips, side, reduce, png)
         return
     try:
         image.load()
     except Exception as error:
-        raise RasterError(f"it cannot be decoded ({error})") from error
+        raise BadImageError(f"it cannot be decoded ({error})") from error
     if png:
         (image.reduce(reduce) if reduce > 1 else image).save(png, "PNG", compress_level=1)
 
 
-def _by_strips(strips: images.Raster, side: int, reduce: int, png: BinaryIO | None) -> None:
+def _decode_strips(strips: Raster, side: int, reduce: int, png: BinaryIO | None) -> None:
     writer = PngWriter(png, side, side) if png else None
     for top in range(0, strips.height, STRIP):
         try:
             rows = strips.rows(top, min(top + STRIP, strips.height))
         except DecodeError as error:
-            raise RasterError(f"it cannot be decoded ({error})") from error
+            raise BadImageError(f"it cannot be decoded ({error})") from error
         if writer:
             writer.write(np.asarray(Image.fromarray(rows).reduce(reduce)) if reduce > 1 else rows)
     if writer:

@@ -1,4 +1,4 @@
-"""The content hash: what names a set of tiles, whatever path its images lie under."""
+"""The content hash, which names a set of tiles wherever its images lie."""
 
 import hashlib
 import json
@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from data_io.errors import DataError
-from data_io.tiles.sources import SourceImage
+from data_io.sources import SourceImage
 
 FORMAT = 1
-"""Raise it when the same images and settings would give other tiles, splits or files."""
+"""Increase it when the same images and settings would give other tiles, splits or files."""
 
 INDEX = "digests.json"
 
@@ -23,38 +23,35 @@ def content_hash(settings: Mapping[str, object], digests: Mapping[str, str]) -> 
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def file_digests(images: Sequence[SourceImage], cache_dir: Path) -> dict[str, str]:
-    """SHA-256, in hex, of each image file by name.
+def image_digests(images: Sequence[SourceImage], cache_dir: Path) -> dict[str, str]:
+    """The digest of each image, by name.
 
-    Files whose inode, size and times are those of the last call are not read again: an index in `cache_dir`
-    remembers them. It is only a short cut: it may be missing, broken or not writable.
+    An index in `cache_dir` remembers the digests of images whose files have kept their inode, size and times
+    since the last call, so that these files are not read again. The index only saves time: it may be missing,
+    broken or not writable.
+
+    Raises DataError for an image that cannot be read.
     """
     index = _read_index(cache_dir / INDEX)
     known = dict(index)
     digests = {}
     for image in images:
         try:
-            path = image.path.resolve()
+            path = image.file.resolve()
+            key = f"{path}#{image.part}" if image.part else str(path)
             stat = path.stat()
             stamp = f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
-            old = known.get(str(path), {})
-            digest = old["sha256"] if old.get("stamp") == stamp else _sha256(path)
+            old = known.get(key, {})
+            digest = old["sha256"] if old.get("stamp") == stamp else image.digest()
         except OSError as error:
-            raise DataError(
-                f"{image.path} cannot be read ({error.strerror}): check its permissions"
-            ) from error
+            raise DataError(f"{image} cannot be read ({error.strerror}): check its permissions") from error
         digests[image.name] = digest
         # A file written a moment ago may be written again within one tick of the file system's clock.
         if time.time_ns() - stat.st_ctime_ns > 2_000_000_000:
-            known[str(path)] = {"stamp": stamp, "sha256": digest}
+            known[key] = {"stamp": stamp, "sha256": digest}
     if known != index:
         _write_index(cache_dir / INDEX, known)
     return digests
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_index(path: Path) -> dict[str, dict[str, str]]:
@@ -66,7 +63,7 @@ def _read_index(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _write_index(path: Path, index: Mapping[str, Mapping[str, str]]) -> None:
-    # Two writers at once: the last one wins, and the next call adds what the other knew.
+    # If two processes write at once the last one wins, and the next call adds what the other one knew.
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Several processes at once, and processes killed in the middle: the cache stays whole."""
+"""The cache stays sound when several processes use it at once, or are killed while cutting."""
 
 import os
 import signal
@@ -38,20 +38,20 @@ print(Count.cuts, entry.record.content_hash, pixels.hexdigest())
 VICTIM = """
 import sys, time
 from pathlib import Path
-import data_io.tiles.build, data_io.tiles.cache
+import data_io.images.files, data_io.tiles.build, data_io.tiles.cache
 from data_io import DataConfig
 
 def stop(*_):
     print("now", flush=True)
     time.sleep(600)
 
-open_raster, scenes = data_io.tiles.build.open_raster, []
+open_raster, scenes = data_io.images.files.open_raster, []
 def second_scene(path):
     scenes.append(path)
     return open_raster(path) if len(scenes) == 1 else stop()
 
 if sys.argv[3] == "cutting":
-    data_io.tiles.build.open_raster = second_scene
+    data_io.images.files.open_raster = second_scene
 elif sys.argv[3] == "splitting":
     data_io.tiles.build._write_synced = stop
 else:
@@ -97,7 +97,7 @@ def test_a_killed_process_leaves_no_entry_and_the_next_one_cleans_up(
     assert [path.suffix for path in cache.iterdir() if path.is_dir()] == [".partial"]
     begun = time.monotonic()
     tiles = prepare(small, cache)
-    assert time.monotonic() - begun < 30  # the dead process's lock does not hold
+    assert time.monotonic() - begun < 30  # the lock of the dead process is gone
     (entry,) = [path for path in cache.iterdir() if path.is_dir()]
     assert entry.suffix == ""
     undisturbed = prepare(small, tmp_path / "other")

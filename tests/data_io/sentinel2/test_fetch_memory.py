@@ -1,4 +1,4 @@
-"""Scenes of 10 m, 10980 x 10980 pixels, are fetched and cut in less than 400 MB."""
+"""Scenes of 10 m, 10980 x 10980 pixels, are fetched and cut within 400 MB of memory."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from conftest import entries, files
 from PIL import Image
 from proxy import Proxy
 
-from data_io.tiles.sources import SAMPLE_FOLDER
+from data_io.sources.sample import SAMPLE_FOLDER
 
 LIMIT = 400_000_000
 SIDE = 10980
@@ -24,7 +24,7 @@ import re, sys
 from pathlib import Path
 from data_io.__main__ import main
 code = main(sys.argv[1:])
-# Not ru_maxrss: that counts what the process was forked from.
+# ru_maxrss would include the process that this one was forked from.
 print("peak", int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024)
 sys.exit(code)
 """
@@ -32,7 +32,7 @@ sys.exit(code)
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundled scene enlarged to 10 m's size, tiled and coded as ESA does at this resolution."""
+    """A bundled scene enlarged to the size of 10 m, tiled and encoded as ESA does at this resolution."""
     path = tmp_path_factory.mktemp("scene") / "32ULA_20220501.jp2"
     with Image.open(SAMPLE_FOLDER / "virginia_coast.png") as bundled:
         large = bundled.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
@@ -40,7 +40,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def peak(*arguments: str) -> int:
+def peak_memory(*arguments: str) -> int:
     """Peak resident bytes of a fresh process that runs `python -m data_io` with these arguments."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *arguments],
@@ -55,7 +55,7 @@ def peak(*arguments: str) -> int:
 
 @pytest.fixture
 def stored(faulty: Proxy, moto: tuple[str, Any], scene: Path) -> Iterator[str]:
-    """The URL of a bucket that has the scene."""
+    """The URL of a server whose bucket has the scene."""
     for key, content in SCENE.objects():
         if key.endswith(("metadata.xml", "tileInfo.json")):
             moto[1].put_object(Bucket=BUCKET, Key=key, Body=content, ACL="public-read")
@@ -72,10 +72,10 @@ def test_a_scene_of_10_m_is_fetched_and_its_png_cut_in_400_mb(stored: str, tmp_p
         "fetch", "--squares", "32ULA", "--from", "2022-05-01", "--to", "2022-05-01", "--resolution", "10",
         "--endpoint-url", stored, "--processes", "1", "--unsigned", "--out", str(tmp_path / "out"),
     ]  # fmt: skip
-    assert peak(*fetch) < LIMIT
+    assert peak_memory(*fetch) < LIMIT
     assert set(files(tmp_path / "out")) == {f"{SCENE.name}.png", "manifest.jsonl"}
     assert entries(tmp_path / "out")[SCENE.name].reason == "verified by md5"
-    assert peak("prepare", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")) < LIMIT
+    assert peak_memory("prepare", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")) < LIMIT
     (train,) = (tmp_path / "cache").glob("*/train.npy")
     assert train.stat().st_size > 50_000_000
 
@@ -84,6 +84,6 @@ def test_a_scene_of_10_m_is_fetched_and_its_png_cut_in_400_mb(stored: str, tmp_p
 @pytest.mark.timeout(900)
 def test_a_jp2_of_10_m_is_cut_in_400_mb(scene: Path, tmp_path: Path) -> None:
     paper = ["--tile", "224", "--cache", str(tmp_path / "cache")]
-    assert peak("prepare", str(scene), *paper) < LIMIT
+    assert peak_memory("prepare", str(scene), *paper) < LIMIT
     (train,) = (tmp_path / "cache").glob("*/train.npy")
     assert train.stat().st_size > 50_000_000
