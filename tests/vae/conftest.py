@@ -11,9 +11,9 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
+from vae.model.pictures import Pictures
 from vae.training.fit import fit
 from vae.training.hooks import Hooks, RunInfo, RunResult
-from vae.training.pictures import Pictures
 
 SIZE = 32
 SMALL: dict[str, dict[str, Any]] = {

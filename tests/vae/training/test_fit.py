@@ -11,9 +11,11 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
+from vae.loss.loss import Loss
+from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
 from vae.stability.monitor import Outcome
-from vae.training.evaluate import Evaluation, evaluate, fixed_noise
+from vae.training.evaluate import Evaluation, evaluate
 from vae.training.fit import fit
 from vae.training.hardware import resolve
 
@@ -204,7 +206,7 @@ def test_the_weights_handed_out_are_those_that_the_result_was_measured_on(
     result, watcher = run_fit(config)
     model = build_model(config.model, 99)
     model.load_state_dict(result.weights)
-    found = evaluate(model, make_tiles(12, seed=1), fixed_noise(12, 6, torch.device("cpu")))
+    found = evaluate(model, make_tiles(12, seed=1), fixed_noise(12, 6, torch.device("cpu")), Loss())
     assert found.objective(config.objective.kl_weight) == pytest.approx(result.objective, rel=1e-6)
     assert result.summary["val/best_psnr"] == pytest.approx(found.psnr, rel=1e-6)
     assert result.summary["latent/active_units"] == found.active_units

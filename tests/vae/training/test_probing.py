@@ -8,11 +8,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from vae.config import TrainConfig
+from vae.config import ObjectiveConfig, TrainConfig
+from vae.loss.loss import mean_image_loss
 from vae.model.pixels import normalise
 from vae.stability.labels import LABELS, verdict
 from vae.stability.monitor import Outcome
-from vae.training.step import mean_image_loss
 
 Small = Callable[..., TrainConfig]
 RunFit = Callable[..., Any]
@@ -65,9 +65,9 @@ def test_predicting_the_mean_image_costs_its_variance(
 ) -> None:
     tiles = make_tiles(40)
     x = normalise(tiles, "tanh_unit")
-    loss = mean_image_loss(small(), tiles)
+    loss = mean_image_loss(small().objective, tiles, "tanh_unit")
     assert loss == pytest.approx(float(x.var(0, correction=0).sum()), rel=1e-5)
-    assert mean_image_loss(small(objective={"likelihood": "gaussian"}), tiles) is None
+    assert mean_image_loss(ObjectiveConfig(likelihood="gaussian"), tiles, "tanh_unit") is None
     assert torch.is_tensor(x)
 
 

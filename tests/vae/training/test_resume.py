@@ -17,10 +17,16 @@ from data_io.tiles.loader import BatchLoader
 from tests.conftest import ROOT
 from tests.vae.conftest import Run, Watcher
 from vae.config import TrainConfig
-from vae.loss.kl_rules import RULES
-from vae.loss.likelihoods import LIKELIHOODS
 from vae.model.network import VAE
-from vae.optim import clipping, controllers, optimizers, schedules
+from vae.names import (
+    CLIPPING,
+    CONTROLLERS,
+    KL_RULES,
+    KL_SCHEDULES,
+    LIKELIHOODS,
+    LR_SCHEDULES,
+    OPTIMIZERS,
+)
 from vae.stability.monitor import Outcome
 from vae.training import checkpoint
 from vae.training.evaluate import Evaluation
@@ -51,14 +57,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{f"bound-{kind}": {"model": {"logvar_bound": kind}} for kind in ("clamp", "soft")},
     **{
         f"optimizer-{name}": {"optim": {"optimizer": name, "lr": lr}}
-        for name, lr in (dict.fromkeys(optimizers.BUILDERS, 3e-3) | {"sgd": 1e-5, "prodigy": 1.0}).items()
+        for name, lr in (dict.fromkeys(OPTIMIZERS.names, 3e-3) | {"sgd": 1e-5, "prodigy": 1.0}).items()
     },
-    **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in sorted(clipping.NAMES)},
-    **{f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}} for name in schedules.LR},
-    **{f"controller-{name}": {"optim": {"controller": name}} for name in sorted(controllers.NAMES)},
-    **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in schedules.KL},
-    **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in RULES},
-    **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS},
+    **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in CLIPPING.names},
+    **{
+        f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}}
+        for name in LR_SCHEDULES.names
+    },
+    **{f"controller-{name}": {"optim": {"controller": name}} for name in CONTROLLERS.names},
+    **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in KL_SCHEDULES.names},
+    **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in KL_RULES.names},
+    **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS.names},
 }
 
 
