@@ -48,10 +48,11 @@ def update_direction(
     """(theta_after - theta_before) / lr of the step that the optimizer would take with the gradients in
     `.grad`.
 
-    The step is made and undone: weights, the optimizer's state of them and its parameter groups are restored.
+    The step is made and undone: weights, gradients, the optimizer's state and its groups are restored.
     An optimizer that keeps anything elsewhere must not be given (`vae.optim.optimizers`).
     """
     before = [p.detach().clone() for p in parameters]
+    gradients = [p.grad for p in parameters]
     state = {
         p: {k: v.clone() if isinstance(v, Tensor) else v for k, v in optimizer.state[p].items()}
         for p in parameters
@@ -61,12 +62,16 @@ def update_direction(
     groups = copy.deepcopy(groups)
     for group in optimizer.param_groups:
         group["lr"] = lr
+    for p, gradient in zip(parameters, gradients, strict=True):
+        # A copy, because an optimizer may change the gradient in place, as schedulefree does.
+        p.grad = gradient if gradient is None else gradient.clone()
     optimizer.step()
     with torch.no_grad():
         direction = [(p - b) / lr for p, b in zip(parameters, before, strict=True)]
         for p, b in zip(parameters, before, strict=True):
             p.copy_(b)
-    for p in parameters:
+    for p, gradient in zip(parameters, gradients, strict=True):
+        p.grad = gradient
         optimizer.state.pop(p, None)
         if p in state:
             optimizer.state[p] = state[p]

@@ -141,7 +141,7 @@ class TrainState:
         return self.learning_rate.at(step) * factor
 
     def edge_on(self, batch: Tensor, noise: Tensor) -> Edge:
-        """Measures this run's distance from its edge of stability on (B, 3, H, W) uint8 and (B, latent_dim)."""
+        """What measures this run's distance from its edge of stability, on a fixed batch and noise."""
         optim = self.config.optim
         return Edge(optim, self.model, self.loss, self.optimizer, self.policy, batch, noise)
 

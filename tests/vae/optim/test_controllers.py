@@ -118,7 +118,7 @@ def test_the_log_variance_guard_halves_waits_and_lets_the_lr_recover() -> None:
 def test_a_run_makes_its_steps_at_the_scaled_lr(
     run_fit: Callable[..., Any], small: Callable[..., TrainConfig]
 ) -> None:
-    """What is recorded as `lr` is what the optimizer used; the border is searched for because the cap needs it."""
+    """What is recorded as `lr` is what the optimizer used; the cap has the border searched for."""
     optim = {"optimizer": "sgd", "lr": 10.0, "lr_schedule": "constant", "controller": "border_cap"}
     run = run_fit(small(epochs=2, optim=optim))
     lrs = {step["lr"] for step in run.watcher.steps}
