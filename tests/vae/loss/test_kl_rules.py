@@ -1,4 +1,4 @@
-"""What the loss makes of the KL."""
+"""What the rules charge for the KL."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_beta_charges_the_kl() -> None:
     assert charged("beta", 2.0) == pytest.approx(2 * 3.55, rel=1e-12)
 
 
-def test_free_bits_charge_the_floor_below_it_and_pull_at_nothing_there() -> None:
+def test_free_bits_charge_the_floor_below_it_and_have_no_gradient_there() -> None:
     assert charged("free_bits", free_bits=0.1) == pytest.approx(0.1 + 0.1 + 0.5 + 3.0, rel=1e-12)
     kl = KL.clone().requires_grad_()
     config = ObjectiveConfig(kl_rule="free_bits", free_bits=0.1)

@@ -19,7 +19,7 @@ MOST = pytest.mark.parametrize("max_downsamples", [1, 2, 3, 4])
 
 
 class Layer(NamedTuple):
-    """A convolution as it ran: its stride, and (channels, height, width) before and after it."""
+    """A convolution that ran: its stride, and (channels, height, width) before and after it."""
 
     stride: tuple[int, int]
     before: Shape
@@ -102,7 +102,7 @@ def test_the_decoder_mirrors_the_encoders_grid_and_returns_to_the_image(
 
 @KINDS
 @MOST
-def test_the_other_layers_keep_the_shape_and_stand_where_they_were_dealt(
+def test_the_other_layers_keep_the_shape_and_are_at_the_stages_they_were_dealt_to(
     max_downsamples: int, extra_block: str
 ) -> None:
     for config, _, encoder, decoder, _ in pairs(max_downsamples, extra_block):
@@ -154,7 +154,7 @@ def test_a_grid_that_is_not_whole_is_refused_with_its_sizes_and_what_would_fit(
     assert len(ModelConfig.model_validate(settings | {"max_downsamples": allowed}).grid_sizes) == allowed + 1
 
 
-def test_an_odd_image_size_is_not_answered_with_a_setting_that_is_refused() -> None:
+def test_an_odd_image_size_is_not_refused_with_an_impossible_suggestion() -> None:
     with pytest.raises(ValidationError, match=r"sizes 63, 31\.5") as refused:
         ModelConfig(image_size=63, encoder_depth=1, decoder_depth=1)
     assert "max_downsamples to 0" not in str(refused.value)

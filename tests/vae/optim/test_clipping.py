@@ -1,4 +1,4 @@
-"""What every clipping policy keeps, and what `norm` and `none` do."""
+"""What every clipping policy must keep, and what `norm` and `none` do."""
 
 from collections.abc import Callable
 
@@ -47,7 +47,7 @@ def clip(policy: ClippingPolicy, parameters: list[Parameter]) -> Tensor:
 
 
 @POLICIES
-def test_a_policy_changes_gradients_only_and_answers_with_one_boolean(name: str) -> None:
+def test_a_policy_changes_only_gradients_and_returns_one_boolean(name: str) -> None:
     parameters = gradients(50.0)
     before = [p.detach().clone() for p in parameters]
     acted = clip(build(name), parameters)
@@ -58,7 +58,7 @@ def test_a_policy_changes_gradients_only_and_answers_with_one_boolean(name: str)
 
 
 @POLICIES
-def test_a_policy_goes_on_from_its_state_as_if_never_stopped(name: str) -> None:
+def test_a_restored_policy_continues_as_if_never_stopped(name: str) -> None:
     one, other = build(name), build(name)
     norms = [5.0, 0.1, 30.0, 2.0, 0.5, 100.0, 1.5, 0.7]
     for seed, norm in enumerate(norms[:4]):
@@ -71,7 +71,7 @@ def test_a_policy_goes_on_from_its_state_as_if_never_stopped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["none", "norm"])
-def test_a_policy_without_state_refuses_that_of_another(name: str) -> None:
+def test_a_policy_without_state_refuses_the_state_of_another(name: str) -> None:
     assert build(name).state_dict() == {}
     with pytest.raises(ValueError, match=r"keeps no state, but the checkpoint holds {'history'}"):
         build(name).load_state_dict({"history": [1.0]})

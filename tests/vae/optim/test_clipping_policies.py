@@ -16,7 +16,7 @@ def policy(name: str, **settings: float) -> ClippingPolicy:
 
 
 def step(made: ClippingPolicy, norm: float, seed: int = 0) -> tuple[float, bool]:
-    """One gradient of this norm through the policy: its norm after, and whether the policy says it acted."""
+    """Clips one gradient of this norm: its norm afterwards, and whether the policy says that it acted."""
     p = Parameter(torch.zeros(50, dtype=torch.float64))
     p.grad = torch.randn(50, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     p.grad *= norm / p.grad.norm()
@@ -48,7 +48,7 @@ def test_percentile_clips_to_the_percentile_of_the_norms_so_far(percentile: floa
         assert acted == (norm > bound * (1 + 1e-12)) or norm == pytest.approx(bound)
 
 
-def test_zscore_brings_an_outlier_down_the_harder_the_further_out_it_is() -> None:
+def test_zscore_clips_an_outlier_harder_the_further_out_it_is() -> None:
     norms = lognormal(25)
     mu, sigma = np.mean(norms), np.std(norms)
     for z in (2.4, 2.6, 5.0, 50.0):
@@ -92,7 +92,7 @@ def test_agc_bounds_every_unit_by_its_weights() -> None:
 
 @pytest.mark.parametrize("name", ["percentile", "zscore"])
 @pytest.mark.parametrize("at", [7, 40])
-def test_a_restored_policy_goes_on_as_if_nothing_had_been(name: str, at: int) -> None:
+def test_a_restored_policy_continues_with_its_history(name: str, at: int) -> None:
     norms = lognormal(80)
     one, other = policy(name), policy(name)
     for norm in norms[:at]:

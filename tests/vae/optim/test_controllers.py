@@ -32,7 +32,7 @@ def record(step: int, loss: float = 100.0, max_logvar: float = 0.0) -> dict[str,
 
 
 def drive(controller: Controller, steps: range) -> list[float]:
-    """Factors over steps whose loss falls slowly and whose log-variance is now and then high."""
+    """Factors over steps whose loss falls slowly and whose log-variance is high from time to time."""
     factors = []
     for step in steps:
         if controller.edge_every and step % controller.edge_every == 0:
@@ -43,7 +43,7 @@ def drive(controller: Controller, steps: range) -> list[float]:
 
 
 @pytest.mark.parametrize("name", CONTROLLERS.names)
-def test_the_factor_is_positive_finite_and_goes_on_from_its_state(name: str) -> None:
+def test_the_factor_is_positive_and_finite_and_continues_from_its_state(name: str) -> None:
     whole = drive(made(name), range(TOTAL))
     assert all(math.isfinite(factor) and factor > 0 for factor in whole)
     first, second = made(name), made(name)

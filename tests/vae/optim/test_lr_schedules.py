@@ -15,7 +15,7 @@ from vae.optim.lr_schedules import LearningRate
 TOTALS = pytest.mark.parametrize("total", [10, 24, 100, 333])
 
 
-def learning_rates(total: int, **settings: Any) -> np.ndarray:
+def lrs(total: int, **settings: Any) -> np.ndarray:
     schedule = LearningRate(OptimConfig.model_validate(settings), total)
     return np.array([schedule.at(step) for step in range(total)])
 
@@ -23,7 +23,7 @@ def learning_rates(total: int, **settings: Any) -> np.ndarray:
 @TOTALS
 @pytest.mark.parametrize("name", LR_SCHEDULES.names)
 def test_a_learning_rate_starts_at_its_base_and_never_rises_or_reaches_zero(name: str, total: int) -> None:
-    lr = learning_rates(total, lr_schedule=name, lr=0.02)
+    lr = lrs(total, lr_schedule=name, lr=0.02)
     assert lr[0] == 0.02
     assert (np.diff(lr) <= 0).all()
     assert lr[-1] > 0
@@ -32,7 +32,7 @@ def test_a_learning_rate_starts_at_its_base_and_never_rises_or_reaches_zero(name
 @TOTALS
 @pytest.mark.parametrize("decay", [0.3, 0.5, 1.0])
 def test_wsd_is_constant_and_then_falls_in_equal_steps_to_zero_at_the_end(decay: float, total: int) -> None:
-    lr = learning_rates(total, lr_schedule="wsd", lr=1, lr_decay_fraction=decay)
+    lr = lrs(total, lr_schedule="wsd", lr=1, lr_decay_fraction=decay)
     steps = np.arange(total)
     stable = steps <= (1 - decay) * total
     assert np.allclose(lr[stable], 1)
@@ -42,12 +42,12 @@ def test_wsd_is_constant_and_then_falls_in_equal_steps_to_zero_at_the_end(decay:
 
 
 def test_no_decay_keeps_the_lr() -> None:
-    assert (learning_rates(50, lr_schedule="wsd", lr=1, lr_decay_fraction=0) == 1).all()
+    assert (lrs(50, lr_schedule="wsd", lr=1, lr_decay_fraction=0) == 1).all()
 
 
 @pytest.mark.parametrize("name", ["constant", "plateau"])
 def test_a_constant_lr_stays(name: str) -> None:
-    assert (learning_rates(50, lr_schedule=name, lr=0.3) == 0.3).all()
+    assert (lrs(50, lr_schedule=name, lr=0.3) == 0.3).all()
 
 
 def of_pytorch(kind: Callable[..., Any], total: int, **settings: Any) -> np.ndarray:
@@ -63,20 +63,18 @@ def of_pytorch(kind: Callable[..., Any], total: int, **settings: Any) -> np.ndar
 
 def test_cosine_is_pytorchs_cosine_annealing() -> None:
     expected = of_pytorch(lr_scheduler.CosineAnnealingLR, 70, T_max=70)
-    assert np.allclose(learning_rates(70, lr_schedule="cosine", lr=1), expected, atol=1e-12)
+    assert np.allclose(lrs(70, lr_schedule="cosine", lr=1), expected, atol=1e-12)
 
 
 def test_step_is_pytorchs_step_decay() -> None:
     expected = of_pytorch(lr_scheduler.StepLR, 70, step_size=14, gamma=0.3)
-    assert np.allclose(
-        learning_rates(70, lr_schedule="step", lr=1, lr_step_fraction=0.2, lr_gamma=0.3), expected
-    )
+    assert np.allclose(lrs(70, lr_schedule="step", lr=1, lr_step_fraction=0.2, lr_gamma=0.3), expected)
 
 
 @pytest.mark.parametrize("name", LR_SCHEDULES.names)
 def test_a_warm_up_rises_in_equal_steps_to_the_schedule_and_then_leaves_it(name: str) -> None:
-    plain = learning_rates(100, lr_schedule=name, lr=0.5)
-    warmed = learning_rates(100, lr_schedule=name, lr=0.5, lr_warmup_fraction=0.2)
+    plain = lrs(100, lr_schedule=name, lr=0.5)
+    warmed = lrs(100, lr_schedule=name, lr=0.5, lr_warmup_fraction=0.2)
     assert np.allclose(warmed[:20] / plain[:20], np.arange(1, 21) / 20)
     assert np.allclose(warmed[19:], plain[19:], rtol=0, atol=0)
 
@@ -100,7 +98,7 @@ def test_plateau_reduces_as_pytorchs_does(patience: int) -> None:
     assert len(reductions) >= 3, "the objectives above should cause two reductions"
 
 
-def test_only_plateau_listens_to_the_objective() -> None:
+def test_only_plateau_uses_the_objective() -> None:
     for name in sorted({*LR_SCHEDULES.names} - {"plateau"}):
         schedule = LearningRate(OptimConfig(lr_schedule=name), total=100)
         before = schedule.at(30)
@@ -110,7 +108,7 @@ def test_only_plateau_listens_to_the_objective() -> None:
 
 
 @pytest.mark.parametrize("stop", range(0, len(OBJECTIVES), 3))
-def test_a_restored_plateau_goes_on_as_if_never_stopped(stop: int) -> None:
+def test_a_restored_plateau_continues_as_if_never_stopped(stop: int) -> None:
     config = OptimConfig(lr=1, lr_schedule="plateau", lr_gamma=0.3, lr_patience=1)
     schedule, restored = LearningRate(config, 100), LearningRate(config, 100)
     for objective in OBJECTIVES[:stop]:

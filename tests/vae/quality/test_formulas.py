@@ -146,7 +146,7 @@ def test_density_refuses_fewer_real_tiles_than_neighbours() -> None:
         density(normal(5, 2), normal(5, 2))
 
 
-def test_the_same_tile_over_and_over_has_similarity_1_and_noise_next_to_none() -> None:
+def test_repeated_tiles_have_similarity_1_and_noise_almost_none() -> None:
     same = tiles(1).expand(10, -1, -1, -1)
     assert pair_similarity(same, 0).flatten().tolist() == pytest.approx([1.0] * 10)
     assert float(pair_similarity(tiles(70), 0).mean()) < 0.05

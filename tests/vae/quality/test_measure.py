@@ -1,4 +1,4 @@
-"""The registry and the intervals."""
+"""What is measured, and the intervals."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ GAP = {"gap": Metric(of_each(brightness), mean_gap)}
 
 
 def flat(values: Tensor) -> Tensor:
-    """One flat tile of 16 px a value."""
+    """One flat tile of 16 px per value."""
     return values.round().to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
 
 
@@ -32,7 +32,7 @@ def random_tiles(count: int, size: int, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_metric_of_two_functions_is_measured_beside_its_floor() -> None:
+def test_a_metric_of_two_functions_is_measured_with_its_floor() -> None:
     grey = 100 + 10 * torch.randn(200, generator=torch.Generator().manual_seed(0))
     m = measure(flat(grey), flat(grey.flip(0) + 7), metrics=GAP)["gap"]
     assert m.value == pytest.approx(7, abs=0.5)
@@ -63,7 +63,7 @@ def test_the_interval_of_a_bootstrapped_mean_is_its_standard_error() -> None:
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * float(values.std()) / 20, rel=0.1)
 
 
-def test_the_halves_are_disjoint_and_of_the_same_number_as_the_samples() -> None:
+def test_the_halves_are_disjoint_and_as_many_as_the_samples() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
     def keep(real: Tensor, fake: Tensor, seed: int) -> float:
@@ -79,7 +79,7 @@ def test_the_halves_are_disjoint_and_of_the_same_number_as_the_samples() -> None
     assert len({tuple(sorted(one.tolist())) for one, _ in seen}) == 30, "and every halving is another"
 
 
-def test_images_are_looked_at_once_by_metrics_that_share_features() -> None:
+def test_metrics_that_share_features_process_images_once() -> None:
     calls: list[int] = []
 
     def counted(images: Tensor) -> Tensor:
@@ -144,7 +144,9 @@ def test_a_set_of_one_flat_colour_still_has_a_number(name: str) -> None:
         (lambda x: x[:1], "two fake tiles or more"),
     ],
 )
-def test_a_wrong_set_is_refused_with_what_is_wrong(change: Callable[[Tensor], Tensor], message: str) -> None:
+def test_a_wrong_set_of_tiles_is_refused_with_the_reason(
+    change: Callable[[Tensor], Tensor], message: str
+) -> None:
     real = random_tiles(8, 32)
     with pytest.raises(ValueError, match=message):
         measure(real, change(real))

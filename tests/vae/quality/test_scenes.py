@@ -1,4 +1,4 @@
-"""What each metric sees and does not see, on disjoint halves of the bundled scenes."""
+"""What each metric detects and does not detect, on disjoint halves of the bundled scenes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ STEPS = {"blur": (2, 4, 8), "noise": (5, 15, 30)}
 
 @pytest.fixture(scope="module")
 def score(scenes: Any, damage: Damage) -> Callable[..., Measured]:
-    """score(metric, kind=None, amount=0): the other half, damaged, against the real one; kept."""
+    """score(metric, kind=None, amount=0): the other half, damaged, against the real one; cached."""
     kept: dict[tuple[Metric, str | None, int], Measured] = {}
 
     def look_up(metric: Metric, kind: str | None = None, amount: int = 0) -> Measured:
@@ -35,7 +35,7 @@ def at_floor(m: Measured) -> bool:
 
 
 def ranks(score: Callable[..., Measured], metric: Metric, kind: str, lowest: int = 0) -> bool:
-    """The damage's steps in order, and all from `lowest` on above the floor's interval."""
+    """Whether the steps of the damage are in order, and all from `lowest` on above the floor's interval."""
     measured = [score(metric, kind, amount) for amount in STEPS[kind]]
     values = [m.value for m in measured]
     seen = [
@@ -63,7 +63,7 @@ def test_the_finest_level_and_the_spectrum_rank_blur_and_noise(score: Any, name:
 
 
 @pytest.mark.parametrize(("kind", "lowest"), [("blur", 2), ("noise", 15)])
-def test_swd_at_32_px_ranks_blur_and_noise_and_sees_them_from_noise_15_on(
+def test_swd_at_32_px_ranks_blur_and_noise_and_detects_them_from_noise_15_on(
     score: Any, kind: str, lowest: int
 ) -> None:
     assert ranks(score, METRICS["swd_32"], kind, lowest)
@@ -71,7 +71,7 @@ def test_swd_at_32_px_ranks_blur_and_noise_and_sees_them_from_noise_15_on(
 
 
 @pytest.mark.parametrize("name", ["swd_16", "colour"])
-def test_swd_at_16_px_and_colour_see_a_shift_of_20_and_not_of_5(score: Any, name: str) -> None:
+def test_swd_at_16_px_and_colour_detect_a_shift_of_20_and_not_of_5(score: Any, name: str) -> None:
     seen, unseen = score(METRICS[name], "shift", 20), score(METRICS[name], "shift", 5)
     # At 150 tiles the two intervals touch in some halvings.
     assert seen.value > seen.floor_high
@@ -88,16 +88,16 @@ def test_at_387_tiles_the_interval_of_a_shift_of_20_lies_above_that_of_the_floor
 
 
 @pytest.mark.parametrize("name", ["swd_64", "swd_32", "spectrum"])
-def test_detail_metrics_do_not_see_a_shift_of_20(score: Any, name: str) -> None:
+def test_detail_metrics_do_not_detect_a_shift_of_20(score: Any, name: str) -> None:
     assert at_floor(score(METRICS[name], "shift", 20))
 
 
 @pytest.mark.parametrize("kind", ["blur", "noise"])
-def test_swd_at_16_px_does_not_see_blur_or_noise(score: Any, kind: str) -> None:
+def test_swd_at_16_px_does_not_detect_blur_or_noise(score: Any, kind: str) -> None:
     assert at_floor(score(METRICS["swd_16"], kind, STEPS[kind][1]))
 
 
-def test_kid_on_random_features_sees_noise_from_15_and_all_blur(score: Any) -> None:
+def test_kid_on_random_features_detects_noise_from_15_and_all_blur(score: Any) -> None:
     assert score(METRICS["kid"], "noise", 30).low > score(METRICS["kid"]).floor_high
     assert ranks(score, METRICS["kid"], "blur")
     assert ranks(score, METRICS["kid"], "noise", 15)
@@ -111,7 +111,7 @@ def test_density_and_coverage_fall_with_blur_and_noise(score: Any, name: str) ->
         assert measured[1].high < measured[1].floor_low
 
 
-def test_coverage_and_not_density_sees_ten_tiles_repeated(scenes: Any) -> None:
+def test_coverage_and_not_density_detects_ten_tiles_repeated(scenes: Any) -> None:
     few = scenes.other[:10].repeat(15, 1, 1, 1)
     measured = measure(
         scenes.real, few, bootstrap=40, metrics={n: METRICS[n] for n in ("density", "coverage")}
@@ -120,7 +120,9 @@ def test_coverage_and_not_density_sees_ten_tiles_repeated(scenes: Any) -> None:
     assert measured["density"].value > measured["density"].floor_low
 
 
-def test_diversity_sees_a_collapse_onto_two_tiles_and_the_variety_of_noise(scenes: Any, score: Any) -> None:
+def test_diversity_detects_a_collapse_onto_two_tiles_and_the_variety_of_noise(
+    scenes: Any, score: Any
+) -> None:
     two = scenes.other[:2].repeat(75, 1, 1, 1)
     collapsed = measure(scenes.real, two, bootstrap=40, metrics={"diversity": METRICS["diversity"]})
     assert collapsed["diversity"].low > collapsed["diversity"].floor_high
@@ -129,7 +131,9 @@ def test_diversity_sees_a_collapse_onto_two_tiles_and_the_variety_of_noise(scene
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
 @pytest.mark.parametrize("how", ["as they are", "mirrored", "turned", "blurred"])
-def test_memorisation_sees_pasted_training_tiles(scenes: Any, damage: Damage, share: float, how: str) -> None:
+def test_memorisation_detects_pasted_training_tiles(
+    scenes: Any, damage: Damage, share: float, how: str
+) -> None:
     pasted = scenes.train[: round(150 * share)]
     if how == "mirrored":
         pasted = pasted.flip(3)

@@ -104,7 +104,7 @@ def test_preconditioned_sharpness_crosses_one_where_frozen_adam_starts_to_grow(b
     assert growth(0.97 * border) < 1 < growth(1.03 * border)
 
 
-def test_a_fused_adam_is_left_as_it_was_by_looking_at_its_next_step() -> None:
+def test_the_update_direction_leaves_a_fused_adam_as_it_was() -> None:
     parameters, loss = quadratic()
     optimizer = torch.optim.Adam(parameters, lr=0.1)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Measuring the edge in a run: it changes nothing, costs what it says, and is refused if it is not known."""
+"""Measuring the edge changes nothing, costs what is documented, and is refused if it is not known."""
 
 import copy
 import math

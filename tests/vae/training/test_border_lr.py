@@ -16,13 +16,13 @@ from vae.training.hardware import resolve
 Small = Callable[..., TrainConfig]
 SGD = {"optimizer": "sgd", "clip": "norm", "clip_norm": 1.0, "lr_schedule": "constant"}
 LONG = {"epochs": 400}
-"""Five steps an epoch: a search of 200 steps would be within its budget."""
+"""With five steps per epoch a search of 200 steps is within its budget."""
 
 
 @pytest.mark.parametrize(
     "optim", [SGD, {"optimizer": "sgd"}, {"optimizer": "adam"}], ids=["clipped", "sgd", "adam"]
 )
-def test_the_rate_is_stable_and_ten_times_it_is_not(
+def test_the_lr_is_stable_and_ten_times_it_is_not(
     small: Small, make_tiles: Callable[..., Tensor], run_fit: Callable[..., Any], optim: dict[str, Any]
 ) -> None:
     plain = {"objective": {"kl_schedule": "constant"}}
@@ -40,7 +40,7 @@ def test_the_rate_is_stable_and_ten_times_it_is_not(
     assert blows_up(10 * found.lr)
 
 
-def test_the_search_keeps_within_a_tenth_of_the_run_where_it_can(
+def test_the_search_stays_within_a_tenth_of_the_run_if_it_can(
     small: Small, make_tiles: Callable[..., Tensor]
 ) -> None:
     def found(epochs: int) -> Any:
@@ -49,7 +49,7 @@ def test_the_search_keeps_within_a_tenth_of_the_run_where_it_can(
 
     exact, short = found(400), found(1)
     assert exact.steps <= 0.1 * 400 * 5
-    # Without a budget it stops at the first rate that is stable, which no search can do without.
+    # Without a budget it stops at the first stable learning rate, which every search must find.
     assert short.steps < exact.steps
     assert exact.lr / short.lr in (
         1.0,
@@ -59,7 +59,9 @@ def test_the_search_keeps_within_a_tenth_of_the_run_where_it_can(
     )
 
 
-def test_the_search_puts_the_data_back_as_it_was(small: Small, make_tiles: Callable[..., Tensor]) -> None:
+def test_the_search_restores_the_position_in_the_data(
+    small: Small, make_tiles: Callable[..., Tensor]
+) -> None:
     config = resolve(small(optim=SGD))
     searched, fresh = (BatchLoader(make_tiles(40), 8, 0, flip=True) for _ in range(2))
     find_border_lr(config, searched, 1.0)
@@ -100,7 +102,7 @@ def test_a_run_trains_at_its_share_of_the_border_and_resumes_without_another_sea
     assert_same_run(whole, run_fit(config, path), from_epoch=2)
 
 
-def test_where_no_rate_is_stable_it_says_so(small: Small, make_tiles: Callable[..., Tensor]) -> None:
+def test_if_no_lr_is_stable_it_is_an_error(small: Small, make_tiles: Callable[..., Tensor]) -> None:
     config = resolve(small(objective={"kl_weight": 1e300}, optim=SGD))
     with pytest.raises(ArithmeticError, match=r"no learning rate from 10 to 1e-07 is stable"):
         find_border_lr(config, BatchLoader(make_tiles(40), 8, 0), 1.0)

@@ -1,4 +1,4 @@
-"""The validation objective against sums written out; the model stays as it was."""
+"""The validation objective against sums written out; evaluating does not change the model."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def model(small: Callable[..., TrainConfig], make_tiles: Callable[..., Tensor]) -> VAE:
-    """With running statistics of its own."""
+    """A model with running statistics that differ from their initial values."""
     model = build_model(small().model, 0)
     with torch.no_grad():
         model(make_tiles(20) / 127.5 - 1, torch.randn(20, 6))
@@ -73,13 +73,15 @@ def test_evaluating_touches_neither_statistics_nor_mode_nor_gradients(
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_mode_before_does_not_change_an_evaluation(model: VAE, make_tiles: Callable[..., Tensor]) -> None:
+def test_an_evaluation_does_not_depend_on_the_mode_before_it(
+    model: VAE, make_tiles: Callable[..., Tensor]
+) -> None:
     tiles, noise = make_tiles(30), fixed_noise(30, 6, CPU)
     training = evaluate(model.train(), tiles, noise, Loss())
     assert training == evaluate(model.eval(), tiles, noise, Loss())
 
 
-def test_evaluation_noise_is_the_same_every_time_and_leaves_the_global_generator_alone() -> None:
+def test_evaluation_noise_is_the_same_every_time_and_leaves_the_global_generator_untouched() -> None:
     before = torch.get_rng_state()
     one = fixed_noise(5, 3, CPU)
     assert torch.equal(torch.get_rng_state(), before)

@@ -1,4 +1,4 @@
-"""One step: what it measures is what happened, by computations of the tests' own."""
+"""One step: what it measures agrees with independent computations."""
 
 import copy
 from collections.abc import Callable
@@ -150,7 +150,7 @@ def test_the_state_of_a_run_measures_the_update_every_few_steps_and_counts_its_s
     assert state.monitor.steps == state.step == 20
 
 
-def test_each_step_has_reparameterisation_noise_of_its_own_that_the_seed_decides(
+def test_each_step_has_its_own_reparameterisation_noise_which_the_seed_determines(
     small: Callable[..., TrainConfig], make_tiles: Callable[..., Tensor]
 ) -> None:
     def draws(seed: int) -> list[Tensor]:
