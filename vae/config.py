@@ -132,7 +132,7 @@ class OptimConfig(Config):
     def check_edge_ratio(self, wanted_by: str, without: str) -> None:
         """Raises ValueError if `edge_ratio` is not known for the optimizer, naming who wants it and what to
         set instead."""
-        if names.OPTIMIZERS.literal(self.optimizer, "UPDATE_DIRECTION") is None:
+        if names.OPTIMIZERS.literal(self.optimizer, "UPDATE_DIRECTION") != "trial_step":
             raise ValueError(
                 f"{wanted_by} measures edge_ratio, which is not known for optim.optimizer={self.optimizer} "
                 f"(its module declares no UPDATE_DIRECTION): set {without} or another optimizer"

@@ -35,8 +35,9 @@ class Registry:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Sorted. A module whose name starts with an underscore is a helper, not a thing of the kind."""
-        modules = pkgutil.iter_modules([str(folder) for folder in self._folders])
-        return tuple(sorted(module.name for module in modules if not module.name.startswith("_")))
+        found = pkgutil.iter_modules([str(folder) for folder in self._folders])
+        modules = (module.name for module in found if not module.ispkg)
+        return tuple(sorted(name for name in modules if not name.startswith("_")))
 
     def check(self, name: str) -> str:
         """The name itself, if there is such a thing: a validator for a setting.
@@ -65,8 +66,15 @@ class Registry:
         self.check(name)
         path = next(path for folder in self._folders if (path := folder / f"{name}.py").exists())
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and constant in map(ast.unparse, node.targets):
-                return ast.literal_eval(node.value)
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            if constant not in map(ast.unparse, targets):
+                continue
+            assert isinstance(node, ast.Assign | ast.AnnAssign)
+            try:
+                return None if node.value is None else ast.literal_eval(node.value)
+            except ValueError as error:
+                raise ValueError(f"{path}: {constant} must be written out as a literal") from error
         return None
 
 

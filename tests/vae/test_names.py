@@ -226,3 +226,19 @@ def test_names_and_literals_are_known_without_importing_torch() -> None:
 def test_a_literal_is_what_the_module_holds() -> None:
     assert OPTIMIZERS.literal("prodigy", "PACKAGE") == OPTIMIZERS.load("prodigy").PACKAGE == "prodigyopt"
     assert OPTIMIZERS.literal("adam", "PACKAGE") is None
+
+
+def test_a_literal_is_found_however_it_is_assigned_and_refused_if_it_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "package_of_a_test" / "kind"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "thing.py").write_text("A = 1\nB: str = 'b'\nC = A = 2\nD = str(3)\n", encoding="utf-8")
+    (folder / "_helper.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = Registry("package_of_a_test.kind")
+    assert kind.names == ("thing",)
+    assert [kind.literal("thing", name) for name in "ABCE"] == [1, "b", 2, None]
+    with pytest.raises(ValueError, match="D must be written out as a literal"):
+        kind.literal("thing", "D")

@@ -36,7 +36,7 @@ def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
 class Loss:
     """The loss of one run: its likelihood, its rule for the KL, and the precision of the forward pass.
 
-    What is learned of it is the likelihood's: a run trains `likelihood.parameters()` beside the model's.
+    A likelihood may have parameters: a run trains `parameters()` together with the model's.
     """
 
     def __init__(self, config: ObjectiveConfig | None = None, precision: str = "float32") -> None:
@@ -69,7 +69,7 @@ class Loss:
         return self._penalty(per_dim, kl_weight, progress, self.config)
 
     def parameters(self) -> list[nn.Parameter]:
-        """What the loss learns."""
+        """The parameters that the loss itself learns."""
         return list(self.likelihood.parameters())
 
     def to(self, device: torch.device) -> Self:

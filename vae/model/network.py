@@ -84,7 +84,7 @@ class ToRGB(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         assert self.bias is not None
         # Position p sees inputs p - 1 + a and gives outputs 2p - 1 + r, for a, r in {0, 1}: row
-        # 2 (1 - a) + r of the kernel. The columns alike.
+        # 2 (1 - a) + r of the kernel; likewise for columns.
         kernel = self.weight.reshape(-1, 3, 2, 2, 2, 2).flip(2, 4)  # (width, 3, a, r, a, r)
         kernel = kernel.permute(3, 5, 1, 0, 2, 4).flatten(0, 2).contiguous(memory_format=torch.channels_last)
         squares = conv2d(x, kernel, self.bias.repeat(4), padding=1)
@@ -167,7 +167,7 @@ class VAE(nn.Module):
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How its convolutions are laid out, and so how its inputs should be."""
+        """The layout of its convolutions, in which its inputs should be too."""
         kernel = next(self.parameters())
         channels_last = kernel.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if channels_last else torch.contiguous_format

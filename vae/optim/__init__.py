@@ -1,1 +1,1 @@
-"""How weights move: the optimizer, its learning-rate schedule, clipping, and what watches over them."""
+"""The optimizer and what shapes its steps: learning-rate schedule, controllers, clipping, skipping, guard."""

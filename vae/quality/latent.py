@@ -1,4 +1,4 @@
-"""How much of the latent code is in use."""
+"""Use of the latent code: how many of its dimensions, and how many nats each."""
 
 from typing import NamedTuple
 

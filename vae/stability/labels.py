@@ -30,7 +30,7 @@ BLOWUP_STEPS = 48
 EARLY_SHARE = 0.25
 """Share of a run's length after which its losses show whether it will be useless."""
 FORECAST_STEPS = 80
-"""At least so many: with fewer, the recent losses are those of steps 20 to 39, and a slow run looks stuck."""
+"""The minimum: with fewer, the recent losses are those of steps 20 to 39, and a slow run looks stuck."""
 CLEARLY_USEFUL = 0.8
 FALLING = 0.9
 FAR_ABOVE, ABOVE, NEAR_FIRST = 5.0, 2.0, 0.9

@@ -89,7 +89,7 @@ class _Run:
         self.clip_unit: float | None = resumed["probed"] if resumed else None
         self.border = BorderLR(*resumed["border"]) if resumed and resumed["border"] else None
         self.records: list[dict[str, float]] = resumed["records"] if resumed else []
-        """Of the steps of the current epoch."""
+        """Records of the current epoch's steps."""
         self.clip_norm = self._clip_norm(train)
         optim = config.optim
         if optim.lr_border_fraction is not None or controller_class(optim).needs_border:
@@ -122,7 +122,7 @@ class _Run:
         return optim.clip_norm_relative * self.clip_unit
 
     def _make_edge(self) -> Edge:
-        """On the first tiles and the first noise."""
+        """The measurement of the edge, on the first tiles and the first noise."""
         state = self.state
         batch = state.source.images[: self.config.batch_size].to(state.device)
         noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
@@ -209,7 +209,7 @@ class _Run:
         return every > 0 and (self.state.epoch + 1) % every == 0
 
     def _measure_edge(self) -> dict[str, float]:
-        """At the learning rate and KL weight of the last step."""
+        """Distances from the edge at the learning rate and KL weight of the last step."""
         state, step = self.state, self.state.step - 1
         weight = kl_weight(step, state.total_steps, self.config.objective)
         # A learning rate that has decayed to 0 has no edge.

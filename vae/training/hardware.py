@@ -24,7 +24,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """The same config with device, precision, memory format and threads made explicit.
 
     Raises:
-        ValueError: a CUDA device is asked for that does not exist, or compilation without a compiler.
+        ValueError: the CUDA device does not exist, or there is no compiler to compile with.
     """
     import torch
 

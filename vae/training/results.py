@@ -1,4 +1,4 @@
-"""What is reported of an epoch and of a whole run, put together from what was measured."""
+"""The record of an epoch and the result of a run, put together from what was measured."""
 
 import math
 

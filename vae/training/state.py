@@ -141,7 +141,7 @@ class TrainState:
         return self.learning_rate.at(step) * factor
 
     def edge_on(self, batch: Tensor, noise: Tensor) -> Edge:
-        """What measures this run's distance from its edge of stability, on a fixed batch and noise."""
+        """A measurement of this run's distance from its edge of stability, on a fixed batch and noise."""
         optim = self.config.optim
         return Edge(optim, self.model, self.loss, self.optimizer, self.policy, batch, noise)
 
@@ -186,7 +186,7 @@ class TrainState:
     _COUNTERS = ("step", "epoch", "best_objective", "best_epoch", "epochs_waited")
 
     def _parts(self) -> dict[str, Any]:
-        """What has a state of its own, by its name in the checkpoint."""
+        """The parts that have a state of their own, by their names in the checkpoint."""
         return {
             "model": self.model,
             "optimizer": self.optimizer,

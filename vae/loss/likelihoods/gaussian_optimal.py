@@ -2,14 +2,12 @@
 2021, eq. 5). Then the loss is values / 2 * (log mse + 1 + log 2 pi).
 """
 
-import math
-
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from vae.loss.likelihoods import Likelihood
+from vae.loss.likelihoods.gaussian import LOG_2PI
 
-LOG_2PI = math.log(2 * math.pi)
 MIN_VARIANCE = 1e-6
 
 

@@ -24,7 +24,7 @@ Weights = dict[str, Tensor]
 class Stage(NamedTuple):
     blocks: int
     stride: int
-    """Of the first block of the stage."""
+    """Stride of the first block."""
 
 
 STAGES = (Stage(1, 1), Stage(2, 2), Stage(2, 2), Stage(3, 2), Stage(3, 1), Stage(4, 2), Stage(1, 1))
