@@ -1,5 +1,53 @@
 """Train a convolutional VAE of any depth and measure its stability at every step.
 
-Tensors in, numbers out: this package knows no data source, no tracker and no sweep.
-`vae.config` needs only pydantic; everything else imports torch when it is asked for.
+    from vae import TrainConfig, fit
+
+    result = fit(TrainConfig(epochs=3), train, validation)
+
+Tensors in, numbers out: this package knows no data source, no tracker and no sweep. `import vae` costs
+nothing, the configs pydantic only; torch loads with the first use of any other name.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vae.config import ModelConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig
+    from vae.model.network import VAE
+    from vae.training.fit import fit
+    from vae.training.hooks import Hooks, RunInfo, RunResult
+    from vae.training.state import BatchSource
+
+__all__ = [
+    "VAE",
+    "BatchSource",
+    "Hooks",
+    "ModelConfig",
+    "ObjectiveConfig",
+    "OptimConfig",
+    "ProbeConfig",
+    "RunInfo",
+    "RunResult",
+    "TrainConfig",
+    "fit",
+]
+
+_HOMES = {
+    "ModelConfig": "vae.config",
+    "ObjectiveConfig": "vae.config",
+    "OptimConfig": "vae.config",
+    "ProbeConfig": "vae.config",
+    "TrainConfig": "vae.config",
+    "VAE": "vae.model.network",
+    "fit": "vae.training.fit",
+    "Hooks": "vae.training.hooks",
+    "RunInfo": "vae.training.hooks",
+    "RunResult": "vae.training.hooks",
+    "BatchSource": "vae.training.state",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'vae' has no attribute {name!r}")

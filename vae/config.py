@@ -1,4 +1,4 @@
-"""What a training run is made of: frozen, validated, JSON both ways.
+"""What a training run is made of: frozen, validated, convertible to JSON and back.
 
 Nothing here imports torch, so that a command line can check a user's settings at once.
 """
@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from vae.names import one_of
-from vae.optim import clipping, controllers, schedules
+from vae import names
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -17,7 +16,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Config(BaseModel):
-    """Frozen, and a misspelt field is an error."""
+    """Frozen; a misspelt field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -36,27 +35,44 @@ class ModelConfig(Config):
     extra_block: Literal["conv", "residual"] = "conv"
     output_range: Literal["tanh_unit", "imagenet_linear", "paper"] = "tanh_unit"
     logvar_bound: Literal["none", "clamp", "soft"] = "none"
-    """Of the encoder's log-variance: clamp to +-10, or 10 tanh(lv / 10). It moves the border of stability."""
+    """Bound on the encoder's log-variance lv: clamped to +-10, or 10 tanh(lv / 10). It moves the border of
+    stability."""
+
+    @property
+    def num_downsamples(self) -> int:
+        """Number of stages, each of which halves the resolution."""
+        return min(self.encoder_depth, self.decoder_depth, self.max_downsamples)
+
+    @property
+    def grid_sizes(self) -> list[int]:
+        """Side of the square feature map before the first stage and after each, in pixels."""
+        return [self.image_size // 2**stage for stage in range(self.num_downsamples + 1)]
 
     @model_validator(mode="after")
     def _grid_is_whole(self) -> "ModelConfig":
-        from vae.model.layout import grid_sizes
-
-        grid_sizes(self)
+        sizes = [self.image_size / 2**stage for stage in range(self.num_downsamples + 1)]
+        if any(size != int(size) for size in sizes):
+            whole = sum(size == int(size) for size in sizes) - 1
+            listed = ", ".join(f"{size:g}" for size in sizes)
+            mend = f"max_downsamples to {whole} or less" if whole else "image_size to an even number"
+            raise ValueError(
+                f"image_size {self.image_size} cannot be halved {self.num_downsamples} times "
+                f"(sizes {listed}): set model.{mend}"
+            )
         return self
 
 
 class ObjectiveConfig(Config):
     """loss = recon_loss + penalty(kl, kl_weight(step)), summed over an image, averaged over the batch."""
 
-    likelihood: Literal["mse_sum", "gaussian", "gaussian_optimal", "discretized_logistic"] = "mse_sum"
-    kl_rule: Literal["beta", "free_bits", "capacity"] = "beta"
+    likelihood: Annotated[str, AfterValidator(names.LIKELIHOODS.check)] = "mse_sum"
+    kl_rule: Annotated[str, AfterValidator(names.KL_RULES.check)] = "beta"
     free_bits: NonNegative = 0.1
-    """Nats a latent dimension, for the rule of that name."""
+    """Nats per latent dimension, for the rule `free_bits`."""
     capacity: NonNegative = 25.0
-    """Nats an image at the end of the warm-up, for the rule of that name."""
+    """Nats per image at the end of the warm-up, for the rule `capacity`."""
     kl_weight: NonNegative = 1.0
-    kl_schedule: Annotated[str, AfterValidator(one_of(schedules.KL))] = "linear"
+    kl_schedule: Annotated[str, AfterValidator(names.KL_SCHEDULES.check)] = "linear"
     kl_warmup_fraction: Annotated[float, Field(ge=0, le=0.9)] = 0.3
     kl_cycles: PositiveInt = 4
 
@@ -68,34 +84,34 @@ class OptimConfig(Config):
     run (`vae.training.clip_unit`). The policy `norm` needs exactly one of the two; the others ignore both.
     """
 
-    optimizer: Literal["adam", "adamw", "sgd", "prodigy", "schedulefree"] = "adam"
+    optimizer: Annotated[str, AfterValidator(names.OPTIMIZERS.check)] = "adam"
     lr: Positive = 1e-3
     lr_border_fraction: Positive | None = None
-    """Instead of `lr`: the rate as a share of the border of blowing up, which a few short runs find before
-    the first step (`vae.training.border_rate`)."""
+    """Replaces `lr`: the learning rate as a share of the blow-up border, which a few short runs find before
+    the first step (`vae.training.border_lr`)."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: Positive = 1e-8
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of sgd."""
+    """For sgd."""
     weight_decay: NonNegative = 0.0
-    lr_schedule: Annotated[str, AfterValidator(one_of(schedules.LR))] = "wsd"
+    lr_schedule: Annotated[str, AfterValidator(names.LR_SCHEDULES.check)] = "wsd"
     lr_warmup_fraction: Fraction = 0.0
     lr_decay_fraction: Fraction = 0.3
     lr_step_fraction: Annotated[float, Field(gt=0, le=1)] = 0.3
     lr_gamma: Annotated[float, Field(gt=0, lt=1)] = 0.3
     lr_patience: PositiveInt = 3
-    clip: Annotated[str, AfterValidator(one_of(clipping.NAMES))] = "none"
+    clip: Annotated[str, AfterValidator(names.CLIPPING.check)] = "none"
     clip_norm: Positive | None = None
     clip_norm_relative: Positive | None = None
     clip_value: Positive = 1.0
     clip_percentile: Annotated[float, Field(gt=0, le=100)] = 10.0
     clip_zscore: Positive = 2.5
     agc_ratio: Positive = 0.01
-    controller: Annotated[str, AfterValidator(one_of(controllers.NAMES))] = "none"
-    """Scales the schedule's rate as the run goes (`vae.optim.controllers`)."""
+    controller: Annotated[str, AfterValidator(names.CONTROLLERS.check)] = "none"
+    """Scales the scheduled learning rate during the run (`vae.optim.controllers`)."""
     guard: Literal["none", "rollback"] = "none"
-    """Goes back to a snapshot where a spike is the weights' fault (`vae.optim.guard`)."""
+    """Returns to a snapshot when the weights are to blame for a spike (`vae.optim.guard`)."""
     skip: Literal["none", "nonfinite", "threshold"] = "none"
     skip_threshold: Positive | None = None
 
@@ -107,6 +123,21 @@ class OptimConfig(Config):
             raise ValueError("optim.skip=threshold and optim.skip_threshold need each other")
         return self
 
+    @model_validator(mode="after")
+    def _controller_can_measure(self) -> "OptimConfig":
+        if names.CONTROLLERS.literal(self.controller, "NEEDS_EDGE_RATIO"):
+            self.check_edge_ratio(f"optim.controller={self.controller}", "optim.controller=none")
+        return self
+
+    def check_edge_ratio(self, wanted_by: str, without: str) -> None:
+        """Raises ValueError if `edge_ratio` is not known for the optimizer, naming who wants it and what to
+        set instead."""
+        if names.OPTIMIZERS.literal(self.optimizer, "UPDATE_DIRECTION") != "trial_step":
+            raise ValueError(
+                f"{wanted_by} measures edge_ratio, which is not known for optim.optimizer={self.optimizer} "
+                f"(its module declares no UPDATE_DIRECTION): set {without} or another optimizer"
+            )
+
 
 class ProbeConfig(Config):
     """A run that ends as soon as it is known whether it crosses a border (`vae.stability.labels`).
@@ -115,9 +146,9 @@ class ProbeConfig(Config):
     """
 
     label: Literal["none", "blowup", "nonfinite", "useless"] = "none"
-    """none: not a probe but a normal run."""
+    """none: a normal run, not a probe."""
     horizon: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | None = None
-    """How far a run is followed that does not cross: steps, a share of its length, or (None) all of it."""
+    """How far a run that does not cross is followed: steps, a share of its length, or (None) all of it."""
 
 
 class TrainConfig(Config):
@@ -148,21 +179,29 @@ class TrainConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     compile: Literal["none", "default", "reduce-overhead"] = "none"
-    """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. A prototype took 20 to 45 s
-    a process and gained nothing on a CPU; not measured on a GPU."""
+    """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. A prototype spent 20 to 45 s
+    per process on it and gained nothing on a CPU; not measured on a GPU."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="after")
-    def _grey_levels_are_there(self) -> "TrainConfig":
-        logistic = self.objective.likelihood == "discretized_logistic"
-        if logistic and self.model.output_range != "tanh_unit":
-            raise ValueError("objective.likelihood=discretized_logistic needs model.output_range=tanh_unit")
+    def _likelihood_fits_the_range(self) -> "TrainConfig":
+        likelihood = self.objective.likelihood
+        needed = names.LIKELIHOODS.literal(likelihood, "NEEDS_OUTPUT_RANGE")
+        if needed and self.model.output_range != needed:
+            raise ValueError(f"objective.likelihood={likelihood} needs model.output_range={needed}")
         return self
 
     @model_validator(mode="after")
     def _probe_is_possible(self) -> "TrainConfig":
         if self.probe.label == "useless" and self.objective.likelihood != "mse_sum":
             raise ValueError("probe.label=useless needs objective.likelihood=mse_sum")
-        if self.probe.label != "none" and self.optim.lr_schedule == "plateau":
-            raise ValueError("optim.lr_schedule=plateau waits on validation, which a probe does not do")
+        schedule = self.optim.lr_schedule
+        if self.probe.label != "none" and names.LR_SCHEDULES.literal(schedule, "NEEDS_VALIDATION"):
+            raise ValueError(f"optim.lr_schedule={schedule} waits on validation, which a probe does not do")
+        return self
+
+    @model_validator(mode="after")
+    def _edge_can_be_measured(self) -> "TrainConfig":
+        if self.curvature_every:
+            self.optim.check_edge_ratio(f"curvature_every={self.curvature_every}", "curvature_every=0")
         return self

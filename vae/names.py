@@ -1,22 +1,95 @@
-"""Things that a setting selects by name, and the message for a name that is not there."""
+"""Things that a setting selects by name: each kind is a folder, each thing a module in it.
 
+To add a thing, add its file: it is known by the file's name from then on. What its module must define, and
+what it must keep, is said in the docstring of the folder's `__init__.py`.
+"""
+
+import ast
 import difflib
-from collections.abc import Callable, Collection
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+
+class Registry:
+    """The things of one kind, which are the modules of the package `package`.
+
+    Their names, and what their modules assign as literals, are known without importing any of them, so that
+    a command line can check a user's settings at once.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    @cached_property
+    def _folders(self) -> list[Path]:
+        root, *parts = self.package.split(".")
+        spec = importlib.util.find_spec(root)
+        roots = (spec.submodule_search_locations if spec else None) or []
+        return [Path(folder).joinpath(*parts) for folder in roots]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Sorted. A module whose name starts with an underscore is a helper, not a thing of the kind."""
+        found = pkgutil.iter_modules([str(folder) for folder in self._folders])
+        modules = (module.name for module in found if not module.ispkg)
+        return tuple(sorted(name for name in modules if not name.startswith("_")))
+
+    def check(self, name: str) -> str:
+        """The name itself, if there is such a thing: a validator for a setting.
+
+        Raises:
+            ValueError: there is none; the message proposes the nearest name.
+        """
+        if name not in self.names:
+            raise ValueError(f"there is no {name!r}; {nearest(name, self.names)}")
+        return name
+
+    def load(self, name: str) -> Any:
+        """The module of that name. Typed loosely, because each kind's modules define something else.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return importlib.import_module(f"{self.package}.{self.check(name)}")
+
+    def literal(self, name: str, constant: str) -> Any:
+        """What that module assigns to `constant`, read from its source without importing it; None if nothing.
+
+        Raises:
+            ValueError: there is no such module, or it computes the constant rather than writing it out.
+        """
+        self.check(name)
+        path = next(path for folder in self._folders if (path := folder / f"{name}.py").exists())
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            if constant not in map(ast.unparse, targets):
+                continue
+            assert isinstance(node, ast.Assign | ast.AnnAssign)
+            try:
+                return None if node.value is None else ast.literal_eval(node.value)
+            except ValueError as error:
+                raise ValueError(f"{path}: {constant} must be written out as a literal") from error
+        return None
+
+
+CLIPPING = Registry("vae.optim.clipping")
+CONTROLLERS = Registry("vae.optim.controllers")
+OPTIMIZERS = Registry("vae.optim.optimizers")
+LR_SCHEDULES = Registry("vae.optim.lr_schedules")
+KL_SCHEDULES = Registry("vae.loss.kl_schedules")
+KL_RULES = Registry("vae.loss.kl_rules")
+LIKELIHOODS = Registry("vae.loss.likelihoods")
+METRICS = Registry("vae.quality.metrics")
 
 
 def nearest(name: str, names: Collection[str]) -> str:
-    """The known names as text, the one nearest to `name` first where one is near."""
+    """The known names as text, preceded by the nearest to `name` if one is near."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}(known: {', '.join(sorted(names))})"
-
-
-def one_of(names: Collection[str]) -> Callable[[str], str]:
-    """A validator that admits only `names` and proposes the nearest one otherwise."""
-
-    def check(name: str) -> str:
-        if name not in names:
-            raise ValueError(f"there is no {name!r}; {nearest(name, names)}")
-        return name
-
-    return check

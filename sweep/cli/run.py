@@ -20,7 +20,8 @@ from sweep.study.border_plan import Strategy
 from sweep.study.config import with_settings
 from sweep.tracking.journal import waiting
 from vae.names import nearest
-from vae.packages import needs_compiler, needs_package
+from vae.optim.optimizers import needs_package
+from vae.training.hardware import needs_compiler
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 

@@ -10,8 +10,8 @@ from sweep.errors import UserError
 from sweep.store.home import Home
 from vae.config import ModelConfig
 from vae.model.network import VAE
+from vae.model.pictures import decode_samples
 from vae.training import checkpoint
-from vae.training.pictures import decode_samples
 
 BATCH = 256
 

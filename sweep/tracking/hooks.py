@@ -15,8 +15,8 @@ from torchvision.utils import make_grid
 from sweep.store.retry import impatient, is_away
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series, parquet
+from vae.model.pictures import Pictures
 from vae.training.hooks import Hooks, RunInfo, RunResult
-from vae.training.pictures import Pictures
 
 CHART_POINTS = 200
 """Points of a per-step series in MLflow; the Parquet artifact has every step."""
@@ -83,7 +83,7 @@ class RecordingHooks(Hooks):
             "data/unreachable_pixel_fraction": info.unreachable_pixel_fraction,
             "clip/norm": info.clip_norm,
             "clip/probe_grad_norm": info.probe_grad_norm,
-            "lr/border": info.border and info.border.rate,
+            "lr/border": info.border and info.border.lr,
             "lr/border_search_steps": info.border and info.border.steps,
         }
         known = {key: value for key, value in facts.items() if value is not None}

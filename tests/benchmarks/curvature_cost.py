@@ -18,11 +18,10 @@ from studies.base import LAPTOP
 from sweep.store.home import Home
 from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.timing import interleave
+from vae.model.latent import fixed_noise
 from vae.stability.curvature import edge_ratio_line_search, edge_ratio_quadratic, undisturbed
-from vae.stability.edge import fixed_loss, measure_edge, next_update
-from vae.training.evaluate import fixed_noise
 from vae.training.hardware import resolve
-from vae.training.step import TrainState
+from vae.training.state import TrainState
 
 LIMIT = 8
 
@@ -42,24 +41,25 @@ def main() -> None:
         state.advance(batch, 1.0)
     batch, lr = tiles.train[: config.batch_size], config.optim.lr
     noise = fixed_noise(len(batch), config.model.latent_dim, state.device)
-    loss = fixed_loss(state, batch, noise, 1.0)
+    edge = state.edge_on(batch, noise)
+    loss = edge.loss_function(1.0)
 
     def one_pass() -> None:
-        torch.autograd.grad(loss(), state.parameters)
+        torch.autograd.grad(loss(), edge.parameters)
 
     def by_product() -> None:
-        _, u = next_update(state, loss, lr)
-        edge_ratio_quadratic(loss, state.parameters, u, lr)
+        _, u = edge.next_update(loss, lr)
+        edge_ratio_quadratic(loss, edge.parameters, u, lr)
 
     def by_search() -> None:
-        gradients, u = next_update(state, loss, lr)
+        gradients, u = edge.next_update(loss, lr)
         slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
-        edge_ratio_line_search(loss, state.parameters, u, lr, slope)
+        edge_ratio_line_search(loss, edge.parameters, u, lr, slope)
 
     parts: dict[str, Callable[[], object]] = {
         "edge_ratio": by_product,
         "edge_ratio_line_search": by_search,
-        "all that curvature_every measures": lambda: measure_edge(state, batch, noise, 1.0, lr),
+        "all that curvature_every measures": lambda: edge.measure(1.0, lr),
     }
     print(f"depth {options.depth}, batch {config.batch_size}; limit of one edge_ratio: {LIMIT} passes")
     with undisturbed(state.model):

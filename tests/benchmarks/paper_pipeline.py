@@ -32,7 +32,7 @@ from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, middle, ratios, take_turns
 from vae.model.network import build_model
 from vae.model.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise
-from vae.training.step import TrainState
+from vae.training.state import TrainState
 
 SIDE, SHRUNK, BATCH = 1830, 224, 16
 

@@ -32,7 +32,7 @@ from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.harness_overhead import TrialRunner
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock, ratios, take_turns
-from vae.loss.elbo import elbo
+from vae.loss.loss import Loss
 from vae.model.network import build_model
 from vae.model.pixels import normalise
 from vae.training.hardware import resolve
@@ -117,7 +117,7 @@ def _as_pythae(config: TrialConfig) -> Any:
         def forward(self, inputs: DatasetOutput, **_: Any) -> ModelOutput:
             x: Tensor = inputs["data"]
             output = self.vae(x, torch.randn(len(x), config.model.latent_dim))
-            return ModelOutput(loss=elbo(x, output, 1.0).loss, recon_x=output.recon, z=output.mu)
+            return ModelOutput(loss=Loss().terms(x, output, 1.0).loss, recon_x=output.recon, z=output.mu)
 
         def save(self, dir_path: str) -> None:
             torch.save(self.state_dict(), Path(dir_path) / "model.pt")

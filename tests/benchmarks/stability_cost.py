@@ -27,7 +27,7 @@ from sweep.store.home import Home
 from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.timing import Ratio, interleave
 from vae.training.hardware import resolve
-from vae.training.step import UPDATE_RATIO_EVERY, TrainState, forward_loss
+from vae.training.state import UPDATE_RATIO_EVERY, TrainState
 
 LIMIT = 0.03
 
@@ -35,15 +35,7 @@ LIMIT = 0.03
 def bare_step(state: TrainState, batch: torch.Tensor) -> None:
     noise = state.draw_noise(len(batch))
     state.optimizer.zero_grad(set_to_none=True)
-    terms, _ = forward_loss(
-        state.model,
-        batch,
-        noise,
-        1.0,
-        precision=state.config.precision,
-        likelihood=state.likelihood,
-        objective=state.config.objective,
-    )
+    terms, _ = state.loss(state.model, batch, noise, 1.0)
     torch.autograd.backward(terms.loss)
     state.optimizer.step()
 

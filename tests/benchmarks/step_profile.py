@@ -32,7 +32,7 @@ from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, Clock
 from vae.model.network import VAE, build_model
 from vae.model.pixels import normalise
-from vae.training.step import TrainState
+from vae.training.state import TrainState
 
 KINDS = {
     "convolution backward": ("convolution_backward",),

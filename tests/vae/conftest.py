@@ -1,4 +1,4 @@
-"""Small learnable tiles, a small model, and a watcher that keeps what a run tells its hooks."""
+"""Small learnable tiles, a small model, and a watcher that keeps what a run passes to its hooks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
+from vae.model.pictures import Pictures
 from vae.training.fit import fit
 from vae.training.hooks import Hooks, RunInfo, RunResult
-from vae.training.pictures import Pictures
 
 SIZE = 32
 SMALL: dict[str, dict[str, Any]] = {
@@ -69,7 +69,7 @@ class Run(NamedTuple):
 
 
 def smooth_tiles(count: int, size: int = SIZE, seed: int = 0) -> Tensor:
-    """(count, 3, size, size) uint8, smooth and so easy to learn."""
+    """(count, 3, size, size) uint8, smooth and therefore easy to learn."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(-1, 1, size)
     colour = rng.uniform(60, 120, (count, 3, 1, 1))
@@ -127,7 +127,7 @@ def run_fit(make_tiles: Callable[..., Tensor]) -> Callable[..., Run]:
 
 @pytest.fixture
 def assert_same_run() -> Callable[..., None]:
-    """Bit-equal weights, results, records and pictures, times aside; `from_epoch` skips earlier records."""
+    """Bit-equal weights, results, records and pictures; `from_epoch` skips earlier records."""
 
     def rows(records: list[dict[str, float]], from_epoch: int) -> list[str]:
         # The text of a float names its bits, and nan equals nan in it.

@@ -134,7 +134,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(
         part.model_validate({field: typo})
 
 
-def test_a_name_that_is_near_to_none_is_answered_with_all() -> None:
+def test_a_name_that_is_close_to_none_is_refused_with_the_list_of_all() -> None:
     with pytest.raises(ValidationError) as refused:
         OptimConfig(clip="zzzzzz")
     assert "did you mean" not in str(refused.value)

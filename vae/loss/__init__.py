@@ -1,1 +1,1 @@
-"""The loss: likelihood of the image, rule for the KL, and their sum."""
+"""The loss: the likelihood of an image, the penalty on the KL, the KL weight's schedule, and their sum."""

@@ -1,1 +1,1 @@
-"""The network: from a depth to layers, and from uint8 tiles to what the layers see."""
+"""The network: from depths to layers, from uint8 tiles to its input range, and what it draws."""

@@ -1,9 +1,9 @@
-"""Between uint8 tiles and what the network sees, and back, for each `output_range`.
+"""Conversion between uint8 tiles and the network's range, for each `output_range`.
 
-tanh_unit        data in [-1, 1], the decoder ends in tanh (default: every pixel can be reached)
+tanh_unit        data in [-1, 1], the decoder ends in tanh (the default: the decoder can reach every value)
 imagenet_linear  ImageNet mean and standard deviation, no tanh
-paper            ImageNet mean and standard deviation, tanh: the study's setting, whose decoder cannot
-                 reach pixels outside [mean - std, mean + std] of a channel
+paper            ImageNet mean and standard deviation, tanh: the paper's setting, whose decoder cannot
+                 reach values outside [mean - std, mean + std] of a channel
 """
 
 import torch
@@ -29,9 +29,9 @@ def normalise(
     tiles: Tensor, output_range: str, memory_format: torch.memory_format = torch.contiguous_format
 ) -> Tensor:
     """(B, 3, H, W) uint8 -> float32 in the network's range, laid out as `memory_format`."""
-    # One new tensor, then in place; a value a channel is fast only while a channel's pixels are neighbours.
+    # One new tensor, then in place; per-channel values are fast only while a channel's pixels are contiguous.
     x = tiles.to(torch.float32)
-    if output_range == "tanh_unit":  # scalars, which are faster still
+    if output_range == "tanh_unit":  # scalars are faster still
         x.mul_(2 / 255).sub_(1)
     else:
         offset, scale = _scale(output_range, tiles)
@@ -46,7 +46,7 @@ def to_unit(x: Tensor, output_range: str) -> Tensor:
 
 
 def to_uint8(x: Tensor, output_range: str) -> Tensor:
-    """(B, 3, H, W) in the network's range -> uint8; what is not finite becomes black."""
+    """(B, 3, H, W) in the network's range -> uint8; values that are not finite become black."""
     unit = torch.where(x.isfinite(), to_unit(x, output_range), 0.0)
     return unit.mul(255).round().to(torch.uint8)
 
@@ -55,7 +55,7 @@ def unreachable_pixel_fraction(tiles: Tensor, output_range: str) -> float:
     """Share of the channel values of (N, 3, H, W) uint8 tiles that the decoder cannot produce."""
     if output_range != "paper":
         return 0.0
-    # 256 grey levels a channel decide it, so count levels rather than normalise every pixel.
+    # Only 256 grey levels per channel are possible: count them instead of normalising every pixel.
     outside = normalise(torch.arange(256).view(-1, 1, 1, 1).expand(-1, 3, 1, 1), output_range).abs() > 1
     counts = torch.stack([torch.bincount(tiles[:, c].reshape(-1).long(), minlength=256) for c in range(3)], 1)
     return float((counts * outside.view(256, 3)).sum() / counts.sum())

@@ -1,1 +1,1 @@
-"""How weights are changed: optimizers, schedules, clipping, skipping, controllers and the guard."""
+"""The optimizer and what shapes its steps: learning-rate schedule, controllers, clipping, skipping, guard."""

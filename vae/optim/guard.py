@@ -1,44 +1,43 @@
-"""A guard that takes a run back from a spike, after it has made sure that the run is to blame.
+"""A guard that rolls a run back from a spike, once it is sure that the weights are to blame.
 
-A loss of three times the running median may be a batch that is hard: at a batch size of 8 that is common, and
-a guard that rolls back at once brings the rate of a healthy run down to nothing. So the same batch, with the
-same noise, is asked again with the weights of a snapshot from before. Only where it was much easier then have
-the weights gone bad: they, the optimizer and the batch norm's statistics are put back, and the rate is halved
-from there on.
+A loss of three times the running median may just be a hard batch. With a batch size of 8 that is common, and
+a guard that rolled back at once would reduce the learning rate of a healthy run to nothing. So the loss of
+the same batch, with the same noise, is computed again with the weights of an earlier snapshot. Only if it is
+much lower have the weights gone bad: then weights, optimizer and batch norm's statistics are restored, and
+the learning rate is halved from there on.
 """
 
 import copy
 import math
 from collections.abc import Callable
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
+from torch import nn
+from torch.optim import Optimizer
 
 SUSPICIOUS = 3.0
-"""Times the median of the recent losses."""
+"""Multiple of the median of the recent losses."""
 MUCH_BETTER = 0.5
-"""A snapshot's loss on the same batch below this share of the step's: the weights are to blame."""
+"""The weights are to blame if a snapshot's loss on the same batch is below this share of the step's."""
 WINDOW = 20
 SNAPSHOT_EVERY = 16
-"""Steps; the snapshot gone back to is 16 to 32 steps old, so that it was taken before the trouble."""
-SMALLER = 0.5
-MOST_ROLLBACKS = 10
-"""A run that was taken back so often is let go: its rate is a thousandth by then."""
+"""Steps. A rollback goes to a snapshot 16 to 32 steps old, so that it was taken before the trouble."""
+LR_FACTOR = 0.5
+MAX_ROLLBACKS = 10
+"""After so many rollbacks a run is left alone: its learning rate is a thousandth by then."""
 
 
 class Guard:
-    """`rollbacks` and `false_alarms` count what it did and what it let pass.
+    """`rollbacks` and `false_alarms` count how often it acted, and how often it found the batch to blame.
 
     `state_dict()` holds the recent losses, the two snapshots, the factor and the counts.
     """
 
-    def __init__(self, model: "nn.Module", likelihood: "nn.Module", optimizer: "Optimizer") -> None:
+    def __init__(self, model: nn.Module, likelihood: nn.Module, optimizer: Optimizer) -> None:
         self._parts: dict[str, Any] = {"model": model, "likelihood": likelihood, "optimizer": optimizer}
         self.factor = 1.0
-        """What the rate is multiplied with."""
+        """Factor of the learning rate."""
         self.rollbacks = 0
         self.false_alarms = 0
         self._losses: list[float] = []
@@ -46,28 +45,30 @@ class Guard:
         self._newer: dict[str, Any] | None = None
 
     def before_step(self, step: int) -> None:
-        """Take a snapshot where one is due, unless the last losses are themselves suspicious."""
+        """Take a snapshot if one is due, unless the last loss is itself suspicious."""
         if step % SNAPSHOT_EVERY == 0 and not (self._losses and self._is_suspicious(self._losses[-1])):
-            self._older, self._newer = self._newer, self._taken()
+            self._older, self._newer = self._newer, self._snapshot()
 
     def after_step(self, loss: float, loss_again: Callable[[], float]) -> bool:
-        """Whether the run was rolled back. `loss_again` is that of the same batch and noise with the weights
-        that are there when it is called."""
+        """Roll the run back if needed; returns whether it was.
+
+        loss_again computes the loss of the same batch and noise with the weights at the time of its call.
+        """
         suspicious = self._is_suspicious(loss)
         if math.isfinite(loss):
             self._losses = [*self._losses[-(WINDOW - 1) :], loss]
-        if not suspicious or self._older is None or self.rollbacks >= MOST_ROLLBACKS:
+        if not suspicious or self._older is None or self.rollbacks >= MAX_ROLLBACKS:
             return False
-        now = self._taken()
-        self._put_back(self._older)
+        now = self._snapshot()
+        self._restore(self._older)
         before = loss_again()
         if math.isfinite(before) and (not math.isfinite(loss) or self._is_much_better(before, loss)):
             self._newer = self._older
             self._losses = self._losses[:-1] if math.isfinite(loss) else self._losses
-            self.factor *= SMALLER
+            self.factor *= LR_FACTOR
             self.rollbacks += 1
             return True
-        self._put_back(now)
+        self._restore(now)
         self.false_alarms += 1
         return False
 
@@ -77,19 +78,19 @@ class Guard:
         if len(self._losses) < WINDOW:
             return False
         usual = median(self._losses)
-        # A log likelihood may be negative: then three times as much means above it by twice its size.
+        # A log likelihood may be negative: then "three times" means above it by twice its size.
         return loss - usual > (SUSPICIOUS - 1) * abs(usual)
 
     def _is_much_better(self, before: float, loss: float) -> bool:
         return loss - before > (1 - MUCH_BETTER) * abs(loss)
 
-    def _taken(self) -> dict[str, Any]:
-        # Deep copies: a state dict shares its tensors with what is being trained.
+    def _snapshot(self) -> dict[str, Any]:
+        # Deep copies, because a state dict shares its tensors with the module.
         return {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
 
-    def _put_back(self, snapshot: dict[str, Any]) -> None:
+    def _restore(self, snapshot: dict[str, Any]) -> None:
         for name, part in self._parts.items():
-            # The optimizer keeps the tensors that it is given, and would change the snapshot's.
+            # A copy, because the optimizer keeps the tensors it is given and would change the snapshot.
             part.load_state_dict(copy.deepcopy(snapshot[name]))
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Skipping a step whose gradient is not finite or too large, with a limit on skips in a row.
+"""Skips a step whose gradient is not finite or too large, up to a limit of skips in a row.
 
-With a fixed threshold alone a run can freeze for ever: every step skipped, nothing learnt, the next
-gradient as large as the last (openai/vdvae, issue 25). So after `SKIP_LIMIT` skips in a row the next
-finite gradient is clipped to the threshold and stepped with.
+With a fixed threshold alone a run can freeze forever: every step is skipped, nothing is learnt, and the next
+gradient is as large as the last (openai/vdvae, issue 25). So after `SKIP_LIMIT` skips in a row the next
+finite gradient is clipped to the threshold and used.
 """
 
 import math
@@ -21,17 +21,16 @@ SKIP_LIMIT = 5
 class Decision(NamedTuple):
     skip: bool
     fatal: bool = False
-    """Not finite, and the policy does not pass over it (any more): the run is `nonfinite`."""
+    """Not finite, and the policy does not skip it (any more): the run is `nonfinite`."""
     rescaled: bool = False
-    """The gradients were brought to the threshold."""
+    """The gradients were scaled to the threshold."""
 
 
 class SkipPolicy:
-    """What to do with a gradient, before it is clipped.
+    """Decides what to do with a gradient before it is clipped.
 
-    `none` skips nothing, `nonfinite` what is not finite, `threshold` also norms over the threshold.
-
-    The threshold is `optim.skip_threshold`, absolute. `state_dict()` holds the skips in a row.
+    `none` skips nothing, `nonfinite` gradients that are not finite, `threshold` also those whose norm exceeds
+    `optim.skip_threshold`, which is absolute. `state_dict()` holds the skips in a row.
     """
 
     def __init__(self, config: OptimConfig) -> None:
@@ -40,7 +39,7 @@ class SkipPolicy:
         self._in_a_row = 0
 
     def decide(self, loss: float, grad_norm: float, parameters: Sequence[Tensor]) -> Decision:
-        """Whether to skip the step; may clip the gradients in place where the limit is reached."""
+        """Whether to skip the step; scales the gradients in place if the limit of skips is reached."""
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         too_large = finite and self.threshold is not None and grad_norm > self.threshold
         if finite and not too_large:
@@ -60,7 +59,7 @@ class SkipPolicy:
         return Decision(skip=False, rescaled=True)
 
     def norm_now(self, grad_norm: Tensor, decision: Decision) -> Tensor:
-        """The gradients' norm after `decide`, which may have brought it to the threshold."""
+        """The gradients' norm after `decide`, which may have scaled it to the threshold."""
         if decision.rescaled:
             assert self.threshold is not None
             return torch.full_like(grad_norm, self.threshold)

@@ -1,4 +1,4 @@
-"""A metric beside its floor, both with an interval, from half-samples of the tiles."""
+"""A metric and its floor, both with an interval, from half-samples of the tiles."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.quality.metric import Metric, check_tiles
+from vae.quality.metrics import Metric, check_tiles
 
 LEVELS = (2.5, 97.5)
 
@@ -21,11 +21,11 @@ class Interval(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A metric of n tiles against n, at n / 2 of each, beside what n / 2 real against n / 2 real score.
+    """A metric of n tiles against n, at n / 2 of each, and the score of n / 2 real against n / 2 real tiles.
 
     value, low, high: mean and 95 % interval for the samples. floor, floor_low, floor_high: mean over the ways
-    to halve the real tiles, and the range in which 95 % of single halvings lie: a perfect sampler lands
-    there with one draw.
+    to halve the real tiles, and the range of 95 % of single halvings, in which one draw of a perfect sampler
+    would be.
     """
 
     value: float
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 def measure_metrics(
     real: Tensor, fake: Tensor, metrics: Mapping[str, Metric], *, seed: int, bootstrap: int
 ) -> dict[str, Measured]:
-    """What `vae.quality.measure` says, for the metrics that the tiles are large enough for."""
+    """See `vae.quality.measure`; only the metrics that the tiles are large enough for."""
     check_tiles(real, fake)
     if bootstrap < 1:
         raise ValueError(f"bootstrap must be 1 or more, not {bootstrap}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae.quality.metric import SMALLEST, Metric, of_each
+from vae.quality.metrics import MIN_SIZE, Metric, of_each
 
 QUANTILE = 0.05
 BATCH = 64
@@ -16,14 +16,14 @@ BATCH = 64
 def memorisation(train: Tensor, quantile: float = QUANTILE) -> Metric:
     """Share of samples that are nearer to a training tile than all but 5 % of held-out tiles are.
 
-    train (T, 3, H, H) uint8; the metric's real set is held out of it. 0.05 by chance; a share p of pasted
-    training tiles adds 0.95 p. After van den Burg and Williams 2021, who compare the same two distances.
+    train (T, 3, H, H) uint8; the metric's real set must not be part of it. 0.05 by chance; a share p of
+    pasted training tiles adds 0.95 p. After van den Burg and Williams 2021, who compare these two distances.
 
         measure(held_out, samples, metrics=METRICS | {"memorisation": memorisation(train)})
 
-    What it does not see: a few copies among many samples (look at the smallest `nearest_distance`), copies
-    of a part of a tile, and copies that are shifted. Samples with less contrast than real tiles are nearer
-    to everything, copied or not.
+    What it does not detect: a few copies among many samples (look at the smallest `nearest_distance`), copies
+    of part of a tile, and shifted copies. Samples with less contrast than real tiles are nearer to
+    everything, copied or not.
     """
     distances = of_each(partial(nearest_distance, train=train))
     return Metric(distances, partial(_share, quantile=quantile))
@@ -32,8 +32,8 @@ def memorisation(train: Tensor, quantile: float = QUANTILE) -> Metric:
 def nearest_distance(images: Tensor, train: Tensor) -> Tensor:
     """(N, 3, H, H) and (T, 3, H, H) uint8 -> (N,): root mean square to the nearest tile, in grey levels.
 
-    At 16 px, where a blurred copy is still a copy, and over the eight turns and mirrorings of a training
-    tile, which augmentation may have shown to the model.
+    At 16 px, where a blurred copy is still a copy, and over the eight rotations and reflections of a training
+    tile, which the model may have been trained on through augmentation.
     """
     # In float64 the fast way to distances, by a matrix product, cancels nowhere that matters.
     rows = _shrink(images).flatten(1).double()
@@ -48,7 +48,7 @@ def nearest_distance(images: Tensor, train: Tensor) -> Tensor:
 
 
 def _shrink(images: Tensor) -> Tensor:
-    small = [F.adaptive_avg_pool2d(batch.to(torch.float32), SMALLEST) for batch in torch.split(images, BATCH)]
+    small = [F.adaptive_avg_pool2d(batch.to(torch.float32), MIN_SIZE) for batch in torch.split(images, BATCH)]
     return torch.cat(small)
 
 

@@ -1,9 +1,9 @@
 """The stability of a run, measured at every step, and how the run ended.
 
-Which quantity tells that the border is near: `tests/benchmarks/volatility_scan.py` on the bundled scenes,
+Which quantity shows that the border is near: `tests/benchmarks/volatility_scan.py` on the bundled scenes,
 laptop base, depths 2, 4, 6, eight constant learning rates 10^-4 to 10^-1.2, three seeds, 140 steps, 72 runs.
-The nonfinite border lay at 10^-2.20, -1.80 and -2.07. Area under the ROC curve, [95 % bootstrap interval over
-runs], for the 18 runs within 0.75 decades below it against the 21 from 1.25 decades on:
+The nonfinite border was at 10^-2.20, -1.80 and -2.07. Area under the ROC curve, [95 % bootstrap interval over
+runs], for the 18 runs within 0.75 decades below it against the 21 that were 1.25 decades or more below:
 
     grad_norm_jump                  1.00 [1.00, 1.00]   0.40 and more near, 0.38 and less safe
     max_logvar, median of 64 steps  1.00 [1.00, 1.00]   2.8 and more near, 2.7 and less safe
@@ -20,8 +20,8 @@ runs], for the 18 runs within 0.75 decades below it against the 21 from 1.25 dec
     loss, median                    0.39 [0.20, 0.58]
 
 The learning rate itself has 1.00: within a depth it must, and these three borders lie within 0.4 decades, so
-that a quantity which merely follows the rate, as update_ratio does, looks perfect here. One model, one data
-set, one optimizer (Adam), a constant rate: the thresholds are of these runs.
+a quantity that merely follows the learning rate, as update_ratio does, looks perfect here. The thresholds
+hold for these runs: one model, one data set, one optimizer (Adam), a constant learning rate.
 """
 
 import math
@@ -34,7 +34,7 @@ import numpy as np
 from vae.stability.spikes import SpikeDetector
 
 VOLATILITY_WINDOW = 128
-VOLATILITY_LEAST = 16
+MIN_VOLATILITY_WINDOW = 16
 DIVERGED_WINDOW = 20
 REGRESSED_STEPS = 100
 REGRESSED_FACTOR = 2.0
@@ -42,28 +42,29 @@ LOSS_SMOOTHING = 0.1
 
 
 class Outcome(StrEnum):
-    """How a run ended: the first that holds, in this order."""
+    """How a run ended: the first of these that holds, in this order."""
 
     NONFINITE = "nonfinite"
     """Loss or gradient not finite."""
     DIVERGED = "diverged"
     """Mean loss of the last 20 steps not below the first loss (Sohl-Dickstein 2024's rule).
 
-    The first loss is that of one batch, at the KL weight of its step, 0 where the weight rises: a run that
-    hardly learns can be called diverged. Laptop base, depths 2, 4 and 8, 12 epochs, one seed: the first
-    batch lay 7 to 10 % below the mean batch, so every run at lr 1e-6 was, and at 1e-5 with kl_weight 10 the
-    one of depth 4; the KL's part of those losses was 2 % at most. None was from 3e-5 on.
+    The first loss is that of one batch, at the KL weight of its step, which is 0 if the weight rises: so a
+    run that hardly learns can be called diverged. Laptop base, depths 2, 4 and 8, 12 epochs, one seed: the
+    first batch lay 7 to 10 % below the mean batch, so every run at lr 1e-6 was called diverged, and so was
+    the one of depth 4 at 1e-5 with kl_weight 10; the KL was at most 2 % of those losses. None was at 3e-5 or
+    above.
     """
     REGRESSED = "regressed"
     """Smoothed loss above twice its best for 100 steps."""
     COLLAPSED = "collapsed"
-    """No active latent unit (posterior collapse; nothing else is called so)."""
+    """No active latent unit: posterior collapse, and nothing else."""
     CONVERGED = "converged"
     """Early stopping fired."""
     BUDGET = "budget"
     """The epochs ran out."""
     PROBED = "probed"
-    """A probe that stayed finite: it ended when its border label was known (`vae.stability.labels`)."""
+    """A probe that stayed finite: it ended as soon as its border label was known (`vae.stability.labels`)."""
 
     @property
     def unstable(self) -> bool:
@@ -75,7 +76,7 @@ class Outcome(StrEnum):
 
 
 class Volatility(NamedTuple):
-    """Of the gradient norm g over the last 128 steps; nan below 16 steps."""
+    """How much the gradient norm g varied over the last 128 steps; nan before 16 steps."""
 
     volatility: float
     """Standard deviation of the residuals of a straight line fitted to log g: scale-free, trend-free."""
@@ -86,8 +87,8 @@ class Volatility(NamedTuple):
 
 
 def volatility(grad_norms: Sequence[float]) -> Volatility:
-    """Of all the values given; they are gradient norms of consecutive steps."""
-    if len(grad_norms) < VOLATILITY_LEAST:
+    """The volatility of the gradient norms of consecutive steps, all of which are used."""
+    if len(grad_norms) < MIN_VOLATILITY_WINDOW:
         return Volatility(math.nan, math.nan, math.nan)
     g = np.asarray(grad_norms, dtype=np.float64)
     x = np.log(np.maximum(g, np.finfo(float).tiny))
@@ -100,8 +101,8 @@ def volatility(grad_norms: Sequence[float]) -> Volatility:
 class StabilityMonitor:
     """Follows a run step by step; `outcome()` judges it.
 
-    `state_dict()` holds the window of gradient norms, the spike detectors, the counts of steps, clipped
-    and skipped, the first, last and recent losses, the smoothed loss and its best, and the largest
+    `state_dict()` holds the window of gradient norms, the spike detectors, the counts of steps, of clipped
+    and of skipped ones, the first, last and recent losses, the smoothed loss and its best, and the largest
     log-variance so far.
     """
 
@@ -133,7 +134,7 @@ class StabilityMonitor:
         clipped: bool,
         skipped: bool = False,
     ) -> dict[str, float]:
-        """One optimizer step; returns what is measured at it beyond the arguments."""
+        """Takes the values of one optimizer step; returns what is measured beyond them."""
         self.steps += 1
         self.clipped += clipped
         self.skipped += skipped
@@ -142,7 +143,7 @@ class StabilityMonitor:
         if math.isfinite(loss) or not skipped:
             self._recent_losses = [*self._recent_losses[-(DIVERGED_WINDOW - 1) :], loss]
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            # A policy that passes over such a step says so with `skipped`.
+            # A skipped step does not make the run nonfinite.
             if self.nonfinite_step is None and not skipped:
                 self.nonfinite_step = self.steps - 1
             return self._measured(loss_spike=False, grad_spike=False)
@@ -163,22 +164,22 @@ class StabilityMonitor:
         }
 
     def _follow_regression(self, loss: float, kl_weight: float) -> None:
-        # A rising KL weight raises the loss without anything being wrong, so the comparison starts
-        # afresh whenever the weight moves.
+        # A rising KL weight raises the loss although nothing is wrong, so the comparison restarts
+        # whenever the weight changes.
         if kl_weight != self._kl_weight:
             self._kl_weight, self._smoothed = kl_weight, loss
             self._best_smoothed, self._steps_above = math.inf, 0
         assert self._smoothed is not None
         self._smoothed += LOSS_SMOOTHING * (loss - self._smoothed)
         self._best_smoothed = min(self._best_smoothed, self._smoothed)
-        # Twice the best from its absolute value, so that a negative log likelihood is judged alike.
+        # From the absolute value, so that a negative log likelihood is judged in the same way.
         limit = self._best_smoothed + (REGRESSED_FACTOR - 1) * abs(self._best_smoothed)
         self._steps_above = self._steps_above + 1 if self._smoothed > limit else 0
         if self._steps_above >= REGRESSED_STEPS and self.regressed_step is None:
             self.regressed_step = self.steps - 1
 
     def summary(self) -> dict[str, float]:
-        """Over the whole run so far. Fractions are shares of steps, spike scores per 100 steps."""
+        """Figures of the whole run so far. Fractions are shares of steps, spike scores are per 100 steps."""
         steps = max(self.steps, 1)
         v = volatility(self._grad_norms)
         return {
@@ -193,7 +194,7 @@ class StabilityMonitor:
         }
 
     def outcome(self, *, active_units: int, stopped_early: bool) -> tuple[Outcome, int | None, str]:
-        """How the run ended, the step at which that was known (None: at its end), and why in words."""
+        """How the run ended, the step at which that was known (None: at its end), and the reason in words."""
         if self.nonfinite_step is not None:
             what = f"loss or gradient not finite at step {self.nonfinite_step}"
             return Outcome.NONFINITE, self.nonfinite_step, what

@@ -1,9 +1,9 @@
-"""Spikes of a positive series, found as it comes.
+"""Spikes of a positive series, detected online.
 
-x = log of the series, d_t = x_t - EMA_0.1 of the values before t (the average takes a slow trend out,
-which would hide spikes otherwise). t is a spike where d_t > median + k * 1.4826 * MAD of the previous
-128 values of d; k = 5, or 7 while fewer than 64 are there, none below 32. Spikes at most 10 steps apart
-are one event. The current value is never part of its own reference, which would cap its score at
+x = log of the series, d_t = x_t - EMA_0.1 of the values before t (subtracting the average removes a slow
+trend, which would hide spikes). t is a spike if d_t > median + k * 1.4826 * MAD of the previous 128 values of
+d; k = 5, or 7 while there are fewer than 64, and there is none before there are 32. Spikes at most 10 steps
+apart are one event. The current value is never part of its own reference, which would cap its score at
 sqrt(n - 1).
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-WINDOW, EARLY, LEAST = 128, 64, 32
+WINDOW, EARLY_WINDOW, MIN_WINDOW = 128, 64, 32
 FACTOR, EARLY_FACTOR = 5.0, 7.0
 SMOOTHING = 0.1
 MERGE_STEPS = 10
@@ -20,7 +20,7 @@ MAD_TO_STD = 1.4826
 
 
 class SpikeDetector:
-    """`events` counts the spikes so far. `state_dict()`: average, window, last spike, count."""
+    """`events` counts the spikes so far. `state_dict()` holds the average, window, last spike and count."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -30,7 +30,7 @@ class SpikeDetector:
         self._last_spike: int | None = None
 
     def update(self, value: float) -> bool:
-        """One value of the series, positive; returns whether it is (part of) a spike."""
+        """Takes the next value of the series, positive; returns whether it is (part of) a spike."""
         self._step += 1
         x = math.log(max(value, np.finfo(float).tiny))
         if self._average is None:
@@ -47,12 +47,12 @@ class SpikeDetector:
         return spike
 
     def _threshold(self) -> float:
-        if len(self._deviations) < LEAST:
+        if len(self._deviations) < MIN_WINDOW:
             return math.inf
         window = np.array(self._deviations)
         median = float(np.median(window))
         mad = float(np.median(np.abs(window - median)))
-        factor = FACTOR if len(window) >= EARLY else EARLY_FACTOR
+        factor = FACTOR if len(window) >= EARLY_WINDOW else EARLY_FACTOR
         return median + factor * MAD_TO_STD * mad
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The training loop: one step, one epoch, one run, and what a checkpoint holds."""
+"""Training: one step, the state of a run, the loop over epochs, and what is found before the first step."""

@@ -1,4 +1,4 @@
-"""Atomic files of tensors and plain values, loaded without running code from them."""
+"""Files of tensors and plain values, written atomically, and loaded without running code from them."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` to `path`: whole or not at all, also when the machine stops in the middle."""
+    """Write `state` to `path`: whole or not at all, even if the machine stops in the middle."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -22,17 +22,17 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read what `save` wrote, on the CPU.
+    """Read what `save` wrote, onto the CPU.
 
     Raises:
         ValueError: the file is not a checkpoint, or its `config` differs from the one given; the message
-            names the fields.
+            names the fields that differ.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except Exception as error:  # torch raises half a dozen kinds for a file that is none of its own
+    except Exception as error:  # torch raises half a dozen kinds of error for a file it cannot read
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path} is not a checkpoint of this program")

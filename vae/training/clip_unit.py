@@ -1,29 +1,30 @@
 """The unit of a relative clip norm: the median gradient norm of a short run of its own.
 
-A summed loss over 12,288-150,528 values has gradient norms of 1e2-1e5, so an absolute clip norm means
-nothing across sizes. That run trains a throw-away copy for a fixed number of steps at a fixed learning
-rate, unclipped: its unit depends on the model, the data and the seed, and on nothing that is searched.
+A loss summed over 12,288-150,528 values has gradient norms of 1e2-1e5, so an absolute clip norm means
+different things at different sizes. The short run trains a throw-away copy for a fixed number of steps at a
+fixed learning rate, unclipped: the unit depends on the model, the data and the seed, and on nothing that a
+study searches.
 """
 
 import statistics
 
 from vae.config import OptimConfig, TrainConfig
-from vae.training.step import BatchSource, TrainState
+from vae.training.state import BatchSource, TrainState
 
 UNIT_STEPS = 20
 UNIT_LR = 1e-3
 
 
 def clip_unit(config: TrainConfig, train: BatchSource) -> float:
-    """Median over the run's steps of the global L2 gradient norm; the source is put back as it was.
+    """Median over that run's steps of the global L2 gradient norm; the source's position is restored.
 
     Raises:
-        ArithmeticError: no gradient of that run was finite.
+        ArithmeticError: no gradient norm of that run was finite.
     """
     position = train.state_dict()
     optim = OptimConfig(lr=UNIT_LR, lr_schedule="constant")
     state = TrainState(config.model_copy(update={"optim": optim}), train, None)
-    # At the final KL weight, which the run meets for most of its steps.
+    # The final KL weight, which holds for most steps of a run.
     weight = config.objective.kl_weight
     norms: list[float] = []
     while len(norms) < UNIT_STEPS:

@@ -9,23 +9,24 @@ import torch
 from torch import Tensor
 
 from vae.config import TrainConfig
+from vae.loss.kl_schedules import kl_warmup_end, kl_weight
+from vae.model.latent import fixed_noise
 from vae.model.layout import head_fan_in
+from vae.model.pictures import take_pictures
 from vae.model.pixels import unreachable_pixel_fraction
 from vae.optim import optimizers
-from vae.optim.controllers import kind_of
-from vae.optim.schedules import kl_warmup_end, kl_weight
+from vae.optim.controllers import controller_class
 from vae.quality.model import ModelQuality, measurable, model_quality
-from vae.stability.edge import measure_edge, measure_edge_ratio
+from vae.stability.edge import Edge
 from vae.stability.labels import verdict
-from vae.stability.monitor import Outcome
 from vae.training import checkpoint
-from vae.training.border_rate import BorderRate, border_rate
+from vae.training.border_lr import BorderLR, find_border_lr
 from vae.training.clip_unit import clip_unit
-from vae.training.evaluate import Evaluation, evaluate, fixed_noise
+from vae.training.evaluate import Evaluation, evaluate
 from vae.training.hardware import resolve
 from vae.training.hooks import Hooks, RunInfo, RunResult
-from vae.training.pictures import take_pictures
-from vae.training.step import BatchSource, TrainState
+from vae.training.results import epoch_record, probe_result, run_result
+from vae.training.state import BatchSource, TrainState
 
 PICTURED_TILES = 8
 
@@ -45,14 +46,17 @@ def fit(
         train: seeded batches of (B, 3, H, W) uint8 tiles, H = W = config.model.image_size.
         validation: (N, 3, H, W) uint8; selection and early stopping use its objective at the final KL
             weight and do not count epochs that end before the KL warm-up does.
-        checkpoint_path: resumed from where the file exists, written when `checkpoint_seconds` have passed
-            since the last (0: after every epoch) or the hooks want it, removed by nobody.
-        test: (N, 3, H, W) uint8, which selection never sees; the image quality of the selected weights is
+        checkpoint_path: the run resumes from this file if it exists; it is written when `checkpoint_seconds`
+            have passed since the last time (0: after every epoch) or the hooks want it, and never removed.
+        test: (N, 3, H, W) uint8, not used for selection; the image quality of the selected weights is
             measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
             no finite objective.
 
-    A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
-    another size or a checkpoint of another config.
+    A diverged run is a result, not an error.
+
+    Raises:
+        ValueError: tiles of another size, a checkpoint of another config, or an optimizer or device that is
+            not available. Whatever a hook raises is passed on.
     """
     config = resolve(config)
     size = config.model.image_size
@@ -82,35 +86,47 @@ class _Run:
             if checkpoint_path and checkpoint_path.exists()
             else None
         )
-        self.probed: float | None = resumed["probed"] if resumed else None
+        self.clip_unit: float | None = resumed["probed"] if resumed else None
+        self.border = BorderLR(*resumed["border"]) if resumed and resumed["border"] else None
         self.records: list[dict[str, float]] = resumed["records"] if resumed else []
-        """Of the steps of the epoch under way."""
-        clip_norm = config.optim.clip_norm
-        if config.optim.clip == "norm" and config.optim.clip_norm_relative is not None:
-            if self.probed is None:
-                self.probed = clip_unit(config, train)
-            clip_norm = config.optim.clip_norm_relative * self.probed
-        self.clip_norm = clip_norm
-        self.border = BorderRate(*resumed["border"]) if resumed and resumed["border"] else None
+        """Records of the current epoch's steps."""
+        self.clip_norm = self._clip_norm(train)
         optim = config.optim
-        if optim.lr_border_fraction is not None or kind_of(optim).needs_border:
-            self.border = self.border or border_rate(config, train, clip_norm)
+        if optim.lr_border_fraction is not None or controller_class(optim).needs_border:
+            self.border = self.border or find_border_lr(config, train, self.clip_norm)
         if self.border and optim.lr_border_fraction is not None:
-            optim = optim.model_copy(update={"lr": optim.lr_border_fraction * self.border.rate})
+            optim = optim.model_copy(update={"lr": optim.lr_border_fraction * self.border.lr})
         self.state = TrainState(
             config.model_copy(update={"optim": optim}),
             train,
-            clip_norm,
-            self.border.rate if self.border else None,
+            self.clip_norm,
+            self.border.lr if self.border else None,
         )
         if resumed:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
         self.validation, self.test = validation.to(self.state.device), test
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
+        self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
         self.last_saved = time.monotonic()
+
+    def _clip_norm(self, train: BatchSource) -> float | None:
+        """The absolute clip norm, for which a relative one is resolved."""
+        optim = self.config.optim
+        if optim.clip != "norm" or optim.clip_norm_relative is None:
+            return optim.clip_norm
+        if self.clip_unit is None:
+            self.clip_unit = clip_unit(self.config, train)
+        return optim.clip_norm_relative * self.clip_unit
+
+    def _make_edge(self) -> Edge:
+        """The measurement of the edge, on the first tiles and the first noise."""
+        state = self.state
+        batch = state.source.images[: self.config.batch_size].to(state.device)
+        noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
+        return state.edge_on(batch, noise)
 
     def go(self) -> RunResult:
         started = time.monotonic()
@@ -120,7 +136,7 @@ class _Run:
                 parameter_count=self.state.model.parameter_count(),
                 head_fan_in=head_fan_in(self.config.model),
                 clip_norm=self.clip_norm,
-                probe_grad_norm=self.probed,
+                probe_grad_norm=self.clip_unit,
                 border=self.border,
                 unreachable_pixel_fraction=unreachable_pixel_fraction(
                     self.validation.cpu(), self.config.model.output_range
@@ -129,21 +145,21 @@ class _Run:
             )
         )
         if self.state.step == 0 and not self.probing:
-            self._picture()
-        # Asked before each epoch, also the first: a resumed run may have ended already.
+            self._take_pictures()
+        # Checked before the first epoch too: a resumed run may have ended already.
         while not self._is_over():
             self._epoch()
         return self._finish(time.monotonic() - started)
 
     def _epoch(self) -> None:
-        """Train and validate for one epoch, less where the run becomes not finite or a probe knows enough."""
+        """Train and validate for one epoch; stop early if the run becomes nonfinite or a probe is decided."""
         state, objective = self.state, self.config.objective
         records = self.records
         images = 0
         began = time.monotonic()
         for batch in state.source.epoch():
             weight = kl_weight(state.step, state.total_steps, objective)
-            self._tell_controller(weight)
+            self._update_controller(weight)
             records.append(state.advance(batch, weight))
             images += len(batch)
             self.hooks.on_step(records[-1])
@@ -156,7 +172,7 @@ class _Run:
             self._save_checkpoint()
             return
         trained = time.monotonic()
-        edge = self._edge() if self._every(self.config.curvature_every) else {}
+        edge = self._measure_edge() if self._is_due(self.config.curvature_every) else {}
         optimizers.set_mode(state.optimizer, training=False)
         evaluation = self._evaluate()
         value = evaluation.objective(objective.kl_weight)
@@ -166,7 +182,7 @@ class _Run:
             state.keep_best(value)
             state.learning_rate.observe(value)
         self.hooks.on_epoch(
-            _epoch_record(records, evaluation, value)
+            epoch_record(records, evaluation, value)
             | {f"stability/{k}": v for k, v in (state.summary() | edge).items()}
             | {
                 "epoch": state.epoch,
@@ -177,41 +193,36 @@ class _Run:
         state.epoch += 1
         self.records = []
         if state.epoch % self.config.picture_every == 0 and state.epoch < self.config.epochs:
-            self._picture()
+            self._take_pictures()
         optimizers.set_mode(state.optimizer, training=True)
         self._save_checkpoint()
 
     def _verdict(self) -> bool | None:
-        """Of a probe: whether it crossed its label's border; None while it is not known, or not a probe."""
+        """Whether a probe crossed its label's border; None while that is not known, and for a normal run."""
         probe = self.config.probe
         if probe.label == "none":
             return None
         return verdict(probe.label, self.state.labels.observation(), probe.horizon)
 
-    def _every(self, epochs: int) -> bool:
-        return epochs > 0 and (self.state.epoch + 1) % epochs == 0
+    def _is_due(self, every: int) -> bool:
+        """Whether something done every so many epochs is to be done at the end of this one; 0 is never."""
+        return every > 0 and (self.state.epoch + 1) % every == 0
 
-    def _edge(self) -> dict[str, float]:
-        """At the rate and KL weight of the last step."""
+    def _measure_edge(self) -> dict[str, float]:
+        """Distances from the edge at the learning rate and KL weight of the last step."""
         state, step = self.state, self.state.step - 1
         weight = kl_weight(step, state.total_steps, self.config.objective)
-        # A schedule that has come down to 0 has no edge.
-        lr = state.rate(step)
-        return measure_edge(state, *self._edge_batch(), weight, lr) if lr > 0 else {}
+        # A learning rate that has decayed to 0 has no edge.
+        lr = state.lr_at(step)
+        return self.edge.measure(weight, lr) if lr > 0 else {}
 
-    def _tell_controller(self, weight: float) -> None:
-        """The edge ratio before the next step, where the controller wants it, and the schedule is level."""
+    def _update_controller(self, weight: float) -> None:
+        """Give the controller the edge ratio before the next step, if it wants it, unless the schedule is
+        warming up or decaying."""
         state, step = self.state, self.state.step
         every = state.controller.edge_every
         if every and step and step % every == 0 and state.learning_rate.at(step) >= state.learning_rate.top:
-            rate = state.rate(step)
-            state.controller.observe_edge(measure_edge_ratio(state, *self._edge_batch(), weight, rate))
-
-    def _edge_batch(self) -> tuple[Tensor, Tensor]:
-        """The first tiles and the first noise, the same at every call."""
-        state = self.state
-        batch = state.source.images[: self.config.batch_size].to(state.device)
-        return batch, fixed_noise(len(batch), self.config.model.latent_dim, state.device)
+            state.controller.observe_edge(self.edge.ratio(weight, state.lr_at(step)))
 
     def _stopped_early(self) -> bool:
         patience = self.config.early_stopping_patience
@@ -222,18 +233,10 @@ class _Run:
         return ended or self.state.epoch >= self.config.epochs or self._stopped_early()
 
     def _evaluate(self) -> Evaluation:
-        state = self.state
-        return evaluate(
-            state.model,
-            self.validation,
-            self.noise,
-            self.config.precision,
-            state.likelihood,
-            self.config.objective,
-        )
+        return evaluate(self.state.model, self.validation, self.noise, self.state.loss)
 
-    def _picture(self) -> None:
-        # Spread over the set, whose neighbours come from one scene.
+    def _take_pictures(self) -> None:
+        # Spread over the set, because neighbours come from one scene.
         count = len(self.validation)
         chosen = torch.linspace(0, count - 1, min(PICTURED_TILES, count)).long()
         tiles = self.validation[chosen.to(self.validation.device)]
@@ -249,7 +252,7 @@ class _Run:
         self.hooks.before_checkpoint(step)
         state = {
             "config": self.config.model_dump(mode="json"),
-            "probed": self.probed,
+            "probed": self.clip_unit,
             "border": astuple(self.border) if self.border else None,
             "records": self.records,
             "state": self.state.state_dict(),
@@ -259,85 +262,21 @@ class _Run:
         self.hooks.after_checkpoint(step)
 
     def _finish(self, seconds: float) -> RunResult:
-        return self._end_of_probe(seconds) if self.probing else self._end_of_run(seconds)
-
-    def _end_of_probe(self, seconds: float) -> RunResult:
-        state, label = self.state, self.config.probe.label
-        step = state.monitor.nonfinite_step
-        word = "crosses" if self._verdict() else "does not cross"
-        return RunResult(
-            outcome=Outcome.PROBED if step is None else Outcome.NONFINITE,
-            reason=f"a probe: {word} the {label} border within {state.step} steps",
-            objective=math.inf,
-            best_epoch=None,
-            outcome_step=step,
-            last_finite_loss=state.monitor.last_finite_loss,
-            steps=state.step,
-            epochs=state.epoch,
-            seconds=seconds,
-            observation=state.labels.observation(),
-            summary={f"stability/{k}": v for k, v in state.summary().items()},
-        )
-
-    def _end_of_run(self, seconds: float) -> RunResult:
-        state, monitor = self.state, self.state.monitor
-        weights = state.best_weights or state.weights()
-        state.model.load_state_dict(weights)
-        if state.best_likelihood:
-            state.likelihood.load_state_dict(state.best_likelihood)
+        state = self.state
+        if self.probing:
+            return probe_result(state, self._verdict(), seconds)
+        weights = state.load_best()
         evaluation = self._evaluate()
-        outcome, step, reason = monitor.outcome(
+        ending = state.monitor.outcome(
             active_units=evaluation.active_units, stopped_early=self._stopped_early()
         )
-        objective = math.inf if outcome.objective_is_infinite else state.best_objective
-        self._picture()
-        quality = self._quality() if math.isfinite(objective) else None
-        return RunResult(
-            outcome=outcome,
-            reason=reason,
-            objective=objective,
-            best_epoch=None if outcome is Outcome.NONFINITE else state.best_epoch,
-            outcome_step=step,
-            last_finite_loss=monitor.last_finite_loss,
-            steps=state.step,
-            epochs=state.epoch,
-            seconds=seconds,
-            observation=state.labels.observation(),
-            summary={f"stability/{k}": v for k, v in state.summary().items()}
-            | {
-                "val/best_recon_loss": evaluation.recon_loss,
-                "val/best_kl": evaluation.kl,
-                "val/best_psnr": evaluation.psnr,
-                "latent/active_units": evaluation.active_units,
-            }
-            | (quality.figures if quality else {}),
-            weights=weights,
-            intervals=quality.intervals if quality else {},
-            kl_per_dim=quality.kl_per_dim if quality else (),
-        )
+        self._take_pictures()
+        has_objective = not ending[0].objective_is_infinite and math.isfinite(state.best_objective)
+        quality = self._quality() if has_objective else None
+        return run_result(state, ending, evaluation, quality, weights, seconds)
 
     def _quality(self) -> ModelQuality | None:
         draws, model = self.config.quality_draws, self.state.model
         if not draws or self.test is None or not measurable(self.test):
             return None
         return model_quality(model, self.test, self.state.source.images, draws=draws)
-
-
-def _epoch_record(
-    records: list[dict[str, float]], evaluation: Evaluation, objective: float
-) -> dict[str, float]:
-    """Means over the epoch's steps beside the validation at its end."""
-
-    def mean(name: str) -> float:
-        return sum(record[name] for record in records) / max(len(records), 1)
-
-    return {
-        "train/loss": mean("loss"),
-        "train/recon_loss": mean("recon_loss"),
-        "train/kl": mean("kl"),
-        "val/objective": objective,
-        "val/recon_loss": evaluation.recon_loss,
-        "val/kl": evaluation.kl,
-        "val/psnr": evaluation.psnr,
-        "latent/active_units": float(evaluation.active_units),
-    }

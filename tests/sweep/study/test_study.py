@@ -8,7 +8,7 @@ import pytest
 from sweep.cli.run import check_arms, parse_duration
 from sweep.errors import UserError
 from sweep.study import SCALES, Arm, FloatAxis, Plan, load_study, shipped
-from vae.packages import PACKAGES
+from vae.names import OPTIMIZERS
 
 
 @pytest.fixture
@@ -107,7 +107,16 @@ def test_durations_are_read() -> None:
 def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PACKAGES, "prodigy", "no_such_package_at_all")
+    literal = OPTIMIZERS.literal
+
+    def missing(name: str, constant: str) -> object:
+        return (
+            "no_such_package_at_all"
+            if (name, constant) == ("prodigy", "PACKAGE")
+            else literal(name, constant)
+        )
+
+    monkeypatch.setattr(OPTIMIZERS, "literal", missing)
     check_arms(plan)
     with pytest.raises(UserError, match="needs the package no_such_package_at_all"):
         check_arms(plan.with_settings({"optim.optimizer": "prodigy"}))

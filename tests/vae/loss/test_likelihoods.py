@@ -8,7 +8,11 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from vae.config import TrainConfig
-from vae.loss.likelihoods import LIKELIHOODS, DiscretizedLogistic, Gaussian, GaussianOptimal, MseSum
+from vae.loss.likelihoods.discretized_logistic import DiscretizedLogistic
+from vae.loss.likelihoods.gaussian import Gaussian
+from vae.loss.likelihoods.gaussian_optimal import GaussianOptimal
+from vae.loss.likelihoods.mse_sum import MseSum
+from vae.names import LIKELIHOODS
 
 
 def images(batch: int = 4, size: int = 6) -> tuple[Tensor, Tensor]:
@@ -87,9 +91,9 @@ def test_a_value_far_from_its_reconstruction_has_a_finite_loss_and_gradient() ->
     assert recon.grad.abs().min() > 0
 
 
-@pytest.mark.parametrize("name", sorted(LIKELIHOODS))
+@pytest.mark.parametrize("name", LIKELIHOODS.names)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    likelihood = LIKELIHOODS[name]().double()
+    likelihood = LIKELIHOODS.load(name).build().double()
     recon, x = images(2, 3)
     assert torch.autograd.gradcheck(lambda r: likelihood(r, x), recon.requires_grad_())
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from vae.config import ModelConfig
-from vae.model.layout import extra_layers, grid_sizes, head_fan_in, num_downsamples, stage_channels
+from vae.model.layout import extra_layers, head_fan_in, stage_channels
 from vae.model.network import VAE
 
 Shape = tuple[int, ...]
@@ -19,7 +19,7 @@ MOST = pytest.mark.parametrize("max_downsamples", [1, 2, 3, 4])
 
 
 class Layer(NamedTuple):
-    """A convolution as it ran: its stride, and (channels, height, width) before and after it."""
+    """A convolution that ran: its stride, and (channels, height, width) before and after it."""
 
     stride: tuple[int, int]
     before: Shape
@@ -80,7 +80,7 @@ def test_strided_layers_are_the_least_of_both_depths_and_the_limit(
 ) -> None:
     for config, _, encoder, decoder, _ in pairs(max_downsamples, extra_block):
         expected = min(config.encoder_depth, config.decoder_depth, max_downsamples)
-        assert num_downsamples(config) == expected
+        assert config.num_downsamples == expected
         assert len(strided(encoder)) == expected, config
         assert len(strided(decoder)) == expected, config
 
@@ -96,17 +96,17 @@ def test_the_decoder_mirrors_the_encoders_grid_and_returns_to_the_image(
         # What a strided layer takes in and puts out, in channels and size, its mirror image undoes.
         mirrored = [(layer.after, layer.before) for layer in reversed(strided(decoder))]
         assert mirrored == [(layer.before, layer.after) for layer in down], config
-        assert [down[0].before[1]] + [layer.after[1] for layer in down] == grid_sizes(config)
+        assert [down[0].before[1]] + [layer.after[1] for layer in down] == config.grid_sizes
         assert [layer.after[0] for layer in down] == stage_channels(config)
 
 
 @KINDS
 @MOST
-def test_the_other_layers_keep_the_shape_and_stand_where_they_were_dealt(
+def test_the_other_layers_keep_the_shape_and_are_at_the_stages_they_were_dealt_to(
     max_downsamples: int, extra_block: str
 ) -> None:
     for config, _, encoder, decoder, _ in pairs(max_downsamples, extra_block):
-        stages = grid_sizes(config)[1:]
+        stages = config.grid_sizes[1:]
         for layers, depth in ((encoder, config.encoder_depth), (decoder, config.decoder_depth)):
             others = [layer for layer in layers if layer.stride != (2, 2)]
             assert all(layer.stride == (1, 1) and layer.before == layer.after for layer in others), config
@@ -151,10 +151,10 @@ def test_a_grid_that_is_not_whole_is_refused_with_its_sizes_and_what_would_fit(
         ModelConfig.model_validate(settings | {"max_downsamples": downsamples})
     assert f"sizes {sizes}" in str(refused.value)
     assert f"set model.max_downsamples to {allowed} or less" in str(refused.value)
-    assert len(grid_sizes(ModelConfig.model_validate(settings | {"max_downsamples": allowed}))) == allowed + 1
+    assert len(ModelConfig.model_validate(settings | {"max_downsamples": allowed}).grid_sizes) == allowed + 1
 
 
-def test_an_odd_image_size_is_not_answered_with_a_setting_that_is_refused() -> None:
+def test_an_odd_image_size_is_not_refused_with_an_impossible_suggestion() -> None:
     with pytest.raises(ValidationError, match=r"sizes 63, 31\.5") as refused:
         ModelConfig(image_size=63, encoder_depth=1, decoder_depth=1)
     assert "max_downsamples to 0" not in str(refused.value)

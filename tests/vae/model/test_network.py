@@ -27,7 +27,7 @@ def test_the_latent_is_the_mean_plus_the_deviation_times_the_noise(
     torch.testing.assert_close(latents[0], output.mu + output.logvar.exp().sqrt() * noise)
 
 
-def test_an_image_is_coded_alike_in_any_company_in_evaluation_mode(
+def test_in_evaluation_mode_the_code_of_an_image_does_not_depend_on_its_batch(
     config: ModelConfig, make_tiles: Callable[..., Tensor]
 ) -> None:
     model = build_model(config, 0).eval()
@@ -48,7 +48,7 @@ def test_only_a_linear_output_leaves_the_range_of_tanh(
     assert (recon.abs().max() <= 1) == bounded
 
 
-def test_the_seed_decides_the_weights_and_the_global_generator_is_left_alone(config: ModelConfig) -> None:
+def test_the_seed_determines_the_weights_and_the_global_generator_is_untouched(config: ModelConfig) -> None:
     before = torch.get_rng_state()
     one = build_model(config, 3).state_dict()
     assert torch.equal(torch.get_rng_state(), before)
@@ -67,9 +67,7 @@ def test_running_statistics_are_kept_by_batch_norm_only(
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_model_knows_the_layout_that_it_was_given(
-    config: ModelConfig, memory_format: torch.memory_format
-) -> None:
+def test_a_model_knows_its_memory_format(config: ModelConfig, memory_format: torch.memory_format) -> None:
     model = build_model(config, 0).to(memory_format=memory_format)
     assert model.memory_format == memory_format
     kernels = [p for p in model.parameters() if p.dim() == 4]

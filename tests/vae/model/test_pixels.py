@@ -29,7 +29,7 @@ def noise(count: int = 4) -> Tensor:
 
 
 @RANGES
-def test_every_level_survives_the_way_there_and_back(output_range: str) -> None:
+def test_every_grey_level_survives_a_round_trip(output_range: str) -> None:
     x = normalise(all_levels(), output_range)
     assert x.dtype == torch.float32
     assert torch.equal(to_uint8(x, output_range), all_levels())
@@ -57,7 +57,7 @@ def test_values_outside_the_pixels_range_are_clamped(output_range: str) -> None:
 
 @RANGES
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_not_finite_becomes_black(output_range: str, value: float) -> None:
+def test_values_that_are_not_finite_become_black(output_range: str, value: float) -> None:
     assert (
         to_uint8(torch.full((1, 3, 2, 2), value), output_range).tolist() == torch.zeros(1, 3, 2, 2).tolist()
     )

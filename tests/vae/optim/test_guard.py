@@ -1,4 +1,4 @@
-"""The guard takes back what is the weights' fault, and nothing that is the batch's."""
+"""The guard rolls back if the weights are to blame for a spike, and not if the batch is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
-from vae.optim.guard import MOST_ROLLBACKS, SNAPSHOT_EVERY, WINDOW, Guard
+from vae.optim.guard import MAX_ROLLBACKS, SNAPSHOT_EVERY, WINDOW, Guard
 from vae.training.fit import fit
 from vae.training.hardware import resolve
 from vae.training.hooks import Hooks
-from vae.training.step import TrainState
+from vae.training.state import TrainState
 
 Small = Callable[..., TrainConfig]
 READY = 2 * SNAPSHOT_EVERY + 1
-"""Steps after which there are two snapshots, and enough losses."""
+"""Number of steps after which there are two snapshots and enough losses."""
 
 
 class Line(nn.Module):
-    """One weight; its loss on a batch is the batch times the weight."""
+    """One weight; the loss on a batch is the batch times the weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Line(nn.Module):
 
 
 def guarded(steps: int = READY) -> tuple[Guard, Line]:
-    """After so many healthy steps with a loss of 1."""
+    """A guard and its model after so many healthy steps with a loss of 1."""
     line = Line()
     guard = Guard(line, nn.Identity(), torch.optim.SGD(line.parameters(), lr=0.1))
     for step in range(steps):
@@ -48,7 +48,7 @@ def spoil(line: Line, weight: float) -> None:
 
 
 @pytest.mark.parametrize("weight", [10.0, float("nan"), float("inf")])
-def test_weights_that_went_bad_are_taken_back_and_the_rate_halved(weight: float) -> None:
+def test_weights_that_went_bad_are_rolled_back_and_the_lr_halved(weight: float) -> None:
     guard, line = guarded()
     spoil(line, weight)
     assert guard.after_step(line.loss(1.0), lambda: line.loss(1.0))
@@ -65,7 +65,7 @@ def test_a_hard_batch_changes_nothing() -> None:
 
 
 def test_the_snapshot_is_from_before_the_trouble() -> None:
-    """Weights that go bad slowly are in the newer snapshot already."""
+    """Weights that go bad slowly are already in the newer snapshot."""
     guard, line = guarded(2 * SNAPSHOT_EVERY)
     spoil(line, 2.0)
     guard.before_step(2 * SNAPSHOT_EVERY)
@@ -75,26 +75,26 @@ def test_the_snapshot_is_from_before_the_trouble() -> None:
     assert line.loss(1.0) == 1.0
 
 
-def test_before_it_has_seen_enough_it_lets_everything_pass() -> None:
+def test_with_too_few_losses_the_guard_does_nothing() -> None:
     guard, line = guarded(WINDOW - 5)
     spoil(line, 100.0)
     assert not guard.after_step(line.loss(1.0), lambda: line.loss(1.0))
 
 
-def test_a_run_that_always_spikes_is_let_go() -> None:
+def test_a_run_that_always_spikes_is_left_alone_in_the_end() -> None:
     guard, line = guarded()
     done = []
     for step in range(READY, READY + 100):
         guard.before_step(step)
         spoil(line, 10.0)
         done.append(guard.after_step(line.loss(1.0), lambda: line.loss(1.0)))
-    assert sum(done) == guard.rollbacks == MOST_ROLLBACKS
+    assert sum(done) == guard.rollbacks == MAX_ROLLBACKS
 
 
 def test_a_healthy_run_with_batches_of_eight_is_never_rolled_back(
     small: Small, make_tiles: Callable[..., Tensor]
 ) -> None:
-    """Every 23rd batch is of noise and many times as hard as the others. It is suspected, and let pass."""
+    """Every 23rd batch is noise and many times as hard as the others: suspicious, but no reason to act."""
     noise = torch.randint(0, 256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
 
     class Mixed(BatchLoader):
@@ -106,15 +106,15 @@ def test_a_healthy_run_with_batches_of_eight_is_never_rolled_back(
                 yield noise.to(torch.uint8) if self.count % 23 == 0 else batch
 
     config = resolve(small(epochs=30, optim={"guard": "rollback", "lr": 1e-3}))
-    told = fit(config, Mixed(make_tiles(40), 8, 0), make_tiles(12, seed=1), Hooks()).summary
-    assert told["stability/guard_false_alarms"] >= 3
-    assert told["stability/rollbacks"] == 0
+    summary = fit(config, Mixed(make_tiles(40), 8, 0), make_tiles(12, seed=1), Hooks()).summary
+    assert summary["stability/guard_false_alarms"] >= 3
+    assert summary["stability/rollbacks"] == 0
 
 
-def test_a_run_whose_weights_are_spoilt_goes_on_as_before(
+def test_a_run_whose_weights_are_spoilt_continues_as_before(
     small: Small, make_tiles: Callable[..., Tensor]
 ) -> None:
-    """The whole of it: weights, batch norm and Adam's moments; the step's own noise is asked again."""
+    """Weights, batch norm and Adam's moments are restored; the loss is repeated with the step's own noise."""
     config = resolve(small(epochs=20, optim={"guard": "rollback", "lr": 1e-3, "lr_schedule": "constant"}))
     state = TrainState(config, BatchLoader(make_tiles(40), 8, 0), None)
     records = []
@@ -134,7 +134,7 @@ def test_a_run_whose_weights_are_spoilt_goes_on_as_before(
 def test_a_run_that_was_rolled_back_is_resumed_bit_equal(
     small: Small, run_fit: Callable[..., Any], assert_same_run: Callable[..., None], tmp_path: Path
 ) -> None:
-    """Stopped after a rollback, whose step is then made once more, and again an epoch later."""
+    """Stopped after a rollback, whose step is then repeated, and again an epoch later."""
     optim = {"guard": "rollback", "skip": "nonfinite", "lr": 0.1, "lr_schedule": "constant"}
     config = small(epochs=8, optim=optim)
     undisturbed = run_fit(config)

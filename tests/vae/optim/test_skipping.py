@@ -1,4 +1,4 @@
-"""Skipped steps: they change nothing, and there is an end to them."""
+"""Skipped steps change nothing, and a run does not skip forever."""
 
 import math
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_a_run_whose_every_gradient_exceeds_the_threshold_goes_on_training() -> 
     assert steps == 10
 
 
-def test_such_a_whole_run_learns(small: Callable[..., Any], run_fit: Callable[..., Any]) -> None:
+def test_a_run_that_often_skips_learns(small: Callable[..., Any], run_fit: Callable[..., Any]) -> None:
     run = run_fit(small(epochs=8, optim={"skip": "threshold", "skip_threshold": 1.0, "lr": 3e-3}))
     skipped = [record["skipped"] for record in run.watcher.steps]
     assert sum(skipped) == len(skipped) - len(skipped) // (SKIP_LIMIT + 1)
@@ -44,7 +44,7 @@ def test_such_a_whole_run_learns(small: Callable[..., Any], run_fit: Callable[..
     assert run.watcher.epochs[-1]["val/recon_loss"] < 0.9 * run.watcher.epochs[0]["val/recon_loss"]
 
 
-def test_none_makes_what_is_not_finite_fatal_and_nonfinite_passes_over_it_for_a_while() -> None:
+def test_none_makes_a_nonfinite_step_fatal_and_nonfinite_skips_it_for_a_while() -> None:
     assert policy("none").decide(math.nan, 1.0, []).fatal
     skipping = policy("nonfinite")
     decisions = [skipping.decide(1.0, math.inf, []) for _ in range(SKIP_LIMIT + 1)]
@@ -52,7 +52,7 @@ def test_none_makes_what_is_not_finite_fatal_and_nonfinite_passes_over_it_for_a_
     assert all(d.skip for d in decisions)
 
 
-def test_a_good_step_starts_the_count_again() -> None:
+def test_a_good_step_resets_the_count() -> None:
     skipping = policy("nonfinite")
     for _ in range(5):
         for _ in range(SKIP_LIMIT):
@@ -64,7 +64,7 @@ def test_a_skipped_step_leaves_weights_and_statistics_as_they_were(
     small: Callable[..., Any], make_tiles: Callable[..., Any]
 ) -> None:
     from data_io import BatchLoader
-    from vae.training.step import TrainState
+    from vae.training.state import TrainState
 
     config = small(optim={"skip": "nonfinite"})
     loader = BatchLoader(make_tiles(40), config.batch_size, 0)

@@ -1,4 +1,4 @@
-"""Disjoint halves of the bundled scenes' tiles, and the damage that metrics claim to see."""
+"""Disjoint halves of the bundled scenes' tiles, and the damage that metrics claim to detect."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,9 +16,9 @@ COUNT = 150
 class Scenes(NamedTuple):
     real: Tensor
     other: Tensor
-    """The tiles to damage: damage of the real half's own tiles would fall below the floor."""
+    """The tiles to damage: damaging the real half's own tiles would score below the floor."""
     train: Tensor
-    """What neither half holds."""
+    """The tiles that are in neither half."""
 
 
 @pytest.fixture(scope="session")

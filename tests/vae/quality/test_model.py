@@ -1,4 +1,4 @@
-"""The quality of a model, and where a run has it."""
+"""The quality of a model, and which runs have it."""
 
 import math
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
-from vae.loss.elbo import kl_per_dim
+from vae.loss.loss import kl_per_dim
+from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
+from vae.model.pictures import take_pictures
 from vae.model.pixels import normalise
 from vae.quality import METRICS, measure, psnr, ssim
-from vae.quality.model import LEAST_TILES, model_quality
-from vae.training.evaluate import fixed_noise
+from vae.quality.model import MIN_TILES, model_quality
 from vae.training.fit import fit
 from vae.training.hooks import RunResult
-from vae.training.pictures import take_pictures
 
 Small = Callable[..., TrainConfig]
 MakeTiles = Callable[..., Tensor]
@@ -64,7 +64,9 @@ def test_a_run_ends_with_the_quality_of_its_selected_weights_on_the_test_tiles(
     assert summary["latent/test_active_units"] == int((mu.var(0, correction=0) >= 0.01).sum())
 
 
-def test_training_is_seen_and_the_floor_is_that_of_the_tiles(small: Small, make_tiles: MakeTiles) -> None:
+def test_training_shows_in_the_quality_and_the_floor_depends_on_the_tiles_only(
+    small: Small, make_tiles: MakeTiles
+) -> None:
     config, test, train = small(epochs=8, optim={"lr": 1e-2}), make_tiles(24, seed=2), make_tiles(40)
     trained = rebuilt(config, run(config, make_tiles, None))
     before = build_model(config.model, 0).train()
@@ -79,7 +81,7 @@ def test_training_is_seen_and_the_floor_is_that_of_the_tiles(small: Small, make_
     assert [after.figures[n] for n in floors] == [untrained.figures[n] for n in floors]
 
 
-def test_equal_weights_have_equal_quality_and_the_generator_is_left_alone(
+def test_equal_weights_have_equal_quality_and_the_generator_is_untouched(
     small: Small, make_tiles: MakeTiles
 ) -> None:
     model, test, train = build_model(small().model, 0), make_tiles(20, seed=2), make_tiles(40)
@@ -97,7 +99,7 @@ def test_equal_weights_have_equal_quality_and_the_generator_is_left_alone(
     [
         ({"quality_draws": 0}, 24),
         ({}, 0),
-        ({}, LEAST_TILES - 1),
+        ({}, MIN_TILES - 1),
         ({"optim": {"lr": 1e30, "lr_schedule": "constant"}}, 24),
         ({"probe": {"label": "blowup", "horizon": 3}}, 24),
     ],

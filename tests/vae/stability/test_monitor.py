@@ -1,4 +1,4 @@
-"""The monitor's numbers against direct computations, and the outcome of runs made up to have one."""
+"""The monitor's numbers against direct computations, and the outcomes of made-up runs."""
 
 import math
 from collections.abc import Sequence
@@ -71,16 +71,16 @@ def test_the_scale_of_the_gradient_changes_no_measure(scale: float) -> None:
             assert a[name] == pytest.approx(b[name], rel=1e-6)
 
 
-@pytest.mark.parametrize("rate", [-0.05, 0.01, 0.1])
-def test_a_purely_exponential_trend_has_no_volatility(rate: float) -> None:
-    g = np.exp(rate * np.arange(200))
+@pytest.mark.parametrize("slope", [-0.05, 0.01, 0.1])
+def test_a_purely_exponential_trend_has_no_volatility(slope: float) -> None:
+    g = np.exp(slope * np.arange(200))
     v = volatility(list(g[-128:]))
     assert v.volatility < 1e-10
-    assert v.jump == pytest.approx(abs(rate))
+    assert v.jump == pytest.approx(abs(slope))
     assert v.cv == pytest.approx(np.std(g[-128:]) / np.mean(g[-128:]))
 
 
-def test_what_is_older_than_128_steps_is_forgotten() -> None:
+def test_norms_older_than_128_steps_are_forgotten() -> None:
     calm = np.exp(-0.01 * np.arange(128))
     _, measured = feed([1.0] * 328, [*noisy(200), *calm])
     assert measured[-2]["grad_norm_volatility"] > 0.01
@@ -133,7 +133,7 @@ WORST = [*WORSE, *[2000.0] * 20]
 
 
 def test_outcomes_hold_in_their_order_of_precedence() -> None:
-    """Each run has all the faults below its own, and each next one lacks the first of them."""
+    """Each run has all the faults of the outcomes below its own, and the next one lacks the first of them."""
     broken = [*WORST, math.nan]
     assert outcome(broken, active_units=0, stopped_early=True) is Outcome.NONFINITE
     assert outcome(WORST, active_units=0, stopped_early=True) is Outcome.DIVERGED
@@ -159,7 +159,7 @@ def test_a_loss_or_gradient_that_is_not_finite_is_named_with_its_first_step(
 
 
 @pytest.mark.parametrize(("last", "diverged"), [(999.0, False), (1000.0, True), (1001.0, True)])
-def test_a_run_diverged_where_the_mean_of_its_last_20_losses_is_not_below_the_first(
+def test_a_run_diverged_if_the_mean_of_its_last_20_losses_is_not_below_the_first(
     last: float, diverged: bool
 ) -> None:
     # 20 losses about `last`, so that no single one of them decides; those before them are low.
@@ -200,7 +200,7 @@ def regressed_at(losses: Sequence[float]) -> int | None:
     return None
 
 
-def test_a_run_regressed_where_its_smoothed_loss_stays_above_twice_its_best_for_100_steps() -> None:
+def test_a_run_regressed_if_its_smoothed_loss_stays_above_twice_its_best_for_100_steps() -> None:
     monitor, _ = feed(WORSE)
     found, step, _ = monitor.outcome(active_units=5, stopped_early=False)
     assert found is Outcome.REGRESSED
@@ -219,7 +219,7 @@ def test_a_run_regressed_where_its_smoothed_loss_stays_above_twice_its_best_for_
     ],
     ids=["for less than 100 steps", "by less than twice", "by single losses"],
 )
-def test_a_run_did_not_regress_where_it_was_worse_only(losses: list[float]) -> None:
+def test_a_run_that_was_only_briefly_worse_did_not_regress(losses: list[float]) -> None:
     assert regressed_at(losses) is None
     assert outcome(losses) is Outcome.BUDGET
 
@@ -253,7 +253,7 @@ def test_a_negative_loss_can_converge_and_regress_too(first: float) -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 1, 10, 70, 150, 290])
-def test_a_restored_monitor_goes_on_as_if_never_stopped(stop: int) -> None:
+def test_a_restored_monitor_continues_as_if_never_stopped(stop: int) -> None:
     rng = np.random.default_rng(1)
     losses = [*FALLING, *(500 * np.exp(0.2 * rng.normal(size=240)))]
     losses[200] = 4000.0

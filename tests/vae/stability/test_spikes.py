@@ -1,4 +1,4 @@
-"""Spikes: those planted are found, noise has none, and the rule is the one written down."""
+"""Planted spikes are found, noise has none, and the rule is the one in the docstring."""
 
 import math
 
@@ -112,7 +112,7 @@ def test_a_long_chain_of_near_spikes_is_one_event() -> None:
 
 
 @pytest.mark.parametrize(("steps", "sees"), [(32, False), (33, True)])
-def test_no_spike_is_called_before_32_deviations_are_known(steps: int, sees: bool) -> None:
+def test_there_is_no_spike_before_32_deviations_are_known(steps: int, sees: bool) -> None:
     x = SIGMA * np.random.default_rng(1).normal(size=steps)
     assert found(np.append(x, 100 * SIGMA))[-1] == sees
 
@@ -148,7 +148,7 @@ def test_scaling_a_series_moves_no_spike() -> None:
 
 
 @pytest.mark.parametrize("stop", [0, 1, 20, 50, 100, 205])
-def test_a_restored_detector_goes_on_as_if_never_stopped(stop: int) -> None:
+def test_a_restored_detector_continues_as_if_never_stopped(stop: int) -> None:
     x = 0.1 * np.random.default_rng(4).standard_t(2, size=260)
     x[[200, 208]] = 5
     detector, restored = SpikeDetector(), SpikeDetector()

@@ -1,4 +1,4 @@
-"""A file on disk is always a whole one, and only plain values are read from it."""
+"""A file on disk is always complete, and only plain values are read from it."""
 
 import os
 from pathlib import Path

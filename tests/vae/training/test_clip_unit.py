@@ -1,4 +1,4 @@
-"""The unit of a relative clip norm: the median gradient norm of a short unclipped training of its own."""
+"""The unit of a relative clip norm: the median gradient norm of a short unclipped run of its own."""
 
 import statistics
 from collections.abc import Callable
@@ -19,7 +19,7 @@ RELATIVE = {"clip": "norm", "clip_norm_relative": 0.5}
 
 def test_a_relative_clip_norm_is_in_units_of_a_short_run(small: Small, run_fit: Callable[..., Any]) -> None:
     (info,) = run_fit(small(epochs=1, optim=RELATIVE)).watcher.infos
-    # That run is the start of an unclipped run at its rate: 20 steps, four epochs of five.
+    # That run is the start of an unclipped run at its learning rate: 20 steps, four epochs of five.
     plain = small(epochs=4, optim={"lr": UNIT_LR, "lr_schedule": "constant"})
     norms = [step["grad_norm"] for step in run_fit(plain).watcher.steps]
     assert len(norms) == UNIT_STEPS
@@ -40,7 +40,7 @@ def test_the_unit_depends_on_nothing_that_is_searched(
     assert unit(**optim) == unit()
 
 
-def test_measuring_the_unit_puts_the_data_back_as_it_was(
+def test_measuring_the_unit_restores_the_position_in_the_data(
     small: Small, make_tiles: Callable[..., Tensor]
 ) -> None:
     config = resolve(small(optim=RELATIVE))
@@ -66,7 +66,9 @@ def test_a_run_without_a_relative_norm_measures_no_unit(
     assert info.probe_grad_norm is None
 
 
-def test_a_unit_without_a_finite_gradient_says_so(small: Small, make_tiles: Callable[..., Tensor]) -> None:
+def test_a_unit_without_a_finite_gradient_is_an_error(
+    small: Small, make_tiles: Callable[..., Tensor]
+) -> None:
     config = resolve(small(objective={"kl_weight": 1e300}, optim=RELATIVE))
     with pytest.raises(ArithmeticError, match=r"no gradient of the 20-step run at 0\.001 was"):
         clip_unit(config, BatchLoader(make_tiles(40), 8, 0))

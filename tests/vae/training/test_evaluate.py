@@ -1,4 +1,4 @@
-"""The validation objective against sums written out; the model stays as it was."""
+"""The validation objective against sums written out; evaluating does not change the model."""
 
 import math
 from collections.abc import Callable
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from vae.config import TrainConfig
+from vae.loss.loss import Loss
+from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
-from vae.training.evaluate import Evaluation, evaluate, fixed_noise
+from vae.training.evaluate import Evaluation, evaluate
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def model(small: Callable[..., TrainConfig], make_tiles: Callable[..., Tensor]) -> VAE:
-    """With running statistics of its own."""
+    """A model with running statistics that differ from their initial values."""
     model = build_model(small().model, 0)
     with torch.no_grad():
         model(make_tiles(20) / 127.5 - 1, torch.randn(20, 6))
@@ -27,7 +29,7 @@ def test_an_evaluation_is_the_mean_over_images_in_any_number_of_batches(
     model: VAE, make_tiles: Callable[..., Tensor]
 ) -> None:
     tiles, noise = make_tiles(150), fixed_noise(150, 6, CPU)
-    got = evaluate(model, tiles, noise)
+    got = evaluate(model, tiles, noise, Loss())
     model.eval()
     recon_loss = kl = psnr = 0.0
     mus = []
@@ -55,7 +57,7 @@ def test_active_units_are_the_dimensions_whose_mean_depends_on_the_image(
         model.encoder.fc_mu.weight *= 100
         model.encoder.fc_mu.weight[active:] = 0
         model.encoder.fc_mu.bias += 5
-    assert evaluate(model, make_tiles(30), fixed_noise(30, 6, CPU)).active_units == active
+    assert evaluate(model, make_tiles(30), fixed_noise(30, 6, CPU), Loss()).active_units == active
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -64,19 +66,22 @@ def test_evaluating_touches_neither_statistics_nor_mode_nor_gradients(
 ) -> None:
     model.train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    evaluate(model, make_tiles(30), fixed_noise(30, 6, CPU))
+    evaluate(model, make_tiles(30), fixed_noise(30, 6, CPU), Loss())
     assert model.training is training
     assert all(module.training is training for module in model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_mode_before_does_not_change_an_evaluation(model: VAE, make_tiles: Callable[..., Tensor]) -> None:
+def test_an_evaluation_does_not_depend_on_the_mode_before_it(
+    model: VAE, make_tiles: Callable[..., Tensor]
+) -> None:
     tiles, noise = make_tiles(30), fixed_noise(30, 6, CPU)
-    assert evaluate(model.train(), tiles, noise) == evaluate(model.eval(), tiles, noise)
+    training = evaluate(model.train(), tiles, noise, Loss())
+    assert training == evaluate(model.eval(), tiles, noise, Loss())
 
 
-def test_evaluation_noise_is_the_same_every_time_and_leaves_the_global_generator_alone() -> None:
+def test_evaluation_noise_is_the_same_every_time_and_leaves_the_global_generator_untouched() -> None:
     before = torch.get_rng_state()
     one = fixed_noise(5, 3, CPU)
     assert torch.equal(torch.get_rng_state(), before)

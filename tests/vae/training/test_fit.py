@@ -1,4 +1,4 @@
-"""Whole runs: the same settings give the same weights, and each ending is named for what it was."""
+"""Whole runs: the same settings give the same weights, and each way to end has its outcome."""
 
 import math
 import shutil
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import TrainConfig
+from vae.loss.loss import Loss
+from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
 from vae.stability.monitor import Outcome
-from vae.training.evaluate import Evaluation, evaluate, fixed_noise
+from vae.training.evaluate import Evaluation, evaluate
 from vae.training.fit import fit
 from vae.training.hardware import resolve
 
@@ -102,7 +104,7 @@ def test_a_huge_learning_rate_is_an_unstable_result_and_no_error(
 
 
 class InOrder:
-    """Batches of 8 in the tiles' own order, every epoch alike."""
+    """Batches of 8 in the tiles' own order, the same in every epoch."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -159,7 +161,7 @@ def test_an_exception_of_a_hook_ends_the_run_with_it(
     assert raised.value is error
 
 
-def test_hooks_hear_a_run_in_order(small: Small, run_fit: RunFit) -> None:
+def test_hooks_are_called_in_order(small: Small, run_fit: RunFit) -> None:
     result, watcher = run_fit(small(epochs=5, picture_every=2))
     epoch = ["step"] * 5 + ["epoch"]
     pictures = ["pictures"]
@@ -172,7 +174,7 @@ def test_hooks_hear_a_run_in_order(small: Small, run_fit: RunFit) -> None:
     assert (result.steps, result.epochs) == (25, 5)
 
 
-def test_a_run_says_what_it_is_before_its_first_step(small: Small, run_fit: RunFit) -> None:
+def test_a_run_reports_its_facts_before_its_first_step(small: Small, run_fit: RunFit) -> None:
     config = small(epochs=1, optim={"clip": "norm", "clip_norm": 7.0})
     (info,) = run_fit(config).watcher.infos
     model = build_model(config.model, 0)
@@ -197,14 +199,14 @@ def test_an_epochs_record_holds_the_means_of_its_steps_and_a_validation_at_the_f
         assert record["val/objective"] == pytest.approx(record["val/recon_loss"] + 3 * record["val/kl"])
 
 
-def test_the_weights_handed_out_are_those_that_the_result_was_measured_on(
+def test_the_returned_weights_are_those_that_the_result_was_measured_with(
     small: Small, run_fit: RunFit, make_tiles: Callable[..., Tensor]
 ) -> None:
     config = small()
     result, watcher = run_fit(config)
     model = build_model(config.model, 99)
     model.load_state_dict(result.weights)
-    found = evaluate(model, make_tiles(12, seed=1), fixed_noise(12, 6, torch.device("cpu")))
+    found = evaluate(model, make_tiles(12, seed=1), fixed_noise(12, 6, torch.device("cpu")), Loss())
     assert found.objective(config.objective.kl_weight) == pytest.approx(result.objective, rel=1e-6)
     assert result.summary["val/best_psnr"] == pytest.approx(found.psnr, rel=1e-6)
     assert result.summary["latent/active_units"] == found.active_units
@@ -222,7 +224,7 @@ def test_the_best_epoch_is_selected_with_its_own_weights(
     assert same(result.weights, seen[5]), "the last evaluation is of the selected weights"
 
 
-def test_epochs_of_the_kl_warm_up_are_neither_selected_nor_waited_for(
+def test_epochs_of_the_kl_warm_up_are_neither_selected_nor_counted(
     small: Small, run_fit: RunFit, scripted: Scripted
 ) -> None:
     # 30 steps, the weight is final from step 15 on: the epochs that end at 5 and 10 do not count.
@@ -244,7 +246,7 @@ def test_a_warm_up_into_the_last_epoch_leaves_that_one_to_select(
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 4), (3, 8), (0, 8)])
-def test_early_stopping_ends_a_run_after_as_many_epochs_without_a_better_one(
+def test_early_stopping_ends_a_run_after_patience_epochs_without_a_better_one(
     small: Small, run_fit: RunFit, scripted: Scripted, patience: int, epochs: int
 ) -> None:
     scripted([5.0, 4.0, 4.0, 4.5, 3.0, 3.5, 3.5, 2.9])
@@ -253,7 +255,7 @@ def test_early_stopping_ends_a_run_after_as_many_epochs_without_a_better_one(
     assert result.outcome is (Outcome.CONVERGED if epochs < 8 else Outcome.BUDGET)
 
 
-def test_weights_that_stand_still_stop_a_run_early(small: Small, run_fit: RunFit) -> None:
+def test_weights_that_no_longer_change_stop_a_run_early(small: Small, run_fit: RunFit) -> None:
     # Learns for three epochs; then its steps are too small to change a float32.
     optim = {"lr": 6e-3, "lr_schedule": "step", "lr_step_fraction": 0.25, "lr_gamma": 1e-12}
     config = small(epochs=12, model={"norm": "none"}, optim=optim, early_stopping_patience=1)
@@ -264,7 +266,7 @@ def test_weights_that_stand_still_stop_a_run_early(small: Small, run_fit: RunFit
     assert watcher.epochs[3]["val/objective"] == watcher.epochs[2]["val/objective"]
 
 
-def test_an_encoder_that_codes_nothing_is_collapsed(small: Small, run_fit: RunFit) -> None:
+def test_a_run_without_active_units_is_collapsed(small: Small, run_fit: RunFit) -> None:
     result, _ = run_fit(small(epochs=6, objective={"kl_weight": 1e4}))
     assert result.outcome is Outcome.COLLAPSED
     assert result.summary["latent/active_units"] == 0

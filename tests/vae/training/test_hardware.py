@@ -1,4 +1,4 @@
-"""`auto` becomes what this machine has; what is asked for and missing is refused."""
+"""`auto` becomes what this machine has; a setting that needs something missing is refused."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_auto_becomes_explicit_and_then_stays() -> None:
 
 
 @pytest.mark.usefixtures("devices")
-def test_what_is_explicit_is_kept_and_nothing_else_changes() -> None:
+def test_explicit_settings_are_kept_and_nothing_else_changes() -> None:
     asked = TrainConfig(
         device="cpu", precision="bfloat16", memory_format="contiguous", threads=3, seed=5, epochs=2
     )

@@ -1,4 +1,4 @@
-"""A probe is the start of the run that it stands for, and ends when its label is known."""
+"""A probe is the start of the run it stands for, and ends when its label is known."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from vae.config import TrainConfig
+from vae.config import ObjectiveConfig, TrainConfig
+from vae.loss.loss import mean_image_loss
 from vae.model.pixels import normalise
 from vae.stability.labels import LABELS, verdict
 from vae.stability.monitor import Outcome
-from vae.training.step import mean_image_loss
 
 Small = Callable[..., TrainConfig]
 RunFit = Callable[..., Any]
@@ -35,9 +35,9 @@ def test_a_probe_takes_the_steps_of_its_run_and_stops_at_its_horizon(
 @pytest.mark.parametrize("label", LABELS)
 def test_a_probe_that_crosses_ends_there(small: Small, run_fit: RunFit, label: str) -> None:
     result = run_fit(small(epochs=40, optim={"lr": 1e3}, probe={"label": label})).result
-    told = result.observation
-    assert verdict(label, told, None) is True  # type: ignore[arg-type]
-    crossed = told.blowup_step if label == "blowup" else told.nonfinite_step
+    observed = result.observation
+    assert verdict(label, observed, None) is True  # type: ignore[arg-type]
+    crossed = observed.blowup_step if label == "blowup" else observed.nonfinite_step
     assert crossed is not None
     assert result.steps == crossed + 1 < 40 * 5
     assert "crosses" in result.reason
@@ -65,9 +65,9 @@ def test_predicting_the_mean_image_costs_its_variance(
 ) -> None:
     tiles = make_tiles(40)
     x = normalise(tiles, "tanh_unit")
-    loss = mean_image_loss(small(), tiles)
+    loss = mean_image_loss(small().objective, tiles, "tanh_unit")
     assert loss == pytest.approx(float(x.var(0, correction=0).sum()), rel=1e-5)
-    assert mean_image_loss(small(objective={"likelihood": "gaussian"}), tiles) is None
+    assert mean_image_loss(ObjectiveConfig(likelihood="gaussian"), tiles, "tanh_unit") is None
     assert torch.is_tensor(x)
 
 

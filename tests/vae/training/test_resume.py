@@ -17,10 +17,16 @@ from data_io.tiles.loader import BatchLoader
 from tests.conftest import ROOT
 from tests.vae.conftest import Run, Watcher
 from vae.config import TrainConfig
-from vae.loss.kl_rules import RULES
-from vae.loss.likelihoods import LIKELIHOODS
 from vae.model.network import VAE
-from vae.optim import clipping, controllers, optimizers, schedules
+from vae.names import (
+    CLIPPING,
+    CONTROLLERS,
+    KL_RULES,
+    KL_SCHEDULES,
+    LIKELIHOODS,
+    LR_SCHEDULES,
+    OPTIMIZERS,
+)
 from vae.stability.monitor import Outcome
 from vae.training import checkpoint
 from vae.training.evaluate import Evaluation
@@ -51,14 +57,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{f"bound-{kind}": {"model": {"logvar_bound": kind}} for kind in ("clamp", "soft")},
     **{
         f"optimizer-{name}": {"optim": {"optimizer": name, "lr": lr}}
-        for name, lr in (dict.fromkeys(optimizers.BUILDERS, 3e-3) | {"sgd": 1e-5, "prodigy": 1.0}).items()
+        for name, lr in (dict.fromkeys(OPTIMIZERS.names, 3e-3) | {"sgd": 1e-5, "prodigy": 1.0}).items()
     },
-    **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in sorted(clipping.NAMES)},
-    **{f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}} for name in schedules.LR},
-    **{f"controller-{name}": {"optim": {"controller": name}} for name in sorted(controllers.NAMES)},
-    **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in schedules.KL},
-    **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in RULES},
-    **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS},
+    **{f"clip-{name}": {"optim": {"clip": name, "clip_norm": 50.0}} for name in CLIPPING.names},
+    **{
+        f"lr-{name}": {"optim": {"lr_schedule": name, "lr_warmup_fraction": 0.2}}
+        for name in LR_SCHEDULES.names
+    },
+    **{f"controller-{name}": {"optim": {"controller": name}} for name in CONTROLLERS.names},
+    **{f"kl-{name}": {"objective": {"kl_schedule": name}} for name in KL_SCHEDULES.names},
+    **{f"rule-{name}": {"objective": {"kl_rule": name}} for name in KL_RULES.names},
+    **{f"likelihood-{name}": {"objective": {"likelihood": name}} for name in LIKELIHOODS.names},
 }
 
 
@@ -78,7 +87,7 @@ def test_resume_is_bit_equal_to_never_stopping(
     tmp_path: Path,
     settings: dict[str, Any],
 ) -> None:
-    """Stopped twice: in the midst of the second epoch, and in the hook of the third, not yet on disk."""
+    """Stopped twice: in the middle of the second epoch, and in the third, before its checkpoint."""
     config = small(epochs=4, picture_every=3, **settings)
     undisturbed = run_fit(config)
     path = tmp_path / "run.pt"
@@ -118,7 +127,7 @@ path.with_suffix(".end").write_bytes(pickle.dumps((result, watcher.steps, watche
 def test_a_run_that_was_killed_ends_in_a_new_process_as_in_one_that_was_not(
     small: Small, assert_same_run: AssertSame, tmp_path: Path
 ) -> None:
-    """SIGKILL in the midst of an epoch; bfloat16, batch norm and channels-last."""
+    """SIGKILL in the middle of an epoch, with bfloat16, batch norm and channels-last."""
     config = small(epochs=4, precision="bfloat16", memory_format="channels_last")
 
     def start(name: str, kill_at: int) -> int:
@@ -156,7 +165,7 @@ def test_writing_checkpoints_changes_nothing(
     assert_same_run(run_fit(config), run_fit(config, tmp_path / "run.pt"))
 
 
-def test_a_checkpoint_waits_until_its_time_has_come(small: Small, run_fit: RunFit, tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_when_it_is_due(small: Small, run_fit: RunFit, tmp_path: Path) -> None:
     run_fit(small(epochs=1, checkpoint_seconds=3600), tmp_path / "late.pt")
     run_fit(small(epochs=1, checkpoint_seconds=0), tmp_path / "at_once.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["at_once.pt"]
@@ -180,7 +189,7 @@ def test_a_resumed_run_keeps_its_probed_clip_norm_and_shows_no_second_start(
 
 
 def validations(monkeypatch: pytest.MonkeyPatch, recon_losses: dict[int, float]) -> None:
-    """Validation finds these after the steps named, 5 otherwise; batch norm has counted the steps."""
+    """Validation finds these losses after the steps named, 5 otherwise; batch norm counts the steps."""
 
     def found(model: VAE, tiles: Tensor, noise: Tensor, *_: object) -> Evaluation:
         steps = int(model.state_dict()["encoder.layers.0.1.num_batches_tracked"])
@@ -199,8 +208,8 @@ def test_a_resumed_run_keeps_the_reductions_of_its_learning_rate(
     validations(monkeypatch, {5: 1.0})
     config = small(epochs=6, optim={"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.01, "lr_gamma": 0.5})
     undisturbed = run_fit(config)
-    rates = [step["lr"] for step in undisturbed.watcher.steps[::5]]
-    assert rates == [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025]
+    lrs = [step["lr"] for step in undisturbed.watcher.steps[::5]]
+    assert lrs == [0.01, 0.01, 0.01, 0.005, 0.005, 0.0025]
     for epoch in range(1, 6):
         path = tmp_path / f"{epoch}.pt"
         with pytest.raises(KilledError):
@@ -209,7 +218,7 @@ def test_a_resumed_run_keeps_the_reductions_of_its_learning_rate(
 
 
 def ended(outcome: Outcome, small: Small, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
-    """A config whose run ends so."""
+    """A config whose run ends with this outcome."""
     if outcome is Outcome.CONVERGED:
         validations(monkeypatch, {})
         return small(epochs=6, early_stopping_patience=1)
@@ -295,7 +304,7 @@ class Leaving(Hooks):
 # In mid-epoch, after the last batch of an epoch, and before its first.
 @pytest.mark.parametrize("step", [0, 7, 9])
 @pytest.mark.parametrize("name", ["float32", "optimizer-schedulefree", "clip-zscore", "kl-cyclical"])
-def test_a_run_that_leaves_in_mid_epoch_goes_on_with_the_next_step(
+def test_a_run_that_stops_in_mid_epoch_continues_with_the_next_step(
     small: Small,
     make_tiles: Callable[..., Tensor],
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""One step: what it measures is what happened, by computations of the tests' own."""
+"""One step: what it measures agrees with independent computations."""
 
 import copy
 from collections.abc import Callable
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from data_io import BatchLoader
 from vae.config import OptimConfig, TrainConfig
+from vae.loss.loss import Loss
 from vae.model.network import VAE, build_model
 from vae.optim import clipping, optimizers
+from vae.optim.skipping import SkipPolicy
 from vae.training.hardware import resolve
-from vae.training.step import UPDATE_RATIO_EVERY, TrainState, forward_loss, train_step
+from vae.training.state import UPDATE_RATIO_EVERY, TrainState
+from vae.training.step import train_step
 
 NORMS = pytest.mark.parametrize("norm", ["batch", "group", "none"])
 
@@ -28,7 +31,9 @@ def step(
 ) -> dict[str, Tensor]:
     optim = OptimConfig(clip="norm", clip_norm=settings.pop("clip_norm", 1e9))
     policy = clipping.build(optim, optim.clip_norm)
-    return train_step(model, optimizer, policy, batch, noise, **({"kl_weight": 0.3} | settings))
+    skipping = SkipPolicy(OptimConfig())
+    settings = {"kl_weight": 0.3} | settings
+    return train_step(model, Loss(), optimizer, policy, skipping, batch, noise, **settings)
 
 
 def direct_loss(model: VAE, batch: Tensor, noise: Tensor, kl_weight: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,8 +128,8 @@ def test_half_precision_losses_are_float32_and_near_those_of_float32(
 ) -> None:
     model, _ = made(small())
     batch, noise = make_tiles(8), torch.randn(8, 6)
-    full, _ = forward_loss(model, batch, noise, 0.3, precision="float32")
-    half, output = forward_loss(model, batch, noise, 0.3, precision="bfloat16")
+    full, _ = Loss(precision="float32")(model, batch, noise, 0.3)
+    half, output = Loss(precision="bfloat16")(model, batch, noise, 0.3)
     for a, b in zip(half, full, strict=True):
         assert a.dtype == torch.float32
         torch.testing.assert_close(a, b, rtol=0.05, atol=0.05)
@@ -145,7 +150,7 @@ def test_the_state_of_a_run_measures_the_update_every_few_steps_and_counts_its_s
     assert state.monitor.steps == state.step == 20
 
 
-def test_each_step_has_reparameterisation_noise_of_its_own_that_the_seed_decides(
+def test_each_step_has_its_own_reparameterisation_noise_which_the_seed_determines(
     small: Callable[..., TrainConfig], make_tiles: Callable[..., Tensor]
 ) -> None:
     def draws(seed: int) -> list[Tensor]:

@@ -1,34 +1,31 @@
 """Clipping policies, one module each, found by its name (`optim.clip`).
 
 To add one, write `vae/optim/clipping/<name>.py` with a class `Policy` that subclasses `ClippingPolicy`.
-What it must keep: it changes gradients only, in place; it is handed the norm before clipping and does
-not compute it again; it says whether it acted; all that it learns is in `state_dict()`.
+What it must keep: it changes gradients only, in place; it is given the norm before clipping and does not
+compute it again; it returns whether it acted; whatever it learns is in `state_dict()`.
 """
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
-    from vae.config import OptimConfig
-
-NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+from vae.config import OptimConfig
+from vae.names import CLIPPING
 
 
 class ClippingPolicy(ABC):
-    """Stateless unless it says otherwise."""
+    """Stateless unless a subclass says otherwise."""
 
-    def __init__(self, config: "OptimConfig", clip_norm: float | None) -> None:
-        """`clip_norm`: the absolute bound; `vae.training.clip_unit` has resolved a relative one."""
+    def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
+        """clip_norm: the absolute bound; a relative one has been resolved by `vae.training.clip_unit`."""
         self.config, self.clip_norm = config, clip_norm
 
     @abstractmethod
-    def clip(self, parameters: "Sequence[Tensor]", grad_norm: "Tensor") -> "Tensor":
-        """Clip the gradients in place; `grad_norm` is their global L2 norm before.
+    def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
+        """Clip the gradients in place; grad_norm is their global L2 norm before clipping.
 
         Returns a boolean scalar tensor: whether the policy acted.
         """
@@ -41,21 +38,19 @@ class ClippingPolicy(ABC):
             raise ValueError(f"{type(self).__module__} keeps no state, but the checkpoint holds {set(state)}")
 
 
-def gradients(parameters: "Sequence[Tensor]") -> "list[Tensor]":
-    """The gradients that are there."""
+def gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of the parameters that have one."""
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def scale_to(parameters: "Sequence[Tensor]", bound: float, grad_norm: "Tensor") -> None:
-    """Scale the gradients to the global norm `bound` where `grad_norm` is larger; untouched otherwise.
+def scale_to(parameters: Sequence[Tensor], bound: float, grad_norm: Tensor) -> None:
+    """Scale the gradients to the global norm `bound` if `grad_norm` is larger; leave them otherwise.
 
-    torch's own function divides by norm + 1e-6, so that it shrinks gradients that are short enough.
+    torch's own function divides by norm + 1e-6, so it also shrinks gradients that are within the bound.
     """
-    import torch
-
     torch._foreach_mul_(gradients(parameters), (bound / grad_norm).clamp(max=1.0))
 
 
-def build(config: "OptimConfig", clip_norm: float | None) -> ClippingPolicy:
-    module = importlib.import_module(f"{__name__}.{config.clip}")
-    return cast(ClippingPolicy, module.Policy(config, clip_norm))
+def build(config: OptimConfig, clip_norm: float | None) -> ClippingPolicy:
+    policy: ClippingPolicy = CLIPPING.load(config.clip).Policy(config, clip_norm)
+    return policy

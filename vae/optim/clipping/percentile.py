@@ -1,4 +1,4 @@
-"""AutoClip (Seetharaman et al. 2020): clip to a percentile of the gradient norms seen so far."""
+"""AutoClip (Seetharaman et al. 2020): clip to a percentile of the gradient norms so far."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from vae.config import OptimConfig
 from vae.optim.clipping import ClippingPolicy, scale_to
 
 HISTORY = 1000
-"""Norms kept. The paper keeps all; a bound keeps a long run's checkpoint and its sort small."""
+"""Norms kept. The paper keeps all; a limit keeps checkpoints and sorting small in a long run."""
 
 
 class Policy(ClippingPolicy):
-    """`state_dict()` holds the history of finite norms, the current one included, oldest first."""
+    """`state_dict()` holds the history of finite norms, including the current one, oldest first."""
 
     def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
         super().__init__(config, clip_norm)

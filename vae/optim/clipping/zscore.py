@@ -1,8 +1,9 @@
 """ZClip (Kumar et al. 2025, arXiv 2504.02507): clip norms that lie far above their moving average.
 
-z = (g - mu) / sigma with exponential moving averages of the norm and of its variance; where z exceeds
-the threshold, the norm becomes mu + threshold^2 / z * sigma: the further out, the harder (the paper's
-reciprocal rule). There is no absolute cap. The averages see the clipped norm, and none that is not finite.
+z = (g - mu) / sigma with exponential moving averages of the norm and of its variance. If z exceeds the
+threshold, the norm becomes mu + threshold^2 / z * sigma: the further out, the harder it is clipped (the
+paper's reciprocal rule). There is no absolute cap. The averages take the clipped norm, and skip any norm that
+is not finite.
 """
 
 import math
@@ -20,7 +21,7 @@ WARMUP = 25
 
 
 class Policy(ClippingPolicy):
-    """`state_dict()` holds the warm-up's norms, then mean and variance."""
+    """`state_dict()` holds the norms of the warm-up, and after it the mean and variance."""
 
     def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
         super().__init__(config, clip_norm)
@@ -44,9 +45,9 @@ class Policy(ClippingPolicy):
         bound = self._bound(norm)
         if norm > bound:
             scale_to(parameters, bound, grad_norm)
-        seen = min(norm, bound)
-        state["mean"] = ALPHA * state["mean"] + (1 - ALPHA) * seen
-        state["variance"] = ALPHA * state["variance"] + (1 - ALPHA) * (seen - state["mean"]) ** 2
+        clipped = min(norm, bound)
+        state["mean"] = ALPHA * state["mean"] + (1 - ALPHA) * clipped
+        state["variance"] = ALPHA * state["variance"] + (1 - ALPHA) * (clipped - state["mean"]) ** 2
         return torch.as_tensor(norm > bound)
 
     def _bound(self, norm: float) -> float:

@@ -1,55 +1,52 @@
 """Controllers of the learning rate, one module each, found by its name (`optim.controller`).
 
-They are experiments: what they are worth against the schedule alone is what `one_run_study` measures. To
-add one, write `vae/optim/controllers/<name>.py` with a class `Policy` that subclasses `Controller`. What it
-must keep: it only scales the rate that the schedule gives; it learns from what a step has told, and, where
-it asks for it, from `edge_ratio`; all that it learns is in `state_dict()`.
+They are experiments: `one_run_study` measures what they are worth against the schedule alone. To add one,
+write `vae/optim/controllers/<name>.py` with a class `Policy` that subclasses `Controller`. What it must keep:
+it only scales the scheduled learning rate; it learns from the records of steps and, if it asks for it, from
+`edge_ratio`; whatever it learns is in `state_dict()`. A module whose controller sets `edge_every` declares
+`NEEDS_EDGE_RATIO = True`, so that it is refused for optimizers for which `edge_ratio` is not known.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-if TYPE_CHECKING:
-    from vae.config import OptimConfig
-
-NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+from vae.config import OptimConfig
+from vae.names import CONTROLLERS
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a controller may know before the first step.
 
-    border: the largest rate at which short runs do not blow up (`vae.training.border_rate`); only for those
-        that say `needs_border`.
+    border_lr: the largest learning rate at which short runs do not blow up (`vae.training.border_lr`); only
+        for controllers with `needs_border`.
     """
 
-    config: "OptimConfig"
+    config: OptimConfig
     total_steps: int
-    border: float | None = None
+    border_lr: float | None = None
 
 
 class Controller:
-    """Stateless, and 1 at every step, unless it says otherwise."""
+    """Stateless, with a factor of 1 at every step, unless a subclass says otherwise."""
 
     needs_border = False
     edge_every = 0
-    """Steps between two measurements of `edge_ratio` that it wants; 0: none. Six passes each."""
+    """Steps between two measurements of `edge_ratio`, which cost six passes each; 0: none."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
 
     def factor(self, step: int) -> float:
-        """What the schedule's rate at this step, from 0, is multiplied with: positive and finite."""
+        """Factor of the scheduled learning rate at this step, from 0: positive and finite."""
         return 1.0
 
     def observe(self, record: Mapping[str, float]) -> None:
-        """A step's record: its `step`, `loss`, `grad_norm`, `max_logvar`, ... (`vae.training.step`)."""
+        """Takes a step's record: `step`, `loss`, `grad_norm`, `max_logvar`, ... (`vae.training.step`)."""
 
     def observe_edge(self, edge_ratio: float) -> None:
-        """Before a step, at the rate that it would be made with; inf where the update does not descend."""
+        """Takes the edge ratio before a step, at its learning rate; inf if the update does not descend."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -59,10 +56,10 @@ class Controller:
             raise ValueError(f"{type(self).__module__} keeps no state, but the checkpoint holds {set(state)}")
 
 
-def kind_of(config: "OptimConfig") -> type[Controller]:
-    module = importlib.import_module(f"{__name__}.{config.controller}")
-    return cast(type[Controller], module.Policy)
+def controller_class(config: OptimConfig) -> type[Controller]:
+    policy: type[Controller] = CONTROLLERS.load(config.controller).Policy
+    return policy
 
 
 def build(setting: Setting) -> Controller:
-    return kind_of(setting.config)(setting)
+    return controller_class(setting.config)(setting)

@@ -1,4 +1,4 @@
-"""`optim.lr`, but never more than a tenth of the border of blowing up, which short runs find beforehand."""
+"""`optim.lr`, capped at a tenth of the blow-up border, which short runs find beforehand."""
 
 from vae.optim.controllers import Controller, Setting
 
@@ -10,9 +10,9 @@ class Policy(Controller):
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        if setting.border is None:
-            raise ValueError("border_cap needs the border")
-        self._factor = min(1.0, FRACTION * setting.border / setting.config.lr)
+        if setting.border_lr is None:
+            raise ValueError("border_cap needs the border's learning rate")
+        self._factor = min(1.0, FRACTION * setting.border_lr / setting.config.lr)
 
     def factor(self, step: int) -> float:
         return self._factor

@@ -1,9 +1,9 @@
-"""A rate that holds the run at a set distance from its edge of stability.
+"""Holds the run at a fixed distance from its edge of stability.
 
-Every twentieth of the run `edge_ratio` is measured on a fixed batch: the rate over the one at which the
-step would lead back to where the loss began (`vae.stability.edge`). The factor moves towards what would
-have made it TARGET, by at most a factor of two at a time and within set ends. Nothing is measured while the
-schedule's rate rises or falls, so that a decay stays one.
+Twenty times in a run `edge_ratio` is measured on a fixed batch: the learning rate over the one at which the
+step would bring the loss back to where it started (`vae.stability.edge`). The factor moves towards the value
+that would have given TARGET, by at most a factor of two at a time and within LOWEST and HIGHEST. Nothing is
+measured while the schedule warms up or decays, so that a decay is not undone.
 """
 
 import math
@@ -11,6 +11,7 @@ from typing import Any
 
 from vae.optim.controllers import Controller, Setting
 
+NEEDS_EDGE_RATIO = True
 TARGET = 0.5
 """Half way to the edge."""
 GAIN = 0.5

@@ -1,8 +1,8 @@
-"""A rate that is halved while the encoder's raw log-variance is high, which it is before a run blows up.
+"""Halves the learning rate while the encoder's raw log-variance is high, as it is before a run blows up.
 
-In prototypes stable runs stayed under HIGH, and blow-ups came past 12. In `one_run_study` most healthy runs
-pass 12, so it slows them too. After a halving it waits for the run to answer, and while the log-variance is
-low the rate comes back.
+In prototypes stable runs stayed below HIGH, and blow-ups happened above 12. In `one_run_study` most healthy
+runs exceed 12, so it slows them too. After a halving it waits for the run to react, and the learning rate
+recovers while the log-variance is low.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from vae.optim.controllers import Controller, Setting
 
 HIGH = 8.0
 WAIT = 5
-"""Steps from one halving to the next."""
+"""Steps between two halvings."""
 RECOVERY = 1.02
-"""A step: a halving is made good in 35."""
+"""Per step: a halving is made up for in 35 steps."""
 LOWEST = 1e-3
 
 
@@ -30,7 +30,7 @@ class Policy(Controller):
 
     def observe(self, record: Mapping[str, float]) -> None:
         step = int(record["step"])
-        # A value that is not a number is high too.
+        # This way round nan counts as high.
         if record["max_logvar"] <= HIGH:
             self._factor = min(1.0, RECOVERY * self._factor)
         elif step - self._halved_at >= WAIT:

@@ -1,4 +1,4 @@
-"""The schedule as it is."""
+"""The scheduled learning rate, unchanged."""
 
 from vae.optim.controllers import Controller
 

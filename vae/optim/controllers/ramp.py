@@ -1,8 +1,8 @@
-"""A rate that rises until training has begun to work, instead of one that is chosen.
+"""Raises the learning rate until training works, instead of having it chosen.
 
-From a thousandth of `optim.lr` the rate rises geometrically, to ten times `optim.lr` if it were to rise for
-a fifth of the run. It stops where the smoothed loss is half the first one, and half of that rate is the
-run's. A run whose loss does not halve in that time goes on with `optim.lr`.
+From a thousandth of `optim.lr` the learning rate rises geometrically, and would reach ten times `optim.lr`
+after a fifth of the run. It stops rising when the smoothed loss is half the first loss; the run then uses
+half of the learning rate reached. A run whose loss does not halve in that time continues with `optim.lr`.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from typing import Any
 from vae.optim.controllers import Controller, Setting
 
 LOWEST, HIGHEST = -3.0, 1.0
-"""log10 of the factor at the ramp's two ends."""
+"""log10 of the factor at the two ends of the ramp."""
 LONGEST = 0.2
-"""Of the run's steps."""
+"""Length of the ramp, as a share of the run's steps."""
 SMOOTHING = 0.3
 KEPT = 0.5
 
 
 class Policy(Controller):
-    """`state_dict()` holds the first loss, the smoothed one, and the factor once it is found."""
+    """`state_dict()` holds the first loss, the smoothed loss, and the factor once found."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)

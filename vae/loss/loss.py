@@ -1,0 +1,94 @@
+"""The evidence lower bound, as a loss to minimise."""
+
+import copy
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from vae.config import ObjectiveConfig
+from vae.loss import kl_rules, likelihoods
+from vae.model.network import VAE, Forward
+from vae.model.pixels import normalise
+
+
+class LossTerms(NamedTuple):
+    """Summed over an image's values or latent dimensions, averaged over the batch; float32.
+
+    loss, recon_loss and kl are scalars; kl_per_dim (latent_dim,) sums to kl. With the rule `beta`
+    loss = recon_loss + kl_weight * kl.
+    """
+
+    loss: Tensor
+    recon_loss: Tensor
+    kl: Tensor
+    kl_per_dim: Tensor
+
+
+def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, exp(logvar)) || N(0, 1)) per latent dimension, averaged over the batch: (B, D) -> (D,).
+
+    Kingma and Welling 2014, appendix B.
+    """
+    return (0.5 * (mu.square() + logvar.exp() - 1 - logvar)).mean(0)
+
+
+class Loss:
+    """The loss of one run: its likelihood, its rule for the KL, and the precision of the forward pass.
+
+    A likelihood may have parameters: a run trains `parameters()` together with the model's.
+    """
+
+    def __init__(self, config: ObjectiveConfig | None = None, precision: str = "float32") -> None:
+        self.config = config or ObjectiveConfig()
+        self.precision = precision
+        self.likelihood = likelihoods.build(self.config)
+        self._penalty = kl_rules.build(self.config)
+
+    def __call__(
+        self, model: VAE, batch: Tensor, noise: Tensor, kl_weight: float, progress: float = 1.0
+    ) -> tuple[LossTerms, Forward]:
+        """(B, 3, H, W) uint8 and (B, latent_dim) standard normal -> the loss and the forward pass.
+
+        progress is the share of the KL warm-up that is done. Losses are float32 even under autocast.
+        """
+        x = normalise(batch, model.config.output_range, model.memory_format)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output = model(x, noise)
+        return self.terms(x, output, kl_weight, progress), output
+
+    def terms(self, x: Tensor, output: Forward, kl_weight: float, progress: float = 1.0) -> LossTerms:
+        """The loss of a forward pass; x (B, 3, H, W) in the network's range."""
+        recon_loss = self.likelihood(output.recon, x)
+        per_dim = kl_per_dim(output.mu, output.logvar)
+        penalty = self.penalty(per_dim, kl_weight, progress)
+        return LossTerms(recon_loss + penalty, recon_loss, per_dim.sum(), per_dim)
+
+    def penalty(self, per_dim: Tensor, kl_weight: float, progress: float = 1.0) -> Tensor:
+        """The KL's part of the loss, a scalar; per_dim (latent_dim,) as `kl_per_dim` gives it."""
+        return self._penalty(per_dim, kl_weight, progress, self.config)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that the loss itself learns."""
+        return list(self.likelihood.parameters())
+
+    def to(self, device: torch.device) -> Self:
+        self.likelihood.to(device)
+        return self
+
+    def in_float32(self) -> "Loss":
+        """The same loss, sharing what it learns, without autocast."""
+        other = copy.copy(self)
+        other.precision = "float32"
+        return other
+
+
+def mean_image_loss(config: ObjectiveConfig, images: Tensor, output_range: str) -> float | None:
+    """The loss of predicting the mean of (N, 3, H, W) uint8 images for any input, without a KL term.
+
+    Summed over an image, averaged over the images; None unless the likelihood is `mse_sum`.
+    """
+    if config.likelihood != "mse_sum":
+        return None
+    x = normalise(images, output_range)
+    return float((x - x.mean(0)).square().sum() / len(x))
