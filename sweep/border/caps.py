@@ -4,7 +4,6 @@ Trials beyond the border of the label `useless` (of `nonfinite`, where that was 
 that the map has not told already, so an arm's learning rate is searched below the lower end of its band.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +12,12 @@ import optuna
 from sweep.border.model import BorderModel
 from sweep.border.phases import models
 from sweep.store.home import Home
+from sweep.store.study_view import StudyView
+from sweep.store.trials import LR
 from sweep.study import Plan
 from sweep.study.config import TrialConfig, flatten
 from vae.stability.labels import Label
 
-LR = "optim.lr"
 PREFERRED: tuple[Label, ...] = ("useless", "nonfinite")
 UNRELATED = frozenset(
     {
@@ -50,10 +50,10 @@ def with_caps(plan: Plan, home: Home) -> tuple[Plan, str | None]:
     store = open_optuna(home)
     for name in reversed([summary.study_name for summary in store.get_all_studies()]):
         study = optuna.load_study(study_name=name, storage=store)
-        mapped = json.loads(study.user_attrs.get("plan", "{}")).get("border")
-        if mapped is None:
+        mapped = StudyView.of(study)
+        if not mapped.maps_border:
             continue
-        theirs = Plan.model_validate_json(study.user_attrs["plan"])
+        theirs = mapped.plan
         assert theirs.border is not None
         if not same_base(plan, theirs):
             continue

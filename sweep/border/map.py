@@ -11,9 +11,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.model import BorderModel, Line
 from sweep.border.phases import column_fan_ins, models
-from sweep.border.runs import PREFIX, seen_in
+from sweep.border.runs import runs_in
 from sweep.errors import UserError
-from sweep.search.request import of_phase, phase_of
+from sweep.search.request import of_phase
+from sweep.store.study_view import StudyView
+from sweep.store.trials import TrialView, views
 from sweep.study import Plan
 from sweep.study.border_plan import BorderPlan
 from sweep.study.config import TrialConfig
@@ -95,8 +97,7 @@ class BorderMap:
 
 def stored_map(study: optuna.Study) -> BorderMap:
     """Raises UserError where the stored study maps no border."""
-    plan = Plan.model_validate_json(study.user_attrs["plan"])
-    return BorderMap.of(study.study_name, plan, study.get_trials(deepcopy=False))
+    return BorderMap.of(study.study_name, StudyView.of(study).plan, study.get_trials(deepcopy=False))
 
 
 def _trained(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Trained]:
@@ -104,27 +105,28 @@ def _trained(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Trained]:
     for trial in of_phase(trials, "distance"):
         if trial.state is not TrialState.COMPLETE:
             continue
-        (seen,) = seen_in(plan, [trial])
-        value = trial.values[0]
+        (placed,) = runs_in(plan, [trial])
+        view = TrialView(trial)
+        assert view.border_distance is not None
         runs.append(
             Trained(
                 trial=trial.number,
-                column=plan.plane.name(plan.plane.columns[seen.column]),
-                seed=seen.seed,
-                x=seen.x,
-                distance=trial.user_attrs[f"{PREFIX}distance"],
-                objective=value if math.isfinite(value) else None,
-                outcome=trial.user_attrs.get("outcome", ""),
+                column=plan.plane.name(plan.plane.columns[placed.column]),
+                seed=placed.seed,
+                x=placed.x,
+                distance=view.border_distance,
+                objective=view.objective,
+                outcome=view.outcome,
             )
         )
     return sorted(runs, key=lambda run: (run.column, run.seed, run.distance))
 
 
 def _spent(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> dict[str, dict[str, int]]:
-    by_number = {trial.number: phase_of(trial) for trial in trials}
+    by_number = {trial.number: trial.phase for trial in views(trials)}
     runs: Counter[str] = Counter()
     steps: Counter[str] = Counter()
-    for run in seen_in(plan, trials):
+    for run in runs_in(plan, trials):
         if run.observation is not None:
             runs[by_number[run.trial]] += 1
             steps[by_number[run.trial]] += run.observation.steps

@@ -178,7 +178,7 @@ def _refinement(task: Task, points: Sequence[Point], model: Posterior) -> Point 
             return None
         # Outside the searched range there is nothing to refine.
         if {bool(p.crossed) for p in mine} == {True, False} and len(mine) < task.column_budget:
-            best = _most_telling(task, model, points, column)
+            best = _most_informative(task, model, points, column)
             if best is not None:
                 return best
     return None
@@ -191,7 +191,7 @@ def half_widths(task: Task, model: Posterior) -> Floats:
     return np.asarray((high - low) / 2)
 
 
-def _most_telling(task: Task, model: Posterior, points: Sequence[Point], column: int) -> Point | None:
+def _most_informative(task: Task, model: Posterior, points: Sequence[Point], column: int) -> Point | None:
     """Half a step between the candidates, and none twice; None where all were run."""
     x = np.arange(task.low, task.high + TOLERANCE, task.step / 2)
     cells = sorted({(p.column, p.seed) for p in points})

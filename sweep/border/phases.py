@@ -13,19 +13,21 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from sweep.border.model import BorderModel
-from sweep.border.runs import PREFIX, Seen, border_runs, probes_in, seen_in
-from sweep.border.strategies import Chooser, Proposal
+from sweep.border.runs import border_runs, probes_in, runs_in
+from sweep.border.strategies import ProbeChooser, Proposal
 from sweep.search.request import Request, of_phase
+from sweep.store import keys
+from sweep.store.trials import TrialView
 from sweep.study.border_plan import BorderPlan
 from sweep.study.config import TrialConfig, with_settings
 from vae.model.layout import head_fan_in
 from vae.stability.labels import Label, late_horizon, probe_horizon
 
 
-def chooser(plan: BorderPlan, base: TrialConfig) -> Chooser:
-    """With how far runs of each column must be followed, which hangs on the fan-in of its latent head."""
+def chooser(plan: BorderPlan, base: TrialConfig) -> ProbeChooser:
+    """With how far runs of each column must be followed, which depends on the fan-in of its latent head."""
     fan_ins = column_fan_ins(plan, base)
-    return Chooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
+    return ProbeChooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
 
 
 @lru_cache(maxsize=8)
@@ -91,8 +93,8 @@ class Distance:
         for seed, column, distance in missing:
             at = border.columns[column].border
             if at is not None:
-                seen = Seen(-1, self.name, column, seed, max(at - distance, self.plan.low), None, None, None)
-                return _trained(self.plan, seen, distance)
+                x = max(at - distance, self.plan.low)
+                return _train_at(self.plan, column, seed, x, distance)
         return None
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
@@ -104,8 +106,8 @@ class Distance:
         made = {
             (run.seed, run.column, distance)
             for trial in of_phase(trials, self.name)
-            for run in seen_in(plan, [trial])
-            if (distance := trial.user_attrs.get(f"{PREFIX}distance")) is not None
+            for run in runs_in(plan, [trial])
+            if (distance := TrialView(trial).border_distance) is not None
         }
         return [
             (seed, column, distance)
@@ -120,19 +122,19 @@ def _request(phase: str, plan: BorderPlan, proposal: Proposal) -> Request:
     settings: dict[str, Any] = {"probe.label": proposal.label}
     if proposal.horizon is not None:
         settings["probe.horizon"] = proposal.horizon
-    attrs = _place(plan, proposal.column, proposal.x) | {f"{PREFIX}label": proposal.label}
+    attrs = _place(plan, proposal.column, proposal.x) | {keys.BORDER_LABEL: proposal.label}
     if proposal.horizon is not None:
-        attrs[f"{PREFIX}horizon"] = proposal.horizon
+        attrs[keys.BORDER_HORIZON] = proposal.horizon
     return Request(phase, _params(plan, proposal.column, proposal.x), settings, proposal.seed, attrs)
 
 
-def _trained(plan: BorderPlan, run: Seen, distance: float) -> Request:
-    attrs = _place(plan, run.column, run.x) | {f"{PREFIX}distance": distance}
-    return Request("distance", _params(plan, run.column, run.x), {}, run.seed, attrs)
+def _train_at(plan: BorderPlan, column: int, seed: int, x: float, distance: float) -> Request:
+    attrs = _place(plan, column, x) | {keys.BORDER_DISTANCE: distance}
+    return Request(Distance.name, _params(plan, column, x), {}, seed, attrs)
 
 
 def _place(plan: BorderPlan, column: int, x: float) -> dict[str, Any]:
-    return {f"{PREFIX}at": list(plan.plane.columns[column]), f"{PREFIX}x": x}
+    return {keys.BORDER_AT: list(plan.plane.columns[column]), keys.BORDER_X: x}
 
 
 def _params(plan: BorderPlan, column: int, x: float) -> dict[str, Any]:

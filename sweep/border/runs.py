@@ -8,22 +8,21 @@ probe), and after its end those of `vae.stability.labels.Observation`, `border/s
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.mapper import Point
 from sweep.border.model import BorderRun
+from sweep.store.trials import TrialView, views
 from sweep.study.border_plan import BorderPlan
 from vae.stability.labels import Horizon, Label, Observation, verdict
 
-PREFIX = "border/"
 UNDER_WAY = (TrialState.RUNNING, TrialState.WAITING)
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
-class Seen:
+class PlacedRun:
     """A trial in the plane. label, horizon: what was asked of a probe; label None: a normal run.
 
     observation: None while it is under way.
@@ -71,42 +70,41 @@ class Seen:
         return None if self.observation is None else verdict(label, self.observation, horizon)
 
 
-def seen_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
+def runs_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun]:
     """Trials that lie in one of the plan's columns and did not fail, by number."""
     columns = {column: index for index, column in enumerate(plan.plane.columns)}
     found = []
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        attrs = trial.user_attrs
-        at = tuple(attrs.get(f"{PREFIX}at", ()))
+    for trial in sorted(views(trials), key=lambda trial: trial.number):
+        at = trial.border_at
         if trial.state in (*UNDER_WAY, *OVER) and at in columns:
-            found.append(_seen(trial, attrs, columns[at]))
+            found.append(_placed(trial, columns[at]))
     return found
 
 
-def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Seen]:
+def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun]:
     """What a map is made of. Whole training runs lie where it says, and must not move it."""
-    return [run for run in seen_in(plan, trials) if run.label is not None]
+    return [run for run in runs_in(plan, trials) if run.label is not None]
 
 
-def _seen(trial: FrozenTrial, attrs: dict[str, Any], column: int) -> Seen:
-    facts = {key.removeprefix(PREFIX): value for key, value in attrs.items() if key.startswith(PREFIX)}
-    return Seen(
+def _placed(trial: TrialView, column: int) -> PlacedRun:
+    assert trial.seed is not None
+    return PlacedRun(
         trial=trial.number,
-        phase=attrs.get("phase", ""),
+        phase=trial.phase,
         column=column,
-        seed=attrs["seed"],
-        x=facts["x"],
-        label=facts.get("label"),
-        horizon=facts.get("horizon"),
-        observation=Observation.from_dict(facts) if trial.state in OVER else None,
+        seed=trial.seed,
+        x=trial.border_x,
+        label=trial.border_label,
+        horizon=trial.border_horizon,
+        observation=Observation.from_dict(trial.border_facts) if trial.state in OVER else None,
     )
 
 
-def furthest(runs: Sequence[Seen], label: Label, horizon: Horizon) -> list[Seen]:
+def furthest(runs: Sequence[PlacedRun], label: Label, horizon: Horizon) -> list[PlacedRun]:
     """Of every place the run that was followed furthest among those that tell about the label, and what is
     under way: what a shorter one called stable was a forecast, no more.
     """
-    longest: dict[tuple[int, int, float], Seen] = {}
+    longest: dict[tuple[int, int, float], PlacedRun] = {}
     for run in runs:
         known = longest.get(run.place)
         if run.crossed(label, horizon) is not None and (known is None or run.steps > known.steps):
@@ -114,7 +112,7 @@ def furthest(runs: Sequence[Seen], label: Label, horizon: Horizon) -> list[Seen]
     return [run for run in runs if run.observation is None or longest.get(run.place) is run]
 
 
-def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Point]:
+def points_of(label: Label, runs: Sequence[PlacedRun], horizon: Horizon) -> list[Point]:
     """For the mapper: runs that tell about the label, and probes of it that are under way."""
     points = []
     for run in furthest(runs, label, horizon):
@@ -125,7 +123,7 @@ def points_of(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[Poin
     return points
 
 
-def border_runs(label: Label, runs: Sequence[Seen], horizon: Horizon) -> list[BorderRun]:
+def border_runs(label: Label, runs: Sequence[PlacedRun], horizon: Horizon) -> list[BorderRun]:
     """For the model: finished runs that tell about the label, with the steps of all that were made there."""
     steps: Counter[tuple[int, int, float]] = Counter()
     for run in runs:

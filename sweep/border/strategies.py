@@ -1,4 +1,4 @@
-"""What to run next, by the plan's strategy: a pure function of what was seen.
+"""What to run next, by the plan's strategy: a pure function of the runs so far.
 
 `mapper` proposes short probes, label after label; the others propose full-length runs over the whole range
 in every column and seed, as anyone would without it, and each of their runs tells about all labels.
@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
 
 from sweep.border.mapper import Point, Task, next_point
-from sweep.border.runs import Seen, furthest, points_of
+from sweep.border.runs import PlacedRun, furthest, points_of
 from sweep.study.border_plan import BorderPlan
 from vae.stability.labels import Horizon, Label, probe_horizon
 
@@ -42,7 +42,7 @@ class Proposal:
     horizon: Horizon
 
 
-class Chooser:
+class ProbeChooser:
     """Chooses the runs of a plan.
 
     late: label -> of each column, how far the edge that its probes found is followed once more
@@ -56,11 +56,11 @@ class Chooser:
     def labels(self) -> list[Label]:
         return [label for label in ORDER if label in self.plan.labels]
 
-    def points(self, label: Label, runs: Sequence[Seen]) -> list[Point]:
+    def points(self, label: Label, runs: Sequence[PlacedRun]) -> list[Point]:
         return points_of(label, runs, probe_horizon(label))
 
-    def next_probe(self, runs: Sequence[Seen]) -> Proposal | None:
-        """None where all is mapped, or what is left hangs on runs that are under way."""
+    def next_probe(self, runs: Sequence[PlacedRun]) -> Proposal | None:
+        """None where all is mapped, or what is left depends on runs that are under way."""
         if self.plan.strategy != "mapper":
             return self._next_of_sampler(runs)
         for label in self.labels:
@@ -73,7 +73,7 @@ class Chooser:
                 return proposal
         return None
 
-    def _late_check(self, label: Label, runs: Sequence[Seen]) -> Proposal | None:
+    def _late_check(self, label: Label, runs: Sequence[PlacedRun]) -> Proposal | None:
         """The edge of a seed's ladder, followed further where runs are known to go late; one that goes sends
         its ladder further down.
         """
@@ -90,7 +90,7 @@ class Chooser:
     def reach(self) -> float:
         return NEAR * self.plan.step
 
-    def next_verification(self, runs: Sequence[Seen]) -> Proposal | None:
+    def next_verification(self, runs: Sequence[PlacedRun]) -> Proposal | None:
         """A full-length run where short ones say that the edge of stability is, a column after another.
 
         It checks the largest rate that a seed's probes called stable; a column has `verify` such checks that
@@ -104,7 +104,7 @@ class Chooser:
                     return proposal
         return None
 
-    def _verification(self, label: Label, column: Sequence[Seen]) -> Proposal | None:
+    def _verification(self, label: Label, column: Sequence[PlacedRun]) -> Proposal | None:
         edges = self._edges(label, column)
         if not edges:
             return None
@@ -126,7 +126,7 @@ class Chooser:
         seed = max(sorted(open_seeds), key=lambda seed: edges[seed])
         return Proposal(column[0].column, seed, edges[seed], label, None)
 
-    def _edges(self, label: Label, column: Sequence[Seen]) -> dict[int, float]:
+    def _edges(self, label: Label, column: Sequence[PlacedRun]) -> dict[int, float]:
         """Of each seed, the largest x that was called stable below one that crossed; its ladder's foot."""
         edges: dict[int, float] = {}
         for run in column:
@@ -136,7 +136,7 @@ class Chooser:
                 edges[run.seed] = max(edges.get(run.seed, -np.inf), run.x)
         return edges
 
-    def _next_of_sampler(self, runs: Sequence[Seen]) -> Proposal | None:
+    def _next_of_sampler(self, runs: Sequence[PlacedRun]) -> Proposal | None:
         plan = self.plan
         for seed in plan.seeds:
             for column in range(len(plan.plane.columns)):
@@ -147,7 +147,7 @@ class Chooser:
         return None
 
 
-def _is_new(proposal: Proposal, runs: Sequence[Seen]) -> bool:
+def _is_new(proposal: Proposal, runs: Sequence[PlacedRun]) -> bool:
     """The same run again would tell the same again, and be asked for again."""
     place = (proposal.column, proposal.seed, round(proposal.x, 6))
     asked = (place, proposal.label, proposal.horizon)
@@ -174,7 +174,7 @@ def _next_point(plan: BorderPlan, label: Label, points: tuple[Point, ...]) -> Po
     return next_point(task_of(plan, label), points)
 
 
-def next_of_sampler(plan: BorderPlan, mine: Sequence[Seen], salt: int) -> float | None:
+def next_of_sampler(plan: BorderPlan, mine: Sequence[PlacedRun], salt: int) -> float | None:
     """The next x of one column and seed by grid, random, sobol or tpe; None where their share is spent."""
     grid = [float(x) for x in np.arange(plan.low, plan.high + 1e-9, plan.grid_step)]
     total = len(grid) if plan.strategy == "grid" else plan.trials_a_column

@@ -9,6 +9,7 @@ from sweep.recovery.reconcile import reconcile
 from sweep.store import storage
 from sweep.store.home import Home
 from sweep.store.secrets import redact
+from sweep.store.study_view import StudyView
 from sweep.tracking.client import Tracker
 from sweep.tracking.linking import linker
 
@@ -21,7 +22,7 @@ def doctor(home: Home, fix: bool, as_json: bool) -> int:
         try:
             findings = _findings(home, fix)
         except Exception as error:  # MLflow's client has a dozen kinds for a server that does not answer
-            text = f"{storage.shown(home.mlflow_url)}: {' '.join(redact(str(error)).split())[:300]}"
+            text = f"{storage.display_url(home.mlflow_url)}: {' '.join(redact(str(error)).split())[:300]}"
             checks.append(Check("tracking store", False, text))
     good = all(check.ok for check in checks) and (fix or not findings)
     if as_json:
@@ -45,7 +46,7 @@ def _findings(home: Home, fix: bool) -> list[Finding]:
     found: list[Finding] = []
     for name in storage.stored_names(store):
         study = storage.load(store, name)
-        if "mlflow_run_id" in study.user_attrs:  # else it is just being made, or never was
+        if StudyView.of(study).is_linked:  # else it is just being made, or never was
             view = View(study, home, tracker, linker(store))
             found += [f for f in reconcile(view, fix) if f not in found]
     return found

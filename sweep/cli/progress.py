@@ -1,9 +1,8 @@
-"""What `sweep run` shows while it works: live on a terminal, a line a trial elsewhere."""
+"""What `sweep run` shows while it works: a live display on a terminal, elsewhere a line for each trial."""
 
-import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -14,14 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.engine.observer import Observer
+from sweep.store.labels import describe_settings
 from sweep.store.secrets import redact
-from sweep.store.summary import best_of, outcome_of
+from sweep.store.summary import best_of
+from sweep.store.trials import TrialView
 
 STYLES = {"budget": "green", "converged": "green", "collapsed": "yellow", "regressed": "yellow"}
 
 
 class Display(Observer):
-    """`quiet` shows nothing (for --json)."""
+    """Shows a run on the console; with `quiet` (for --json) nothing."""
 
     def __init__(self, console: Console, quiet: bool = False) -> None:
         self.console, self.quiet = console, quiet
@@ -71,9 +72,8 @@ class Display(Observer):
         assert self.study is not None
         facts = self.running.pop(worker, None)
         trials = self.study.get_trials(deepcopy=False)
-        trial = trials[number]
-        outcome = outcome_of(trial)
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        trial = TrialView(trials[number])
+        self.outcomes[trial.outcome] = self.outcomes.get(trial.outcome, 0) + 1
         if facts:
             self.durations.append(time.monotonic() - facts["began"])
         done = sum(self.outcomes.values())
@@ -81,10 +81,10 @@ class Display(Observer):
         self.bar.update(self.task, completed=done, total=self.total)
         best = best_of(trials)
         self.best = "none yet" if best is None else f"{best.value:.2f} (trial {best.trial})"
-        value = trial.values[0] if trial.values else math.nan
+        told = describe_trial(facts or {})
         self.say(
-            f"[{done}/{self.total}] trial {number}: {_settings(facts or {})}{outcome}"
-            f"{f', objective {value:.2f}' if math.isfinite(value) else ''}"
+            f"[{done}/{self.total}] trial {number}: {f'{told}: ' if told else ''}{trial.outcome}"
+            f"{'' if trial.objective is None else f', objective {trial.objective:.2f}'}"
             f" · best {self.best} · {self._time_left()}"
         )
 
@@ -104,7 +104,7 @@ class Display(Observer):
             table.add_row(
                 f"worker {worker}",
                 f"trial {facts.get('trial', '?')}",
-                _settings(facts).rstrip(": "),
+                describe_trial(facts),
                 f"epoch {facts.get('epoch', 0)}/{facts.get('epochs', '?')}",
                 "" if value is None else f"objective {value:.2f}",
             )
@@ -114,11 +114,10 @@ class Display(Observer):
         return Group(self.bar, table, counts, Text(f"best so far: {self.best} · {self._time_left()}"))
 
 
-def _settings(facts: dict[str, Any]) -> str:
-    if "depths" not in facts:
-        return ""
-    encoder, decoder = facts["depths"]
-    return f"depth {encoder}/{decoder}, {facts['rate']}: "
+def describe_trial(facts: Mapping[str, Any]) -> str:
+    """The trial's arm and what was searched for it, as far as its worker has told."""
+    parts = [facts.get("arm", ""), describe_settings(facts.get("settings", {}))]
+    return ", ".join(part for part in parts if part)
 
 
 def _clock(seconds: float) -> str:

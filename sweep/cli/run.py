@@ -7,14 +7,16 @@ from typing import Any, Literal, get_args
 from rich.console import Console
 
 from sweep.cli.progress import Display
-from sweep.cli.terminal import print_json, show_best, show_depths
+from sweep.cli.terminal import print_json, show_best, show_border_end, show_groups
 from sweep.engine.devices import visible_gpus
 from sweep.engine.limits import EXIT_INTERRUPTED, EXIT_TERMINATED
 from sweep.engine.run import Finished, Options, run_study
 from sweep.errors import UserError
-from sweep.store.groups import by_depth
+from sweep.store.groups import groups_of
 from sweep.store.home import Home
+from sweep.store.study_view import StudyView
 from sweep.store.summary import Summary, summarise
+from sweep.store.trials import DIVERGED, views
 from sweep.study import IntAxis, Plan, load_study
 from sweep.study.border_plan import Strategy
 from sweep.study.config import with_settings
@@ -163,14 +165,15 @@ def _show_plan(plan: Plan, options: Options, as_json: bool) -> None:
 
 def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
     study = finished.study
-    groups = by_depth(study.get_trials(deepcopy=False))
-    if groups:
-        show_depths(groups)
-    unstable = {o: n for o, n in summary.outcomes.items() if o in ("nonfinite", "diverged")}
+    view = StudyView.of(study)
+    plan = view.readable_plan
+    show_groups(*groups_of(views(study.get_trials(deepcopy=False), plan), plan))
+    unstable = {o: n for o, n in summary.outcomes.items() if o in DIVERGED}
     if unstable:
         shown = ", ".join(f"{n} {outcome}" for outcome, n in unstable.items())
         print(f"{sum(unstable.values())} trials diverged ({shown}): a result, recorded with objective inf")
-    show_best(summary)
+    if summary.best is not None or not view.maps_border:
+        show_best(summary)
     if finished.stopped:
         print(f"ended early: {finished.stopped}; the same command continues the study")
     if finished.failures:
@@ -181,7 +184,11 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
             "or `python -m sweep doctor --fix`",
             file=sys.stderr,
         )
-    if finished.exit_code not in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+    if finished.exit_code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        return
+    if view.maps_border:
+        show_border_end(summary.study)
+    else:
         print("\nnext:")
         print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
         print(f"  python -m sweep report {summary.study:19} write the report")

@@ -62,4 +62,4 @@ def _trials(home: Home) -> Check:
         storage.open_optuna(home)
     except UserError as error:
         return Check("trial store", False, str(error))
-    return Check("trial store", True, storage.shown(home.optuna_url))
+    return Check("trial store", True, storage.display_url(home.optuna_url))

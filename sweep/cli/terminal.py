@@ -5,7 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
+
 from sweep.store.groups import Group
+from sweep.store.labels import describe_settings
 from sweep.store.summary import Summary
 
 
@@ -31,28 +34,44 @@ def show_best(summary: Summary) -> None:
         print(f"          {path} = {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
-def show_depths(groups: Sequence[Group]) -> None:
-    """The table by depth, as text."""
+def show_groups(title: str, groups: Sequence[Group]) -> None:
+    """The table of a study's arms, or of the values of its axis; nothing where it has neither."""
+    if not groups:
+        return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="by depth (objective: validation loss an image, smaller is better)")
-    for column in ("encoder", "decoder", "trials", "unstable", "best", "median", "lr of best", "confirmed"):
+    table = Table(title=f"by {title} (objective: validation loss an image, smaller is better)")
+    table.add_column(title, overflow="fold")
+    for column in ("trials", "unstable", "best", "median"):
         table.add_column(column, justify="right")
+    table.add_column("settings of the best", overflow="fold")
+    table.add_column("confirmed", justify="right")
     finite = [group.best for group in groups if group.best is not None]
     for group in groups:
         row = [
-            str(group.encoder_depth),
-            str(group.decoder_depth),
+            escape(group.name),
             str(group.trials),
             str(group.unstable),
             "-" if group.best is None else f"{group.best:.2f}",
             "-" if group.median is None else f"{group.median:.2f}",
-            "-" if group.best_lr is None else f"{group.best_lr:.2g}",
+            escape(describe_settings(group.settings)) or "-",
             _confirmed(group),
         ]
         table.add_row(*row, style="bold" if finite and group.best == min(finite) else "")
     Console().print(table)
+
+
+def show_border_end(name: str) -> None:
+    """What a border study is for, at its end: it maps, and looks for no best model."""
+    print(
+        "A border study maps where training stops being stable: for every column of settings, the learning\n"
+        "rate at which half of the runs blow up, with its band. Most of its runs are probes, which end as\n"
+        "soon as they have answered and have no objective."
+    )
+    print("\nnext:")
+    print(f"  python -m sweep map {name:22} print the map, and write it as JSON, PNG and HTML")
+    print(f"  python -m sweep report {name:19} write the report")
 
 
 def _confirmed(group: Group) -> str:

@@ -14,10 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.errors import UserError
 from sweep.store.home import Home
+
+if TYPE_CHECKING:
+    from sweep.store.study_view import StudyView
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -138,25 +141,26 @@ def _choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
     return ports
 
 
-def _latest_study(home: Home) -> Mapping[str, Any] | None:
-    """The attributes of the study that was begun last; None where none is linked to MLflow."""
+def _latest_study(home: Home) -> "StudyView | None":
+    """The study that was begun last; None where none is linked to MLflow."""
     import optuna
 
     from sweep.store.storage import open_optuna
+    from sweep.store.study_view import StudyView
 
     summaries = optuna.get_all_study_summaries(open_optuna(home), include_best_trial=False)
-    linked = [summary for summary in summaries if "mlflow_experiment_id" in summary.user_attrs]
-    latest = max(linked, key=lambda summary: summary.datetime_start or datetime.min, default=None)
-    return None if latest is None else latest.user_attrs
+    found = [(s.datetime_start or datetime.min, StudyView(s.study_name, s.user_attrs)) for s in summaries]
+    linked = [(start, study) for start, study in found if study.experiment_id]
+    return max(linked, key=lambda pair: pair[0], default=(None, None))[1]
 
 
-def _experiment_page(mlflow: Server, study: Mapping[str, Any] | None) -> str:
+def _experiment_page(mlflow: Server, study: "StudyView | None") -> str:
     """The study's runs, best first, as a shared view; of MLflow's own making where it will not take ours."""
     if study is None:
         return "#/experiments"
-    experiment = str(study["mlflow_experiment_id"])
+    experiment = study.experiment_id
     page = f"#/experiments/{experiment}/runs?workflowType=machine_learning"
-    view = _runs_view([axis["path"] for axis in json.loads(study["plan"])["axes"]])
+    view = _runs_view(study.searched)
     tag = {"experiment_id": experiment, "key": f"mlflow.sharedViewState.{VIEW}", "value": json.dumps(view)}
     saved = mlflow.request("POST", "/api/2.0/mlflow/experiments/set-experiment-tag", tag)
     return f"{page}&viewStateShareKey={VIEW}" if saved else page

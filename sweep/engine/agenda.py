@@ -9,6 +9,7 @@ from sweep.border.phases import Distance, Map, Verify
 from sweep.search.confirm import Repeat
 from sweep.search.explore import Explore
 from sweep.search.request import UNFINISHED, Phase, Request, of_phase, originals
+from sweep.store.study_view import StudyView
 from sweep.study import Plan
 
 
@@ -47,6 +48,6 @@ def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
     if more is not None:
         waiting = sum(t.state is TrialState.WAITING for t in of_phase(trials, Explore.name))
         return asked + max(0, more - waiting)
-    requested = int(study.user_attrs.get("explore_total", 0))
+    requested = StudyView.of(study).explore_total
     waiting_anywhere = any(t.state is TrialState.WAITING for t in trials)
     return requested if requested > asked or waiting_anywhere else asked + default

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 from sweep.engine.devices import available_cores, place, visible_gpus
-from sweep.engine.limits import is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.run import Finished, Options, load_tiles, no_traceback, supervise
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.store.home import Home
-from sweep.study import Plan
+from sweep.store.study_view import StudyView
 
 
 def join_study(name: str, data: str | None, options: Options, home: Home, observer: Observer) -> Finished:
@@ -27,30 +26,30 @@ def join_study(name: str, data: str | None, options: Options, home: Home, observ
 
     home.create()
     study = load(open_optuna(home), name)
-    attrs = study.user_attrs
-    if "mlflow_run_id" not in attrs:
+    view = StudyView.of(study)
+    if not view.is_linked:
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")
-    if is_asked_to_stop(study):
+    if view.is_asked_to_stop:
         raise UserError(f"{name!r} was asked to stop: `sweep run` takes it up again")
-    plan = Plan.model_validate_json(attrs["plan"])
+    plan = view.plan
     if data is not None:
         plan = plan.with_settings({"data.source": data})
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     threads = max(1, available_cores() // len(placing))
     with no_traceback(home), Pool(home, placing, threads) as pool:
         tiles = load_tiles(plan, home)
-        if tiles.content_hash != attrs["data_hash"]:
+        if tiles.content_hash != view.data_hash:
             raise UserError(
                 f"{plan.base.data.source} is not the data of {name!r} (hash {tiles.content_hash[:12]}, "
-                f"not {attrs['data_hash'][:12]}): name the same images with --data"
+                f"not {view.data_hash[:12]}): name the same images with --data"
             )
         spec = Spec.of(
             home,
             study_name=name,
             plan=plan,
-            experiment=attrs["mlflow_experiment_id"],
-            parent_run=attrs["mlflow_run_id"],
-            seed=int(attrs.get("seed", 0)),
+            experiment=view.experiment_id,
+            parent_run=view.run_id,
+            seed=view.seed,
             provenance=collect(),
         )
         pool.send_spec(spec)

@@ -7,8 +7,8 @@ from types import FrameType
 
 import optuna
 
-STOP = "stop"
-"""Study attribute that asks all who run the study to start no more trials."""
+from sweep.store import keys
+from sweep.store.study_view import StudyView
 
 EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
@@ -78,8 +78,9 @@ class Limits:
 
 
 def ask_to_stop(study: optuna.Study, stop: bool) -> None:
-    study.set_user_attr(STOP, stop)
+    """All who run the study start no more trials."""
+    study.set_user_attr(keys.STOP, stop)
 
 
 def is_asked_to_stop(study: optuna.Study) -> bool:
-    return bool(study.user_attrs.get(STOP, False))
+    return StudyView.of(study).is_asked_to_stop

@@ -21,6 +21,7 @@ from sweep.engine.limits import Limits, ask_to_stop
 from sweep.errors import UserError
 from sweep.search.request import UNFINISHED
 from sweep.store.home import Home
+from sweep.store.study_view import StudyView
 
 POLL_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
@@ -131,14 +132,12 @@ def _watch(
 def _is_whole(study: optuna.Study) -> bool:
     """Nothing runs or waits, and what the phases asked for is there."""
     from sweep.engine import agenda
-    from sweep.study import Plan
 
     trials = study.get_trials(deepcopy=False)
     if not trials or any(trial.state in UNFINISHED for trial in trials):
         return False
-    attrs = study.user_attrs
-    plan = Plan.model_validate_json(attrs["plan"])
-    parts = agenda.phases(plan, int(attrs.get("explore_total", 0)))
+    view = StudyView.of(study)
+    parts = agenda.phases(view.plan, view.explore_total)
     return agenda.next_request(parts, trials) is None
 
 

@@ -18,11 +18,11 @@ from sweep.engine.run import load_tiles
 from sweep.errors import UserError
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
+from sweep.store.trials import TrialView
 from sweep.study import Plan
 from sweep.study.config import TrialConfig, with_settings
 from sweep.tracking.client import Tracker
 from sweep.tracking.hooks import RecordingHooks
-from sweep.tracking.linking import RUN_ID
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series
 from vae.training.fit import fit
@@ -65,8 +65,8 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
     trials = study.get_trials(deepcopy=False)
     if number >= len(trials) or trials[number].state is not TrialState.COMPLETE:
         raise UserError(f"trial {number} of {study.study_name!r} is not a finished one: choose another")
-    run_id = trials[number].user_attrs.get(RUN_ID)
-    if run_id is None:
+    run_id = TrialView(trials[number]).run_id
+    if not run_id:
         raise UserError(f"trial {number} of {study.study_name!r} has no run: `sweep doctor --fix` first")
     tracker = Tracker(home)
     with tempfile.TemporaryDirectory() as folder:

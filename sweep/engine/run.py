@@ -19,10 +19,11 @@ from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.recovery import attempts
 from sweep.recovery.heartbeat import this_process
+from sweep.store import keys
 from sweep.store.home import Home
 from sweep.store.retry import is_away, is_disk_full
 from sweep.store.secrets import redact
-from sweep.store.storage import shown
+from sweep.store.storage import display_url
 from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ def _prepared(
         pool.send_spec(spec)
         read_all(stored)
         ask_to_stop(stored, stop=False)
-        stored.set_user_attr("seed", options.seed)
+        stored.set_user_attr(keys.SEED, options.seed)
         _reconcile(stored, home, tracker, linker(storage), options, observer)
         # Only now: a trial that the last run left RUNNING is one that is asked for already.
-        stored.set_user_attr("explore_total", agenda.explore_total(stored, options.trials, plan.trials))
+        stored.set_user_attr(keys.EXPLORE_TOTAL, agenda.explore_total(stored, options.trials, plan.trials))
         try:
             if options.executor == "ray":
                 return _place_on_ray(stored, home, options, observer)
@@ -227,7 +228,8 @@ def no_traceback(home: Home) -> Iterator[None]:
             raise UserError(no_space(home)) from error
         if is_away(error):
             raise UserError(
-                f"{shown(home.optuna_url)} does not answer any more: the same command goes on when it does"
+                f"{display_url(home.optuna_url)} does not answer any more: "
+                "the same command goes on when it does"
             ) from error
         raise
 

@@ -20,7 +20,8 @@ from sweep.recovery.failures import ending_of, exit_cause, oom_kills
 from sweep.recovery.heartbeat import BEAT_S, Presence
 from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
-from sweep.store.storage import alone
+from sweep.store.storage import study_lock
+from sweep.store.study_view import StudyView
 from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
@@ -58,7 +59,7 @@ class Supervisor:
         self._oom_kills = oom_kills()
         self._polled = self._recovered = time.monotonic()
         self._started = time.monotonic()
-        self._seconds_before = float(study.user_attrs.get("seconds", 0.0))
+        self._seconds_before = StudyView.of(study).seconds
 
     def go(self) -> None:
         """Returns when no worker is left: the study is whole, or a limit was reached."""
@@ -144,7 +145,7 @@ class Supervisor:
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
-        with alone(self.study):
+        with study_lock(self.study):
             trial = attempts.claim(self.study, self.me)
             if trial is None and (request := agenda.next_request(self._phases(), self._trials())):
                 request.enqueue(self.study)
@@ -153,7 +154,7 @@ class Supervisor:
 
     def _phases(self) -> list[Phase]:
         """Whoever adds trials to the study changes the total, on whatever machine."""
-        total = int(self.study.user_attrs.get("explore_total", 0))
+        total = StudyView.of(self.study).explore_total
         return agenda.phases(self.spec.plan, total)
 
     def _trials(self) -> list[FrozenTrial]:

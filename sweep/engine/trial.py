@@ -14,15 +14,17 @@ from optuna.trial import TrialState
 
 from data_io.tiles.loader import BatchLoader
 from data_io.tiles.tileset import TileSet
-from sweep.recovery.attempts import FencedError, finish, root_of
+from sweep.recovery.attempts import FencedError, finish
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.search.pruning import should_prune
-from sweep.search.request import phase_of, settings_of
 from sweep.search.sampling import search_space, suggest
+from sweep.store import keys
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
+from sweep.store.optuna_internals import frozen, stored_trial, trial_id
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
+from sweep.store.trials import LR, TrialView
 from sweep.study import Plan
 from sweep.study.config import TrialConfig, flatten
 from sweep.study.resolve import resolve_config
@@ -67,13 +69,13 @@ def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None
     """
     suggest(trial, search_space(context.plan))
     # A repeated trial keeps its seed; a study may search it; otherwise every trial has its own.
-    seed = trial.user_attrs.get("seed", trial.params.get("seed", context.seed + trial.number))
-    config = resolve_config(context.plan, trial.params, seed, settings_of(trial))
-    checkpoints = Checkpoints(context.home, context.study_name, root_of(trial))
-    depths = (config.model.encoder_depth, config.model.decoder_depth)
-    share = config.optim.lr_border_fraction
-    rate = f"lr {config.optim.lr:.2g}" if share is None else f"lr {share:g} of the border"
-    progress({"epochs": config.epochs, "depths": depths, "rate": rate})
+    view = TrialView(frozen(trial), context.plan)
+    seed = view.seed
+    if seed is None:
+        seed = trial.params.get("seed", context.seed + trial.number)
+    config = resolve_config(context.plan, trial.params, seed, view.settings)
+    checkpoints = Checkpoints(context.home, context.study_name, view.root)
+    progress({"epochs": config.epochs} | describe_trial(view, config))
     run = _open_run(context, trial, config, checkpoints)
     try:
         _attempt(context, trial, config, checkpoints, run, progress)
@@ -84,7 +86,7 @@ def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None
         raise
     except Exception as error:
         if is_out_of_memory(error):
-            trial.set_user_attr("oom_batch_size", config.batch_size)
+            trial.set_user_attr(keys.OOM_BATCH_SIZE, config.batch_size)
             error = OutOfMemoryError(f"out of memory with a batch of {config.batch_size}: {error}")
         what = describe(error)
         _close(run, "FAILED", what["kind"], what["message"], traceback.format_exc())
@@ -92,6 +94,24 @@ def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None
     finally:
         run.release()
     checkpoints.discard()
+
+
+def describe_trial(trial: TrialView, config: TrialConfig) -> dict[str, Any]:
+    """What tells the trial from others: its `arm`, and by path its searched values as `settings`.
+
+    A value that its arm fixes is in the arm's name; where nothing is searched the learning rate is told. One
+    that is a share of the border is told as the share, since the rate itself is not known before the run.
+    """
+    assert trial.plan is not None
+    arm = next((arm for arm in trial.plan.arms if arm.name == trial.arm), None)
+    fixed = {} if arm is None or len(trial.plan.arms) == 1 else arm.fixed
+    settings = {path: value for path, value in trial.params.items() if path not in fixed}
+    if config.optim.lr_border_fraction is not None:
+        settings.pop(LR, None)
+        settings["optim.lr_border_fraction"] = config.optim.lr_border_fraction
+    elif not trial.plan.axes:
+        settings[LR] = config.optim.lr
+    return {"arm": trial.arm if len(trial.plan.arms) > 1 else "", "settings": settings}
 
 
 def _attempt(
@@ -123,23 +143,26 @@ def _close(run: Run, status: str, outcome: str, reason: str, trace: str = "") ->
 
 def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkpoints: Checkpoints) -> Run:
     """The run of the attempt before, where its checkpoint is of this config; otherwise a new one."""
-    key, run_id = trial.user_attrs.get("run_before", (None, None))
+    view = TrialView(frozen(trial))
+    key, run_id = view.run_before
     going_on = checkpoints.fetch() and _fits(checkpoints, config) and key is not None
     if not going_on:
         checkpoints.discard()
         if run_id is not None:
-            trial.set_user_attr("retry_of_run_id", run_id)
-        replaced = {"retry_of_run_id": run_id} if run_id is not None else {}
+            trial.set_user_attr(keys.RETRY_OF_RUN, run_id)
+        replaced = {keys.RETRY_OF_RUN: run_id} if run_id is not None else {}
         key, run_id = new_key(context.study_name, trial.number), None
     else:
+        assert key is not None
         replaced = {}
-    trial.set_user_attr("seed", config.seed)
-    trial.set_user_attr("run_key", key)
+    trial.set_user_attr(keys.SEED, config.seed)
+    trial.set_user_attr(keys.RUN_KEY, key)
     tags: dict[str, Any] = {
         "study": context.study_name,
         "trial": trial.number,
-        "phase": phase_of(trial),
-        **{key: trial.user_attrs[key] for key in ("arm", "confirms") if key in trial.user_attrs},
+        "phase": view.phase,
+        **({"arm": view.arm} if view.names_arm else {}),
+        **({} if view.confirms is None else {"confirms": view.confirms}),
         "seed": config.seed,
         "encoder_depth": config.model.encoder_depth,
         "decoder_depth": config.model.decoder_depth,
@@ -202,16 +225,16 @@ def _record(
     probing = config.probe.label != "none"
     if not probing:
         checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
-    observed = {f"border/{key}": value for key, value in result.observation.as_dict().items()}
+    observed = {f"{keys.BORDER}{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
-        "outcome": str(result.outcome),
-        "reason": result.reason,
-        "outcome_step": result.outcome_step,
-        "last_finite_loss": result.last_finite_loss,
-        "best_epoch": None if result.best_epoch is None else result.best_epoch + 1,
-        "steps": result.steps,
-        "epochs": result.epochs,
-        "train_seconds": result.seconds,
+        keys.OUTCOME: str(result.outcome),
+        keys.REASON: result.reason,
+        keys.OUTCOME_STEP: result.outcome_step,
+        keys.LAST_FINITE_LOSS: result.last_finite_loss,
+        keys.BEST_EPOCH: None if result.best_epoch is None else result.best_epoch + 1,
+        keys.STEPS: result.steps,
+        keys.EPOCHS: result.epochs,
+        keys.TRAIN_SECONDS: result.seconds,
         **{k: v for k, v in result.summary.items() if math.isfinite(v)},
         **observed,
     }
@@ -228,8 +251,13 @@ def _record_pruned(
     context: Context, trial: optuna.Trial, run: Run, hooks: RecordingHooks, reason: str
 ) -> None:
     hooks.finish_early()
-    values = context.study._storage.get_trial(trial._trial_id).intermediate_values
-    facts = {"outcome": "pruned", "reason": reason, "steps": len(hooks.series.steps), "epochs": len(values)}
+    values = stored_trial(context.study, trial).intermediate_values
+    facts = {
+        keys.OUTCOME: "pruned",
+        keys.REASON: reason,
+        keys.STEPS: len(hooks.series.steps),
+        keys.EPOCHS: len(values),
+    }
     _end(context, trial, run, facts, TrialState.PRUNED, values[max(values)])
 
 
@@ -245,7 +273,7 @@ def _end(
     for key, fact in facts.items():
         if fact is not None:
             trial.set_user_attr(key, fact)
-    outcome, reason = facts["outcome"], facts["reason"]
+    outcome, reason = facts[keys.OUTCOME], facts[keys.REASON]
     run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
     run.end("FINISHED")
-    finish(context.study, trial._trial_id, state, None if value is None else [value])
+    finish(context.study, trial_id(trial), state, None if value is None else [value])

@@ -144,13 +144,13 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
             _say(out, "progress", **facts)
         return commands.stopped.is_set()
 
-    import optuna
+    from sweep.store.optuna_internals import live_trial
 
     study = context.study
     try:
         # Reading the trials makes the new one known to Optuna's cache, which takes no parameters otherwise.
         claimed = study.get_trials(deepcopy=False)[number]
-        trial.run_trial(context, optuna.Trial(study, claimed._trial_id), progress)
+        trial.run_trial(context, live_trial(study, claimed), progress)
         _say(out, "done")
     except trial.TrialInterrupted:
         _say(out, "left")

@@ -16,8 +16,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery import heartbeat as presence
+from sweep.store.optuna_internals import fixed_params, storage_of, study_id, trial_id
 from sweep.store.secrets import redact
-from sweep.store.storage import alone
+from sweep.store.storage import study_lock
 
 REASON_LENGTH = 2000
 OF_ITS_END = ("outcome", "reason", "next_attempt")
@@ -49,17 +50,17 @@ class FencedError(Exception):
 def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
     """Take the next trial from the queue; None where it is empty.
 
-    To be called under `alone(study)`: Optuna's own check-and-set is none on sqlite.
+    To be called under `study_lock(study)`: Optuna's own check-and-set is none on sqlite.
     """
-    storage = study._storage
+    storage = storage_of(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         try:
-            taken = storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            taken = storage.set_trial_state_values(trial_id(trial), TrialState.RUNNING)
         except UpdateFinishedTrialError:
             continue
         if taken:
             claimed = {"by": owner, "given": sorted(trial.user_attrs)}
-            storage.set_trial_user_attr(trial._trial_id, "claimed", claimed)
+            storage.set_trial_user_attr(trial_id(trial), "claimed", claimed)
             return trial
     return None
 
@@ -70,8 +71,8 @@ def finish(study: optuna.Study, trial_id: int, state: TrialState, values: Sequen
     Raises:
         FencedError: another process has ended it in another way.
     """
-    storage = study._storage
-    with alone(study):
+    storage = storage_of(study)
+    with study_lock(study):
         try:
             storage.set_trial_state_values(trial_id, state, values)
         except UpdateFinishedTrialError as error:
@@ -85,22 +86,22 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
 
     Nothing where the trial has ended already. Killed in the middle, it is completed by `queue_missing`.
     """
-    storage = study._storage
-    with alone(study):
-        trial = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+    storage = storage_of(study)
+    with study_lock(study):
+        trial = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id(study), number))
         if trial.state is not TrialState.RUNNING:
             return False
         retries = int(trial.user_attrs.get("retries", 0)) + (ending.again is Again.COUNTED)
         again = ending.again is not Again.NEVER and retries <= max_retries
         facts = ending.outcome, redact(ending.reason)[:REASON_LENGTH], retries if again else None
         for key, value in zip(OF_ITS_END, facts, strict=True):
-            storage.set_trial_user_attr(trial._trial_id, key, value)
+            storage.set_trial_user_attr(trial_id(trial), key, value)
         try:
-            storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
         except UpdateFinishedTrialError:  # it finished at the last moment
             return False
         if again:
-            _queue(study, storage.get_trial(trial._trial_id))
+            _queue(study, storage.get_trial(trial_id(trial)))
         return again
 
 
@@ -108,7 +109,7 @@ def queue_missing(study: optuna.Study) -> int:
     """Queue the next attempts that whoever failed a trial was killed before queueing; returns how many."""
     if not without_successor(study):
         return 0
-    with alone(study):
+    with study_lock(study):
         missing = without_successor(study)
         for trial in missing:
             _queue(study, trial)
@@ -171,4 +172,4 @@ def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
     if "run_key" in trial.user_attrs:
         attrs["run_before"] = [trial.user_attrs["run_key"], trial.user_attrs.get("mlflow_run_id")]
     # One that died while it was being asked for has no more than its request fixed.
-    study.enqueue_trial(trial.system_attrs.get("fixed_params", {}) | trial.params, user_attrs=attrs)
+    study.enqueue_trial(fixed_params(trial) | trial.params, user_attrs=attrs)

@@ -17,8 +17,8 @@ import psutil
 import sqlalchemy
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table
 
+from sweep.store.optuna_internals import engine_of, study_id
 from sweep.store.retry import impatient, patient
-from sweep.store.storage import engine_of
 
 BEAT_S = float(os.environ.get("SWEEP_HEARTBEAT_SECONDS", "10"))
 STALE_BEATS = 6
@@ -87,7 +87,7 @@ class Presence:
 
     def __init__(self, study: optuna.Study, workers: int) -> None:
         self.id = this_process()
-        self._study_id, self._workers = study._study_id, workers
+        self._study_id, self._workers = study_id(study), workers
         self._engine = engine_of(study)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -130,7 +130,7 @@ def ages(study: optuna.Study) -> dict[str, float]:
     create_table(engine)
     query = sqlalchemy.select(SUPERVISORS.c.id, _now(engine) - SUPERVISORS.c.seen)
     with engine.connect() as connection:
-        rows = connection.execute(query.where(SUPERVISORS.c.study_id == study._study_id)).all()
+        rows = connection.execute(query.where(SUPERVISORS.c.study_id == study_id(study))).all()
     return {row[0]: float(row[1]) for row in rows}
 
 

@@ -13,16 +13,16 @@ from urllib.parse import urlsplit, urlunsplit
 import optuna
 import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
-from optuna.trial import FrozenTrial
-from pydantic import ValidationError
 
 from sweep.border.caps import same_base
-from sweep.report import bordermap
+from sweep.report import plotted_map
 from sweep.report.evidence.depth import CONTROL
-from sweep.report.figures.curves import Series, chosen
+from sweep.report.figures.curves import Curve, chosen
 from sweep.store.home import Home
+from sweep.store.optuna_internals import storage_of
+from sweep.store.study_view import StudyView
 from sweep.store.summary import Summary, summarise
-from sweep.store.trials import Record, records
+from sweep.store.trials import TrialView, views
 from sweep.study import Plan
 from sweep.study.config import flatten
 from sweep.tracking.client import Tracker
@@ -36,9 +36,12 @@ CURVE_COLUMNS = ("step", "loss", "grad_norm")
 
 @dataclass(frozen=True)
 class Material:
-    """stored and records are the same trials, by number. control: those of `depth_control_study`. provenance
-    and data are empty where the parent run has none. mlflow_url: where the runs are browsed. picks: trials to
-    show, and why they were picked; curves: those of them whose steps are in the store.
+    """What the stores hold about a study.
+
+    study, text: name and summary of its declaration. plan: None where this version cannot read it. control:
+    the trials of `depth_control_study` in the same store. provenance, data: empty where the parent run has
+    none. mlflow_url: where the runs are browsed. picks: trials to show, and why they were picked; curves:
+    those of them whose steps are in the store.
     """
 
     summary: Summary
@@ -46,48 +49,38 @@ class Material:
     study: str
     text: str
     plan: Plan | None
-    stored: Sequence[FrozenTrial]
-    records: Sequence[Record]
-    control: Sequence[Record]
-    border: bordermap.BorderMap | None
+    trials: Sequence[TrialView]
+    control: Sequence[TrialView]
+    border: plotted_map.PlottedMap | None
     data_hash: str
     data: Mapping[str, Any]
     provenance: Mapping[str, Any]
-    picks: Sequence[tuple[str, Record]]
-    curves: Sequence[tuple[str, Record, Series]]
-
-    @property
-    def factors(self) -> frozenset[str]:
-        """Settings that tell the arms apart."""
-        arms = self.plan.arms if self.plan else ()
-        return frozenset(path for arm in arms for path in (*arm.fixed, *arm.settings))
+    picks: Sequence[tuple[str, TrialView]]
+    curves: Sequence[tuple[str, TrialView, Curve]]
 
 
 def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
-    attrs = study.user_attrs
-    trials = study.get_trials(deepcopy=False)
-    plan = _plan(attrs.get("plan"))
-    summary = summarise(study)
-    rows = records(trials, plan)
-    picks = chosen(rows)
+    view, summary = StudyView.of(study), summarise(study)
+    plan = view.readable_plan
+    trials = views(study.get_trials(deepcopy=False), plan)
+    picks = chosen(trials)
     return Material(
         summary=summary,
         mlflow_url=browsed_at(home),
-        study=str(attrs.get("study", study.study_name)),
-        text=str(attrs.get("summary", "")),
+        study=view.declared_name,
+        text=view.summary,
         plan=plan,
-        stored=trials,
-        records=rows,
+        trials=trials,
         control=_control(study),
-        border=_border(study, plan, trials),
-        data_hash=str(attrs.get("data_hash", "")),
+        border=_border(study, view, trials),
+        data_hash=view.data_hash,
         data=_document(tracker, summary.mlflow_run_id, "data.json"),
         provenance=_document(tracker, summary.mlflow_run_id, "provenance.json"),
         picks=picks,
         curves=[
-            (why, trial, series)
+            (why, trial, curve)
             for why, trial in picks
-            if (series := _series(tracker, trial.run_id)) is not None
+            if (curve := _curve(tracker, trial.run_id)) is not None
         ],
     )
 
@@ -101,56 +94,45 @@ def browsed_at(home: Home) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
-def _plan(text: str | None) -> Plan | None:
-    """None for a study that an older version stored with other fields: its trials are still shown."""
-    if text is None:
-        return None
-    try:
-        return Plan.model_validate_json(text)
-    except ValidationError as error:
-        log.warning("the stored plan cannot be read by this version: %s", error)
-        return None
-
-
-def _control(study: optuna.Study) -> list[Record]:
-    storage = study._storage
-    assert isinstance(storage, optuna.storages.BaseStorage)
+def _control(study: optuna.Study) -> list[TrialView]:
+    storage = storage_of(study)
     if CONTROL not in [s.study_name for s in storage.get_all_studies()] or study.study_name == CONTROL:
         return []
     control = optuna.load_study(study_name=CONTROL, storage=storage)
-    return records(control.get_trials(deepcopy=False), _plan(control.user_attrs.get("plan")))
+    return views(control.get_trials(deepcopy=False), StudyView.of(control).readable_plan)
 
 
 def _border(
-    study: optuna.Study, plan: Plan | None, trials: Sequence[FrozenTrial]
-) -> bordermap.BorderMap | None:
+    study: optuna.Study, view: StudyView, trials: Sequence[TrialView]
+) -> plotted_map.PlottedMap | None:
     """The study's own map, or that of a border study in the store on the same data, scale and model."""
+    plan, storage = view.readable_plan, storage_of(study)
     if plan is None:
         return None
     if plan.border is not None:
         return _map(study.study_name, plan, trials, plan)
-    for other in optuna.get_all_study_names(study._storage):
-        mapped = optuna.load_study(study_name=other, storage=study._storage)
-        its_plan = _plan(mapped.user_attrs.get("plan"))
-        if its_plan is None or its_plan.border is None:
+    for other in optuna.get_all_study_names(storage):
+        mapped = optuna.load_study(study_name=other, storage=storage)
+        theirs = StudyView.of(mapped)
+        if not theirs.maps_border or theirs.readable_plan is None:
             continue
-        alike = all(mapped.user_attrs.get(k) == study.user_attrs.get(k) for k in ("data_hash", "scale"))
-        if alike and same_base(plan, its_plan):
-            found = _map(other, its_plan, mapped.get_trials(deepcopy=False), plan)
+        alike = (theirs.data_hash, theirs.scale) == (view.data_hash, view.scale)
+        if alike and same_base(plan, theirs.readable_plan):
+            found = _map(other, theirs.readable_plan, views(mapped.get_trials(deepcopy=False)), plan)
             if found is not None:
                 return found
     return None
 
 
-def _map(name: str, mapped: Plan, trials: Sequence[FrozenTrial], shown: Plan) -> bordermap.BorderMap | None:
+def _map(name: str, mapped: Plan, trials: Sequence[TrialView], shown: Plan) -> plotted_map.PlottedMap | None:
     """shown: the plan of the study whose trials are placed on the map."""
     from sweep.border.map import BorderMap
 
     assert mapped.border is not None
-    if not any(t.user_attrs.get("phase") == "map" and t.state.is_finished() for t in trials):
+    if not any(trial.phase == "map" and trial.state.is_finished() for trial in trials):
         return None
-    document = BorderMap.of(name, mapped, trials).as_dict()
-    return bordermap.read(document, mapped.border.distance_label, flatten(shown.base.model_dump()))
+    document = BorderMap.of(name, mapped, [trial.stored for trial in trials]).as_dict()
+    return plotted_map.read(document, mapped.border.distance_label, flatten(shown.base.model_dump()))
 
 
 def _document(tracker: Tracker, run_id: str, name: str) -> dict[str, Any]:
@@ -162,7 +144,7 @@ def _document(tracker: Tracker, run_id: str, name: str) -> dict[str, Any]:
     return document
 
 
-def _series(tracker: Tracker, run_id: str) -> Series | None:
+def _curve(tracker: Tracker, run_id: str) -> Curve | None:
     content = _artifact(tracker, run_id, "series/steps.parquet")
     if content is None:
         return None

@@ -1,6 +1,5 @@
 """The numbers at the head of a report: counts, hours, the best setting with its interval."""
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -8,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sweep.report.gather import Material
-from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record, confirmed
+from sweep.store.groups import geometric_mean
+from sweep.store.trials import TrialView, confirmed
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Overview:
 
 
 def overview(material: Material) -> Overview:
-    finished = [record for record in material.records if record.ended]
-    best = best_setting(material.records)
+    finished = [record for record in material.trials if record.ended]
+    best = best_setting(material.trials)
     return Overview(
         trials=material.summary.trials,
         phases=dict(Counter(record.phase for record in finished)),
@@ -63,27 +62,26 @@ def overview(material: Material) -> Overview:
     )
 
 
-def best_setting(trials: Sequence[Record]) -> BestSetting | None:
+def best_setting(trials: Sequence[TrialView]) -> BestSetting | None:
     """Of the arm with the lowest confirmed mean; without confirming runs the best explored trial."""
     by_number = {record.number: record for record in trials}
     arms = []
     for arm, runs in confirmed(trials).items():
-        values = [math.log(run.objective) for run in runs if run.objective is not None and run.objective > 0]
-        spread = mean_interval(values)
-        if spread is not None and len(values) == len(runs):
+        spread = geometric_mean(runs)
+        if spread is not None and all(run.objective is not None for run in runs):
             arms.append((spread, arm, runs))
     if arms:
         (mean, low, high), arm, runs = min(arms)
-        source = by_number.get(int(runs[0].attrs.get("confirms", runs[0].number)), runs[0])
+        source = by_number.get(runs[0].number if runs[0].confirms is None else runs[0].confirms, runs[0])
         return BestSetting(
             source.number,
             source.run_id,
             arm,
-            source.objective or math.exp(mean),
+            source.objective or mean,
             {**runs[0].params, **runs[0].settings},
-            mean=math.exp(mean),
-            low=math.exp(low),
-            high=math.exp(high),
+            mean=mean,
+            low=low,
+            high=high,
             seeds=len(runs),
             arms=len(arms),
         )

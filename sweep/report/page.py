@@ -11,15 +11,18 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from sweep.report.evidence import Claim
+from sweep.report.evidence import NO_CLAIM, Claim
 from sweep.report.evidence.claim import RULE
-from sweep.report.evidence.contrast import Finding
-from sweep.report.evidence.tradeoff import VOLATILITY
+from sweep.report.evidence.contrast import ContrastResult
 from sweep.report.figures import Figure
 from sweep.report.gather import Material
 from sweep.report.overview import Overview
 from sweep.report.pictures import Picture
-from sweep.store.trials import Record
+from sweep.report.quality import Score, quality_table
+from sweep.store.groups import groups_of
+from sweep.store.keys import VOLATILITY
+from sweep.store.labels import describe_settings
+from sweep.store.trials import LR, TrialView
 
 COLUMNS = (
     *("trial", "phase", "arm", "outcome", "objective", "seed", "learning rate", "volatility", "epochs"),
@@ -51,12 +54,19 @@ def render(
         "setting": setting,
         "code": code,
         "sentence": sentence,
+        "settings": describe_settings,
+        "score": score,
     }
+    by, groups = groups_of(material.trials, material.plan)
     drawn = {f.key: f.figure.to_plotly_json() for f in figures if f.figure is not None}
     return environment.get_template("page.html").render(
         m=material,
         o=overview,
         claims=claims,
+        no_claim=NO_CLAIM,
+        by=by,
+        groups=groups,
+        quality=quality_table(material.trials, material.plan),
         rule=RULE,
         effect=effect,
         figures=[
@@ -68,12 +78,12 @@ def render(
         png_note=png_note,
         columns=COLUMNS,
         numeric=NUMERIC,
-        outcomes=sorted({record.outcome for record in material.records}),
-        phases=sorted({record.phase for record in material.records}),
+        outcomes=sorted({trial.outcome for trial in material.trials}),
+        phases=sorted({trial.phase for trial in material.trials}),
         run_url=run_url(material),
         # `to_json_plotly` writes <, > and / so that no text can end the script element.
         figure_json=to_json_plotly(drawn),
-        row_json=_script_json([row(record) for record in material.records]),
+        row_json=_script_json([row(trial) for trial in material.trials]),
         plotlyjs=get_plotlyjs(),
     )
 
@@ -83,23 +93,23 @@ def run_url(material: Material) -> str:
     return f"{material.mlflow_url}/#/experiments/{material.summary.mlflow_experiment_id}/runs/"
 
 
-def row(record: Record) -> list[Any]:
+def row(trial: TrialView) -> list[Any]:
     """A trial in the order of COLUMNS; None where unknown."""
-    params = {path: v for path, v in {**record.params, **record.settings}.items() if path != "optim.lr"}
+    params = {path: v for path, v in {**trial.params, **trial.settings}.items() if path != LR}
     return [
-        record.number,
-        record.phase,
-        record.arm,
-        record.outcome,
-        _short(record.objective),
-        record.seed,
-        _short(record.number_of("optim.lr"), 3),
-        _short(record.number_of(VOLATILITY), 3),
-        record.number_of("epochs"),
-        None if record.seconds is None else round(record.seconds, 1),
+        trial.number,
+        trial.phase,
+        trial.arm,
+        trial.outcome,
+        _short(trial.objective),
+        trial.seed,
+        _short(trial.lr, 3),
+        _short(trial.number_of(VOLATILITY), 3),
+        trial.number_of("epochs"),
+        None if trial.seconds is None else round(trial.seconds, 1),
         ", ".join(f"{path.rpartition('.')[2]} {setting(value)}" for path, value in params.items()),
-        record.reason,
-        record.run_id,
+        trial.reason,
+        trial.run_id,
     ]
 
 
@@ -112,6 +122,15 @@ def percent(ratio: float) -> str:
     if ratio >= 3 or ratio <= 1 / 3:
         return f"× {ratio:.3g}"
     return f"{100 * (ratio - 1):+.1f} %"
+
+
+def score(found: Score | None) -> str:
+    """As 0.42 (0.39 to 0.45)."""
+    if found is None or found.value is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.value:.3g}"
+    return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
 
 
 def code(text: str) -> Markup:
@@ -128,7 +147,7 @@ def setting(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def effect(finding: Finding) -> str:
+def effect(finding: ContrastResult) -> str:
     if finding.ratio is None or finding.low is None or finding.high is None:
         return "not tested"
     return f"{percent(finding.ratio)} ({percent(finding.low)} to {percent(finding.high)})"

@@ -14,7 +14,8 @@ from PIL import Image
 
 from data_io.errors import DataError
 from sweep.store.home import Home
-from sweep.store.trials import Record
+from sweep.store.optuna_internals import storage_of
+from sweep.store.trials import TrialView
 from sweep.study import Plan
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Picture:
     """uri is empty where the trial left no picture."""
 
     title: str
-    trial: Record
+    trial: TrialView
     uri: str
 
 
@@ -58,14 +59,12 @@ def contact_sheet(home: Home, plan: Plan | None, data_hash: str) -> str:
     return _uri(Image.fromarray(sheet))
 
 
-def side_by_side(
-    home: Home, study: optuna.Study, stored: Sequence[FrozenTrial], picks: Sequence[tuple[str, Record]]
-) -> list[Picture]:
+def side_by_side(home: Home, study: optuna.Study, picks: Sequence[tuple[str, TrialView]]) -> list[Picture]:
     """Originals, reconstructions and samples of the picked trials."""
-    return [Picture(why, trial, _picture(home, study, stored[trial.number])) for why, trial in picks]
+    return [Picture(why, trial, _picture(home, study, trial.stored)) for why, trial in picks]
 
 
-def picked(trials: Sequence[tuple[str, Record]]) -> list[tuple[str, Record]]:
+def picked(trials: Sequence[tuple[str, TrialView]]) -> list[tuple[str, TrialView]]:
     """The best, a median and an unstable one of the chosen trials, as far as there are such."""
     kinds = dict(reversed(trials))
     unstable = [why for why in ("regressed", "diverged", "nonfinite") if why in kinds]
@@ -74,7 +73,7 @@ def picked(trials: Sequence[tuple[str, Record]]) -> list[tuple[str, Record]]:
 
 def _picture(home: Home, study: optuna.Study, trial: FrozenTrial) -> str:
     metas = [
-        m for m in get_all_artifact_meta(trial, storage=study._storage) if m.mimetype.startswith("image/")
+        m for m in get_all_artifact_meta(trial, storage=storage_of(study)) if m.mimetype.startswith("image/")
     ]
     if not metas:
         return ""

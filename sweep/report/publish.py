@@ -8,13 +8,13 @@ import optuna
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
-from sweep.report.evidence import Claim
+from sweep.report.evidence import NO_CLAIM, Claim
 from sweep.report.figures import Figure
 from sweep.store.secrets import redact
 from sweep.tracking.client import Tracker
 from sweep.tracking.dashboard import mark_best
 
-DASHBOARD = ("objective", "border", "distance", "volatility", "depths")
+DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths")
 """Figures that the dashboard does not make itself."""
 
 
@@ -46,7 +46,8 @@ def to_dashboard(study: optuna.Study, figures: Sequence[Figure], claims: Sequenc
         warnings.simplefilter("ignore")
         from optuna_dashboard import save_note, save_plotly_graph_object
 
-        save_note(study, "\n".join(f"- {claim.title}: **{claim.verdict}**. {claim.why}" for claim in claims))
+        verdicts = [f"- {claim.title}: **{claim.verdict}**. {claim.why}" for claim in claims]
+        save_note(study, "\n".join(verdicts) or NO_CLAIM)
         mark_best(study)
 
         for figure in figures:

@@ -10,14 +10,15 @@ from typing import Any
 import optuna
 
 from sweep.report import publish
-from sweep.report.evidence import Claim, Evidence, claims
+from sweep.report.evidence import NO_CLAIM, Claim, Evidence, claims
 from sweep.report.figures import Figure, figures
 from sweep.report.gather import Material, gather
 from sweep.report.overview import Overview, overview
 from sweep.report.page import render
 from sweep.report.pictures import contact_sheet, picked, side_by_side
+from sweep.report.quality import quality_table
 from sweep.report.static import write_pngs
-from sweep.store.groups import by_depth
+from sweep.store.groups import groups_of
 from sweep.store.home import Home
 from sweep.tracking.client import Tracker
 
@@ -33,11 +34,11 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     material = gather(home, study, tracker)
     head = overview(material)
     judged = claims(
-        Evidence(material.study, material.records, material.factors, material.control, material.border)
+        Evidence(material.study, material.trials, material.plan, material.control, material.border)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        drawn = figures(material.records, material.stored, material.border, material.curves)
+        drawn = figures(material.trials, material.plan, material.border, material.curves)
     folder = report_folder(home, study.study_name)
     pngs, png_note = write_pngs(drawn, folder / "figures")
     page = render(
@@ -45,7 +46,7 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
         head,
         judged,
         drawn,
-        side_by_side(home, study, material.stored, picked(material.picks)),
+        side_by_side(home, study, picked(material.picks)),
         contact_sheet(home, material.plan, material.data_hash),
         pngs,
         png_note,
@@ -57,15 +58,17 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     if said:
         log.warning(said)
     publish.to_dashboard(study, drawn, judged)
-    return path, document(material, head, judged, drawn, png_note)
+    return path, to_document(material, head, judged, drawn, png_note)
 
 
-def document(
+def to_document(
     material: Material, head: Overview, judged: list[Claim], drawn: list[Figure], png_note: str
 ) -> dict[str, Any]:
+    by, groups = groups_of(material.trials, material.plan)
     return material.summary.as_dict() | {
         "overview": head.as_dict(),
         "claims": [claim.as_dict() for claim in judged],
+        "claims_note": "" if judged else NO_CLAIM,
         "figures": [
             {
                 "key": f.key,
@@ -76,7 +79,8 @@ def document(
             }
             for f in drawn
         ],
-        "depths": [vars(group) for group in by_depth(material.stored)],
+        "groups": {"by": by, "groups": [group.as_dict() for group in groups]},
+        "quality": quality_table(material.trials, material.plan).as_dict(),
         "data": {"hash": material.data_hash, **material.data},
         "provenance": dict(material.provenance),
         "png_note": png_note,

@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.explore import Explore
 from sweep.search.request import Request, of_phase, originals
+from sweep.store import keys
+from sweep.store.trials import TrialView, views
 from sweep.study import Arm, Confirm, Plan, space_hash
 
 FIRST_SEED = 1_000_000
@@ -40,12 +42,12 @@ class Repeat:
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         """An arm that explore has not come to yet is taken to get a setting that can be confirmed."""
         asked = originals(trials, Explore.name)
-        begun = {str(trial.user_attrs.get("arm", "")) for trial in asked if trial.state.is_finished()}
+        begun = {trial.arm for trial in views(asked) if trial.state.is_finished()}
         coming = {self.plan.arm_of(number).name for number in range(len(asked), self.explore_total)}
         return sum(1 for _ in self._missing(trials)) + len(coming - begun) * self.confirm.seeds
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> Iterator[Request]:
-        asked = {_key(trial) for trial in of_phase(trials, self.name)}
+        asked = {(t.arm, t.setting, t.seed) for t in views(of_phase(trials, self.name))}
         explored = [t for t in of_phase(trials, Explore.name) if t.state is TrialState.COMPLETE]
         shared = {path: _best_choice(explored, path) for path in self.confirm.shared}
         best = [(arm, _best(explored, arm)) for arm in self.plan.arms]
@@ -53,12 +55,12 @@ class Repeat:
         for seed in self.seeds(trials):
             for arm, trial in known:
                 request = self._request(arm, trial, seed, shared)
-                if (arm.name, request.attrs["setting"], seed) not in asked:
+                if (arm.name, request.attrs[keys.SETTING], seed) not in asked:
                     yield request
 
     def seeds(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """The same at every call, as long as no other phase comes to use one of them."""
-        used = {t.user_attrs.get("seed") for t in trials if t.user_attrs.get("phase") != self.name}
+        used = {trial.seed for trial in views(trials) if trial.phase != self.name}
         return list(islice((seed for seed in count(FIRST_SEED) if seed not in used), self.confirm.seeds))
 
     def _request(self, arm: Arm, best: FrozenTrial | None, seed: int, shared: dict[str, Any]) -> Request:
@@ -67,20 +69,15 @@ class Repeat:
         found = arm.fixed if best is None else best.params
         params = {path: wanted.get(path, value) for path, value in found.items()}
         settings = {path: value for path, value in wanted.items() if path not in params} | dict(arm.settings)
-        attrs: dict[str, Any] = {"arm": arm.name, "setting": space_hash(params | settings)}
+        attrs: dict[str, Any] = {keys.ARM: arm.name, keys.SETTING: space_hash(params | settings)}
         if best is not None:
-            attrs["confirms"] = best.number
+            attrs[keys.CONFIRMS] = best.number
         return Request(self.name, params, settings, seed, attrs)
-
-
-def _key(trial: FrozenTrial) -> tuple[str, str, int]:
-    attrs = trial.user_attrs
-    return str(attrs["arm"]), str(attrs["setting"]), int(attrs["seed"])
 
 
 def _best(explored: Sequence[FrozenTrial], arm: Arm) -> FrozenTrial | None:
     """None where every trial of the arm diverged."""
-    finite = [t for t in explored if t.user_attrs.get("arm") == arm.name and math.isfinite(t.values[0])]
+    finite = [t for t in explored if TrialView(t).arm == arm.name and math.isfinite(t.values[0])]
     return min(finite, key=lambda trial: (trial.values[0], trial.number), default=None)
 
 

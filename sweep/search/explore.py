@@ -5,7 +5,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.search.request import CAP, EXPLORE, Request, originals
+from sweep.search.request import Request, originals
+from sweep.store import keys
+from sweep.store.trials import EXPLORE, views
 from sweep.study import Plan
 
 
@@ -22,10 +24,10 @@ class Explore:
         if len(asked) >= self.total:
             return None
         arm = self.plan.arm_of(len(asked))
-        of_arm = sum(trial.user_attrs.get("arm") == arm.name for trial in asked)
-        attrs: dict[str, Any] = {"arm": arm.name}
+        of_arm = sum(trial.arm == arm.name for trial in views(asked))
+        attrs: dict[str, Any] = {keys.ARM: arm.name}
         if arm.name in self.plan.caps:
-            attrs |= {CAP: self.plan.caps[arm.name], "capped_by": self.plan.capped_by}
+            attrs |= {keys.LR_CAP: self.plan.caps[arm.name], keys.CAPPED_BY: self.plan.capped_by}
         return Request(self.name, params=arm.point(of_arm), settings=arm.settings, attrs=attrs)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:

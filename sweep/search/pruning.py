@@ -4,7 +4,8 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.request import EXPLORE, group_of, phase_of
+from sweep.store.optuna_internals import frozen
+from sweep.store.trials import TrialView
 from sweep.study.config import TrialConfig
 
 STARTUP_TRIALS = 5
@@ -19,11 +20,13 @@ def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) 
     Its peers are the trials of its phase and arm: another depth's objective is no measure. Only the explore
     phase prunes; a map, and what confirms a result, need every run to its end.
     """
-    if config.pruner == "none" or phase_of(trial) != EXPLORE:
+    if config.pruner == "none" or not TrialView(frozen(trial)).is_explored:
         return False
     trials = study.get_trials(deepcopy=False)
     mine = next(t for t in reversed(trials) if t.number == trial.number)
-    peers = [t for t in trials if t.state is TrialState.COMPLETE and group_of(t) == group_of(mine)][-PEERS:]
+    group = TrialView(mine).group
+    finished = (t for t in trials if t.state is TrialState.COMPLETE)
+    peers = [t for t in finished if TrialView(t).group == group][-PEERS:]
     # Optuna's pruners look at all trials of a study: theirs are the peers.
     view = optuna.create_study(direction=study.direction)
     view.add_trials([_copy(t) for t in peers])

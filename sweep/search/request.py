@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-CAP = "lr_cap"
-"""Attribute of a trial whose learning rate is searched inside a mapped border: the largest allowed."""
-EXPLORE = "explore"
-"""The phase of a trial that names none."""
+from sweep.store import keys
+from sweep.store.optuna_internals import frozen
+from sweep.store.trials import TrialView
+
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -37,11 +37,11 @@ class Request:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
     def user_attrs(self) -> dict[str, Any]:
-        attrs = {"phase": self.phase, **self.attrs}
+        attrs = {keys.PHASE: self.phase, **self.attrs}
         if self.settings:
-            attrs["settings"] = json.dumps(dict(self.settings))
+            attrs[keys.SETTINGS] = json.dumps(dict(self.settings))
         if self.seed is not None:
-            attrs["seed"] = self.seed
+            attrs[keys.SEED] = self.seed
         return attrs
 
     def enqueue(self, study: optuna.Study) -> None:
@@ -66,24 +66,22 @@ class Phase(Protocol):
 
 
 def phase_of(trial: optuna.Trial | FrozenTrial) -> str:
-    return str(trial.user_attrs.get("phase", EXPLORE))
-
-
-def group_of(trial: optuna.Trial | FrozenTrial) -> tuple[str, str]:
-    """Phase and arm: trials of another differ in settings that are no parameters."""
-    return phase_of(trial), str(trial.user_attrs.get("arm", ""))
+    return _view(trial).phase
 
 
 def settings_of(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
     """What the trial sets beyond the axes, by dotted path."""
-    settings: dict[str, Any] = json.loads(trial.user_attrs.get("settings", "{}"))
-    return settings
+    return _view(trial).settings
 
 
 def of_phase(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
-    return [trial for trial in trials if phase_of(trial) == name]
+    return [trial for trial in trials if TrialView(trial).phase == name]
 
 
 def originals(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
     """The phase's trials without the later attempts at the same one."""
-    return [trial for trial in of_phase(trials, name) if "retry_of" not in trial.user_attrs]
+    return [trial for trial in of_phase(trials, name) if TrialView(trial).retry_of is None]
+
+
+def _view(trial: optuna.Trial | FrozenTrial) -> TrialView:
+    return TrialView(frozen(trial) if isinstance(trial, optuna.Trial) else trial)

@@ -12,7 +12,8 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.request import CAP, group_of
+from sweep.store import optuna_internals
+from sweep.store.trials import LR, TrialView
 from sweep.study import Arm, Axis, Plan
 
 # An arm's share of a default run is four trials: the first ones are random, then TPE takes over.
@@ -35,14 +36,14 @@ def search_space(plan: Plan) -> dict[str, BaseDistribution]:
 def suggest(trial: optuna.Trial, space: dict[str, BaseDistribution]) -> None:
     """Fill the axes that the trial's request leaves open."""
     for path, distribution in space.items():
-        trial._suggest(path, distribution)
+        optuna_internals.suggest(trial, path, distribution)
 
 
-def telling(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """All of them up to LEARNED_FROM; of more, what TPE makes most of, in their order.
+def most_informative(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """All of them up to LEARNED_FROM; beyond that, those TPE learns most from, in their order.
 
-    TPE fits one density to the best tenth, 25 at most, and one to all others: from 250 trials on the best
-    stay as many, and of the others the latest tell as much as all.
+    TPE fits one density to the best tenth, 25 at most, and one to all others: from 250 trials on the number
+    of the best does not grow, and the latest of the others say as much as all of them.
     """
     if len(trials) <= LEARNED_FROM:
         return trials
@@ -54,10 +55,10 @@ def telling(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 def _capped(space: dict[str, BaseDistribution], cap: float | None) -> dict[str, BaseDistribution]:
     """The learning rate no larger than `cap`."""
-    lr = space.get("optim.lr")
+    lr = space.get(LR)
     if cap is None or not isinstance(lr, FloatDistribution) or cap >= lr.high:
         return space
-    return space | {"optim.lr": FloatDistribution(lr.low, cap, log=lr.log)}
+    return space | {LR: FloatDistribution(lr.low, cap, log=lr.log)}
 
 
 class ArmSampler(BaseSampler):
@@ -81,13 +82,13 @@ class ArmSampler(BaseSampler):
     ) -> dict[str, Any]:
         fixed = dict(self._arm(trial).fixed)
         free = {path: dist for path, dist in search_space.items() if path not in fixed}
-        free = _capped(free, trial.user_attrs.get(CAP))
+        free = _capped(free, TrialView(trial).lr_cap)
         sampler = TPESampler(
             seed=(self.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
         )
         arm = optuna.create_study(direction=study.direction, sampler=sampler)
         copies = (self._copy(other, trial, fixed, free) for other in study.get_trials(deepcopy=False))
-        arm.add_trials(telling([copy for copy in copies if copy is not None]))
+        arm.add_trials(most_informative([copy for copy in copies if copy is not None]))
         return fixed | arm.ask(free).params
 
     def sample_independent(
@@ -98,26 +99,26 @@ class ArmSampler(BaseSampler):
     def _arm(self, trial: FrozenTrial) -> Arm:
         """The one its request names; by number in a loop that asks without requests."""
         named = {arm.name: arm for arm in self.plan.arms}
-        return named.get(trial.user_attrs.get("arm", ""), self.plan.arm_of(trial.number))
+        return named.get(TrialView(trial).arm, self.plan.arm_of(trial.number))
 
     @staticmethod
     def _copy(
         other: FrozenTrial, asked: FrozenTrial, fixed: dict[str, Any], free: dict[str, BaseDistribution]
     ) -> FrozenTrial | None:
-        """`other` over the free parameters, where it is of the arm and has something to tell."""
+        """`other` over the free parameters, where it is of the arm and has a result or will have one."""
         if other.number == asked.number or other.state not in (TrialState.COMPLETE, TrialState.RUNNING):
             return None
         # Of another budget, schedule or settings: its objective is another.
-        if group_of(other) != group_of(asked):
+        if TrialView(other).group != TrialView(asked).group:
             return None
         if any(other.params.get(path) != value for path, value in fixed.items()):
             return None
         params = {path: other.params[path] for path in free if path in other.params}
         if len(params) < len(free):  # still being asked by another worker
             return None
-        lr = free.get("optim.lr")
-        if lr is not None and not lr._contains(params["optim.lr"]):  # beyond a border that was mapped since
-            return None
+        lr = free.get(LR)
+        if lr is not None and not optuna_internals.contains(lr, params[LR]):
+            return None  # beyond a border that was mapped since
         return optuna.trial.create_trial(
             state=other.state, value=other.value, params=params, distributions=free
         )

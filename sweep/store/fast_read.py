@@ -1,51 +1,39 @@
 """The trials of a study, read without an object for each row of the database.
 
-Of ten thousand trials with their parameters and attributes Optuna makes 250,000 such objects, seven seconds'
-work that every worker does at its start; the rows alone take a fifth of that. And whoever takes a trial reads
-all those that run, again and again: of 64 workers, 64 each time.
+For ten thousand trials with their parameters and attributes Optuna makes 250,000 such objects: seven seconds
+of work that every worker does when it starts; reading the rows alone takes a fifth of that. Whoever takes a
+trial also reads all the running ones again and again: with 64 workers, 64 each time.
 """
 
 import functools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+
+from sweep.store.optuna_internals import RowStorage, models
 
 _SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
-class Storage(RDBStorage):
+class Storage(RowStorage):
     """Optuna's own, but for the way it reads trials."""
 
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        if states is None:
-            table = _table(models.TrialModel)
-            new = table.c.trial_id > trial_id_greater_than
-            wanted = new | table.c.trial_id.in_(included_trial_ids) if included_trial_ids else new
-            with self.engine.connect() as connection:
-                trials = _read(connection, (table.c.study_id == study_id) & wanted)
-            if trials or trial_id_greater_than > -1:
-                return trials
-        # Of a study without trials, whether it is there.
-        return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+    def read_trials(self, study_id: int, included: set[int], above: int) -> list[FrozenTrial]:
+        table = _table(models.TrialModel)
+        new = table.c.trial_id > above
+        wanted = new | table.c.trial_id.in_(included) if included else new
+        with self.engine.connect() as connection:
+            return _read(connection, (table.c.study_id == study_id) & wanted)
 
 
 def _read(connection: sqlalchemy.Connection, wanted: sqlalchemy.ColumnElement[bool]) -> list[FrozenTrial]:
-    """By id. The trials first: of one that is finished by then, all the rest is there."""
+    """Ordered by id. Trials are read first: everything about one that has ended by then is already there."""
     table = _table(models.TrialModel)
     found = connection.execute(sqlalchemy.select(table).where(wanted).order_by(table.c.trial_id)).all()
     if not found:
@@ -98,7 +86,7 @@ def _table(model: Any) -> sqlalchemy.Table:
 
 @functools.lru_cache(maxsize=1024)
 def _distribution(text: str) -> BaseDistribution:
-    """One for all trials of an axis: nobody changes one."""
+    """One object for all trials of an axis: nobody modifies it."""
     return json_to_distribution(text)
 
 

@@ -12,14 +12,13 @@ import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 
+from sweep.store.optuna_internals import CACHE_CALLS
+
 PATIENCE_S = 600.0
 """An outage that is longer ends a run; the same command continues the study."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
-_PUBLIC = [
-    *(name for name in vars(BaseStorage) if not name.startswith("_")),
-    *("_create_new_trial", "_get_trials", "_set_trial_param"),  # what Optuna's cache calls
-]
+_METHODS = [*(name for name in vars(BaseStorage) if not name.startswith("_")), *CACHE_CALLS]
 _state = threading.local()
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ def be_patient(storage: RDBStorage) -> None:
     A write whose reply was lost is done twice. That is harmless: attributes are overwritten, a state set
     twice is refused (`sweep.recovery.attempts` knows its own), a trial queued twice counts towards its phase.
     """
-    for name in _PUBLIC:
+    for name in _METHODS:
         method = getattr(storage, name, None)
         if callable(method):
             setattr(storage, name, patient(method))

@@ -4,36 +4,38 @@ import json
 
 import optuna
 import sqlalchemy
-from optuna.storages._rdb.models import TrialModel, TrialUserAttributeModel, TrialValueModel
 from optuna.trial import TrialState
 
-from sweep.store.storage import engine_of
+from sweep.store import keys
+from sweep.store.optuna_internals import engine_of, models, storage_of, study_id
+from sweep.store.study_view import StudyView
 from sweep.store.summary import Best, Summary, best_of
 
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
-_TRIALS, _ATTRS, _VALUES = TrialModel.__table__, TrialUserAttributeModel.__table__, TrialValueModel.__table__
+_TRIALS, _ATTRS = models.TrialModel.__table__, models.TrialUserAttributeModel.__table__
+_VALUES = models.TrialValueModel.__table__
 
 
 def count(study: optuna.Study) -> Summary:
     """What `sweep.store.summary.summarise` finds, for a study in a database."""
-    attrs = study.user_attrs
+    view, key = StudyView.of(study), study_id(study)
     with engine_of(study).connect() as connection:
-        states = _states(connection, study._study_id)
-        outcomes = _outcomes(connection, study._study_id)
-        best = _best_id(connection, study._study_id)
+        states = _states(connection, key)
+        outcomes = _outcomes(connection, key)
+        best = _best_id(connection, key)
     finished = sum(n for state, n in states.items() if state not in UNFINISHED)
     if (unknown := finished - sum(outcomes.values())) > 0:
         outcomes["unknown"] = outcomes.get("unknown", 0) + unknown
     return Summary(
         study=study.study_name,
-        scale=attrs.get("scale", ""),
+        scale=view.scale,
         trials={state.name.lower(): states.get(state, 0) for state in TrialState},
         outcomes=outcomes,
         best=_best(study, best),
-        seconds=round(float(attrs.get("seconds", 0.0)), 1),
-        mlflow_run_id=attrs.get("mlflow_run_id", ""),
-        mlflow_experiment_id=attrs.get("mlflow_experiment_id", ""),
+        seconds=round(view.seconds, 1),
+        mlflow_run_id=view.run_id,
+        mlflow_experiment_id=view.experiment_id,
     )
 
 
@@ -50,7 +52,7 @@ def _outcomes(connection: sqlalchemy.Connection, study: int) -> dict[str, int]:
     query = (
         sqlalchemy.select(_ATTRS.c.value_json, sqlalchemy.func.count())
         .join(_TRIALS, _TRIALS.c.trial_id == _ATTRS.c.trial_id)
-        .where(_TRIALS.c.study_id == study, _TRIALS.c.state.not_in(UNFINISHED), _ATTRS.c.key == "outcome")
+        .where(_TRIALS.c.study_id == study, _TRIALS.c.state.not_in(UNFINISHED), _ATTRS.c.key == keys.OUTCOME)
         .group_by(_ATTRS.c.value_json)
     )
     return {str(json.loads(row[0])): row[1] for row in connection.execute(query)}
@@ -63,7 +65,7 @@ def _best_id(connection: sqlalchemy.Connection, study: int) -> int | None:
         .where(
             _TRIALS.c.study_id == study,
             _TRIALS.c.state == TrialState.COMPLETE,
-            _VALUES.c.value_type == TrialValueModel.TrialValueType.FINITE,
+            _VALUES.c.value_type == models.TrialValueModel.TrialValueType.FINITE,
         )
         .order_by(_VALUES.c.value, _TRIALS.c.number)
         .limit(1)
@@ -72,4 +74,4 @@ def _best_id(connection: sqlalchemy.Connection, study: int) -> int | None:
 
 
 def _best(study: optuna.Study, trial_id: int | None) -> Best | None:
-    return None if trial_id is None else best_of([study._storage.get_trial(trial_id)])
+    return None if trial_id is None else best_of([storage_of(study).get_trial(trial_id)])

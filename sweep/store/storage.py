@@ -18,7 +18,9 @@ from sweep.errors import UserError
 from sweep.store import secrets
 from sweep.store.fast_read import Storage
 from sweep.store.home import Home
+from sweep.store.optuna_internals import engine_of
 from sweep.store.retry import be_patient, impatient, patient
+from sweep.store.study_view import StudyView
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -39,7 +41,7 @@ def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
     """
     url = _url(home)
     try:
-        with contextlib.nullcontext() if wait else impatient(), _alone(url, "open"):
+        with contextlib.nullcontext() if wait else impatient(), _named_lock(url, "open"):
             storage = patient(Storage)(home.optuna_url, engine_kwargs=_engine_settings(url))
             if url.drivername.startswith("sqlite") and url.database:
                 set_wal(url.database)
@@ -47,14 +49,15 @@ def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
         raise
     except ImportError as error:
         raise UserError(
-            f"{shown(url)} needs a database driver ({error}): pip install 'vae-stability-sweep[postgres]' "
-            "and write postgresql+psycopg://"
+            f"{display_url(url)} needs a database driver ({error}): "
+            "pip install 'vae-stability-sweep[postgres]' and write postgresql+psycopg://"
         ) from error
     except Exception as error:  # sqlalchemy and optuna raise a dozen kinds for a damaged or absent store
         first = secrets.redact(str(error.__cause__ or error)).splitlines()[0]
         mend = "move it away or set SWEEP_HOME to another folder" if not home.storage else "is it running?"
         raise UserError(
-            f"{shown(url)} cannot be opened as an Optuna store ({type(error).__name__}: {first}): {mend}"
+            f"{display_url(url)} cannot be opened as an Optuna store "
+            f"({type(error).__name__}: {first}): {mend}"
         ) from error
     be_patient(storage)
     return storage
@@ -66,11 +69,11 @@ def _url(home: Home) -> sqlalchemy.URL:
     except sqlalchemy.exc.ArgumentError:
         raise UserError("--storage is no URL: write postgresql+psycopg://user@host/database") from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UserError(f"--storage {shown(url)} is neither sqlite nor postgresql: use one of these")
+        raise UserError(f"--storage {display_url(url)} is neither sqlite nor postgresql: use one of these")
     return url
 
 
-def shown(url: sqlalchemy.URL | str) -> str:
+def display_url(url: sqlalchemy.URL | str) -> str:
     """A store's URL for people: without its password, a file by its path."""
     url = sqlalchemy.make_url(url)
     if url.get_backend_name() == "sqlite":
@@ -85,14 +88,14 @@ def _engine_settings(url: sqlalchemy.URL) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone(study: optuna.Study) -> Iterator[None]:
-    """One process at a time, over all machines: what a study does next is decided under it."""
-    with _alone(engine_of(study).url, study.study_name):
+def study_lock(study: optuna.Study) -> Iterator[None]:
+    """Held by one process at a time, on all machines: what a study does next is decided under it."""
+    with _named_lock(engine_of(study).url, study.study_name):
         yield
 
 
 @contextlib.contextmanager
-def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
+def _named_lock(url: sqlalchemy.URL, name: str) -> Iterator[None]:
     if url.get_backend_name() == "sqlite":
         if not url.database:
             yield
@@ -122,13 +125,6 @@ def _lock_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
     """Kept, because the first connection of an engine costs a dozen questions to the server."""
     settings = {"connect_args": _engine_settings(url)["connect_args"]}
     return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **settings)
-
-
-def engine_of(study: optuna.Study) -> sqlalchemy.Engine:
-    """The database below a study, for what Optuna has no call for."""
-    storage: Any = study._storage
-    engine: sqlalchemy.Engine = getattr(storage, "_backend", storage).engine
-    return engine
 
 
 def set_wal(path: Any) -> None:
@@ -169,14 +165,14 @@ def read_all(study: optuna.Study) -> None:
 
 def check_same_space(study: optuna.Study, identity: Mapping[str, Any]) -> None:
     """Raises UserError where the stored trials were made with another space, base or data."""
-    stored: dict[str, Any] = json.loads(study.user_attrs["identity"])
+    stored = StudyView.of(study).identity or {}
     if stored == json.loads(json.dumps(identity)):
         return
     changed = sorted(k for k in stored.keys() | identity.keys() if stored.get(k) != identity.get(k))
-    shown = "; ".join(_change(k, stored.get(k), identity.get(k)) for k in changed[:3])
+    listed = "; ".join(_change(k, stored.get(k), identity.get(k)) for k in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     raise UserError(
-        f"the trials of {study.study_name!r} in the store were made with other settings ({shown}{more}), "
+        f"the trials of {study.study_name!r} in the store were made with other settings ({listed}{more}), "
         f"so new ones would not compare: add --name NEW to start another study, or run with the old settings"
     )
 

@@ -9,6 +9,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.store.study_view import StudyView
+from sweep.store.trials import TrialView, views
+
 
 @dataclass(frozen=True)
 class Best:
@@ -35,23 +38,22 @@ class Summary:
 
 
 def summarise(study: optuna.Study) -> Summary:
-    trials = study.get_trials(deepcopy=False)
+    trials, view = study.get_trials(deepcopy=False), StudyView.of(study)
     states = Counter(trial.state for trial in trials)
-    attrs = study.user_attrs
     return Summary(
         study=study.study_name,
-        scale=attrs.get("scale", ""),
+        scale=view.scale,
         trials={state.name.lower(): states[state] for state in TrialState},
-        outcomes=dict(Counter(outcome_of(trial) for trial in trials if trial.state.is_finished())),
+        outcomes=dict(Counter(trial.outcome for trial in views(trials) if trial.state.is_finished())),
         best=best_of(trials),
-        seconds=round(float(attrs.get("seconds", 0.0)), 1),
-        mlflow_run_id=attrs.get("mlflow_run_id", ""),
-        mlflow_experiment_id=attrs.get("mlflow_experiment_id", ""),
+        seconds=round(view.seconds, 1),
+        mlflow_run_id=view.run_id,
+        mlflow_experiment_id=view.experiment_id,
     )
 
 
 def outcome_of(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get("outcome", "unknown"))
+    return TrialView(trial).outcome
 
 
 def finite_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -67,7 +69,5 @@ def best_of(trials: Sequence[FrozenTrial]) -> Best | None:
     if not finite:
         return None
     best = min(finite, key=lambda trial: trial.values[0])
-    attrs = best.user_attrs
-    return Best(
-        best.number, best.values[0], dict(best.params), attrs.get("mlflow_run_id", ""), attrs.get("seed")
-    )
+    view = TrialView(best)
+    return Best(best.number, best.values[0], dict(best.params), view.run_id, view.seed)

@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.search.request import phase_of
+from sweep.store.optuna_internals import live_trial, storage_of
 from sweep.store.summary import best_of, outcome_of
 
 BEST = "noted_best"
@@ -52,11 +53,11 @@ def mark_best(study: optuna.Study) -> None:
     number = None if best is None else best.trial
     before = study.user_attrs.get(BEST)
     quiet = optuna.load_study(
-        study_name=study.study_name, storage=study._storage, sampler=optuna.samplers.RandomSampler()
+        study_name=study.study_name, storage=storage_of(study), sampler=optuna.samplers.RandomSampler()
     )
     for marked in {n for n in (before, number) if n is not None}:
         trial = trials[marked]
-        save_note(optuna.trial.Trial(quiet, trial._trial_id), text(trial, is_best=marked == number))
+        save_note(live_trial(quiet, trial), text(trial, is_best=marked == number))
     study.set_user_attr(BEST, number)
 
 
@@ -66,7 +67,7 @@ class NoteWriter:
     def __init__(self, study: optuna.Study) -> None:
         # A Trial asks its study's sampler when it is made; this one answers nothing.
         self._study = optuna.load_study(
-            study_name=study.study_name, storage=study._storage, sampler=optuna.samplers.RandomSampler()
+            study_name=study.study_name, storage=storage_of(study), sampler=optuna.samplers.RandomSampler()
         )
         self._numbers: queue.Queue[int | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -85,4 +86,4 @@ class NoteWriter:
             from optuna_dashboard import save_note
 
             trial = self._study.get_trials(deepcopy=False)[number]
-            save_note(optuna.trial.Trial(self._study, trial._trial_id), text(trial))
+            save_note(live_trial(self._study, trial), text(trial))

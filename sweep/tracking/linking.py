@@ -5,8 +5,8 @@ import json
 import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialUserAttributeModel as Attribute
 
+from sweep.store.optuna_internals import models
 from sweep.tracking.outbox import Linked
 
 RUN_ID = "mlflow_run_id"
@@ -35,7 +35,7 @@ def set_of_finished(engine: sqlalchemy.Engine, trial_id: int, key: str, value: o
     Needed where the tracking server was away for as long as the trial took: the id of its run is known
     afterwards only, and the trial's end cannot wait for it. Who has the trial cached does not see it.
     """
-    table = Attribute.__table__
+    table = models.TrialUserAttributeModel.__table__
     mine = sqlalchemy.and_(table.c.trial_id == trial_id, table.c.key == key)
     values = {"value_json": json.dumps(value)}
     with engine.begin() as connection:

@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from sweep.errors import UserError
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
-from sweep.store.storage import alone, check_same_space, shown, stored_names
+from sweep.store.storage import check_same_space, display_url, stored_names, study_lock
 from sweep.study import Plan, Study, space_hash
 from sweep.study.config import flatten
 from sweep.tracking.client import Tracker
@@ -68,7 +68,7 @@ def register(
     """
     identity = identity_of(plan, tiles, scale)
     stored = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
-    with alone(stored):
+    with study_lock(stored):
         attrs = stored.user_attrs
         if "mlflow_run_id" not in attrs:
             _set_names(stored)
@@ -96,7 +96,7 @@ def _make(
         experiment = tracker.experiment(name, study.summary)
     except Exception as error:
         raise UserError(
-            f"the tracking store {shown(tracker.home.mlflow_url)} does not answer "
+            f"the tracking store {display_url(tracker.home.mlflow_url)} does not answer "
             f"({redact(str(error)).splitlines()[0][:200]}): a new study needs it to begin"
         ) from error
     key = new_key(name, "study")
@@ -104,7 +104,7 @@ def _make(
         "study": name,
         "scale": scale,
         "optuna_study": name,
-        "optuna_storage": shown(tracker.home.optuna_url),
+        "optuna_storage": display_url(tracker.home.optuna_url),
         "space_hash": space_hash(identity),
         "git_commit": provenance.commit,
         "mlflow.note.content": study.summary,
@@ -115,7 +115,8 @@ def _make(
     run.files(_files(plan, tiles, provenance))
     sender.drain(CREATION_TIMEOUT_S)
     if run.id is None:
-        raise UserError(f"the tracking store {shown(tracker.home.mlflow_url)} does not take the study's run")
+        url = display_url(tracker.home.mlflow_url)
+        raise UserError(f"the tracking store {url} does not take the study's run")
     attrs: Mapping[str, Any] = {
         "study": study.name,
         "summary": study.summary,

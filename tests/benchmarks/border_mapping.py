@@ -31,7 +31,7 @@ import torch
 
 from sweep.border.model import BorderModel
 from sweep.border.phases import chooser
-from sweep.border.runs import Seen, border_runs
+from sweep.border.runs import PlacedRun, border_runs
 from sweep.border.strategies import Proposal
 from sweep.study.border_plan import BorderPlan, Strategy
 from tests.benchmarks.border_truth import (
@@ -56,14 +56,14 @@ class Price:
             whole = [r for r in oracle.records.values() if r.column == column and len(r.losses) > 100]
             self.step_seconds[column] = float(np.median([r.seconds / len(r.losses) for r in whole]))
 
-    def of(self, runs: Sequence[Seen]) -> tuple[int, float]:
+    def of(self, runs: Sequence[PlacedRun]) -> tuple[int, float]:
         steps = [(self.columns[run.column], run.observation.steps) for run in runs if run.observation]
         return sum(s for _, s in steps), sum(self.step_seconds[c] * s for c, s in steps)
 
 
 @dataclass(frozen=True)
 class Result:
-    runs: list[Seen]
+    runs: list[PlacedRun]
     probes: int
     borders: dict[Label, dict[float, float | None]]
 
@@ -71,8 +71,8 @@ class Result:
 def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     """One strategy, as the phases of a study run it."""
     choose = chooser(plan, oracle.setup.base)
-    asked: list[Seen] = []
-    runs: list[Seen] = []
+    asked: list[PlacedRun] = []
+    runs: list[PlacedRun] = []
     probes = 0
     while True:
         proposal = choose.next_probe(asked)
@@ -88,14 +88,14 @@ def execute(oracle: Oracle, plan: BorderPlan, verify: bool) -> Result:
     return Result(runs, probes, {label: _borders(plan, runs, label) for label in plan.labels})
 
 
-def _borders(plan: BorderPlan, runs: list[Seen], label: Label) -> dict[float, float | None]:
+def _borders(plan: BorderPlan, runs: list[PlacedRun], label: Label) -> dict[float, float | None]:
     model = BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
     return dict(zip(plan.plane.across[0].values, (row.border for row in model.columns), strict=True))
 
 
-def _run(oracle: Oracle, proposal: Proposal, number: int, strategy: Strategy) -> Seen:
+def _run(oracle: Oracle, proposal: Proposal, number: int, strategy: Strategy) -> PlacedRun:
     column, x = oracle.setup.columns[proposal.column], round(round(proposal.x / SPACING + 1e-6) * SPACING, 2)
-    seen = Seen(number, "map", proposal.column, proposal.seed, x, proposal.label, proposal.horizon, None)
+    seen = PlacedRun(number, "map", proposal.column, proposal.seed, x, proposal.label, proposal.horizon, None)
     if strategy != "mapper" and (assumed := _far_below(oracle, column, proposal.seed, x, strategy)):
         return replace(seen, observation=assumed)
     return replace(seen, observation=oracle.probe(column, proposal.seed, x, proposal.label, proposal.horizon))

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sweep.report.bordermap import BorderMap
 from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
+from sweep.report.plotted_map import PlottedMap
 from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 
 KEY, TITLE = "border", "Border of stability"
 STATEMENT = "The best objective is reached close below the border of stability, within half a decade of it."
@@ -24,7 +24,7 @@ NEAR, MIDDLE, FAR = (0.0, 0.5), (0.5, 1.25), (1.25, 2.5)
 RUN = "`python -m sweep run border_study`"
 
 
-def border_claim(trials: Sequence[Record], borders: BorderMap | None) -> Claim:
+def border_claim(trials: Sequence[TrialView], borders: PlottedMap | None) -> Claim:
     if borders is None:
         return open_claim(KEY, TITLE, STATEMENT, "There is no map of the border for this study.", f"{RUN}.")
     runs = [t for t in trials if t.phase == "distance" and t.finished and borders.column(t) is not None]
@@ -42,9 +42,9 @@ def border_claim(trials: Sequence[Record], borders: BorderMap | None) -> Claim:
     return decide(KEY, TITLE, STATEMENT, contrasts, notes, (_table(bands),))
 
 
-def _band(runs: Sequence[Record], borders: BorderMap, band: tuple[float, float]) -> list[list[Record]]:
+def _band(runs: Sequence[TrialView], borders: PlottedMap, band: tuple[float, float]) -> list[list[TrialView]]:
     """The band's runs by column, of a seed's runs in it the one nearest to its middle."""
-    columns: dict[int, dict[int | None, Record]] = {}
+    columns: dict[int, dict[int | None, TrialView]] = {}
     centre = sum(band) / 2
     for run in sorted(runs, key=lambda run: -abs((borders.distance(run) or 0.0) - centre)):
         distance, column = borders.distance(run), borders.column(run)
@@ -53,7 +53,7 @@ def _band(runs: Sequence[Record], borders: BorderMap, band: tuple[float, float])
     return [list(by_seed.values()) for by_seed in columns.values()]
 
 
-def _optimum(runs: Sequence[Record], borders: BorderMap) -> list[str]:
+def _optimum(runs: Sequence[TrialView], borders: PlottedMap) -> list[str]:
     """Where a parabola through a seed's log objectives, less their column's mean, has its minimum."""
     places = []
     for seed in sorted({run.seed for run in runs if run.seed is not None}):
@@ -84,12 +84,12 @@ def _optimum(runs: Sequence[Record], borders: BorderMap) -> list[str]:
     ]
 
 
-def _table(bands: Sequence[Sequence[Sequence[Record]]]) -> Table:
+def _table(bands: Sequence[Sequence[Sequence[TrialView]]]) -> Table:
     rows = []
     for (low, high), columns in zip((NEAR, MIDDLE, FAR), bands, strict=True):
         runs = [run for column in columns for run in column]
         values = [run.objective for run in runs if run.objective is not None]
-        epochs = [value for run in runs if (value := run.number_of("best_epoch")) is not None]
+        epochs = [value for run in runs if (value := run.best_epoch) is not None]
         rows.append(
             (
                 f"{low:g} to {high:g}",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sweep.report.evidence.contrast import SMALLEST, Contrast, Finding, judge, untested
+from sweep.report.evidence.contrast import SMALLEST, Contrast, ContrastResult, judge, untested
 from sweep.report.evidence.estimate import holm
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -39,7 +39,7 @@ class Claim:
     statement: str
     verdict: Verdict
     why: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[ContrastResult, ...] = ()
     runs: int = 0
     seeds: int = 0
     settle: str = ""
@@ -98,7 +98,7 @@ def decide(
     )
 
 
-def _findings(contrasts: Sequence[Contrast]) -> list[Finding]:
+def _findings(contrasts: Sequence[Contrast]) -> list[ContrastResult]:
     """Tests that could not be made still count in the correction: they belong to the claim."""
     estimates = [contrast.estimate() for contrast in contrasts]
     none = holm([1.0 if e is None else e.p_none for e in estimates])
@@ -111,7 +111,7 @@ def _findings(contrasts: Sequence[Contrast]) -> list[Finding]:
     ]
 
 
-def _together(findings: Sequence[Finding]) -> tuple[Verdict, str]:
+def _together(findings: Sequence[ContrastResult]) -> tuple[Verdict, str]:
     against = [f for f in findings if f.verdict == "contradicted"]
     if against:
         return "contradicted", "; ".join(f"{f.contrast.statement}: {f.why}" for f in against)
@@ -121,7 +121,7 @@ def _together(findings: Sequence[Finding]) -> tuple[Verdict, str]:
     return "inconclusive", "; ".join(f"{f.contrast.statement}: {f.why}" for f in unsettled)
 
 
-def _settle(findings: Sequence[Finding], more_runs: str) -> str:
+def _settle(findings: Sequence[ContrastResult], more_runs: str) -> str:
     unsettled = [f for f in findings if f.verdict == "inconclusive"]
     gaps = [f for f in unsettled if f.contrast.higher.lost or f.contrast.lower.lost]
     if any(f.ratio is None for f in gaps):
@@ -144,7 +144,7 @@ def _settle(findings: Sequence[Finding], more_runs: str) -> str:
     return f"The effect is near {smallest} or half of it; twice the seeds ({2 * have}) narrow it{more_runs}."
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: ContrastResult) -> dict[str, Any]:
     contrast = finding.contrast
     return {
         "statement": contrast.statement,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sweep.report.evidence.estimate import ALPHA, Estimate, paired, welch
 from sweep.store.intervals import MIN_SEEDS
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 
-Quantity = Callable[[Record], float | None]
+Quantity = Callable[[TrialView], float | None]
 
 POWER = 0.8
 """With which a whole claim should be seen; each of its contrasts then needs a little more."""
@@ -30,7 +30,7 @@ class Sample:
     lost: int
 
 
-def sample(label: str, arms: Sequence[Sequence[Record]], quantity: Quantity) -> Sample:
+def sample(label: str, arms: Sequence[Sequence[TrialView]], quantity: Quantity) -> Sample:
     sides = [
         {r.seed: v for r in arm if r.seed is not None and (v := quantity(r)) is not None} for arm in arms
     ]
@@ -65,7 +65,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ContrastResult:
     """What was found for one contrast. Effects are ratios, higher over lower; 1.05 is 5 % more.
 
     p: Holm-adjusted, of "no difference". p_excluded: Holm-adjusted, of "as large as claimed or larger".
@@ -87,14 +87,14 @@ class Finding:
     seeds_needed: int | None = None
 
 
-def judge(contrast: Contrast, p: float, p_excluded: float, family: int) -> Finding:
+def judge(contrast: Contrast, p: float, p_excluded: float, family: int) -> ContrastResult:
     """The finding of a contrast that has an estimate, by the adjusted p of its family of so many."""
     estimate = contrast.estimate()
     assert estimate is not None
     verdict, why = _verdict(contrast, estimate, p, p_excluded)
     alpha, power = ALPHA / family, POWER ** (1 / family)
     low, high = (math.exp(end) for end in estimate.interval)
-    return Finding(
+    return ContrastResult(
         contrast,
         verdict,
         why,
@@ -110,14 +110,14 @@ def judge(contrast: Contrast, p: float, p_excluded: float, family: int) -> Findi
     )
 
 
-def untested(contrast: Contrast) -> Finding:
+def untested(contrast: Contrast) -> ContrastResult:
     """The finding where too few seeds have a value."""
     seeds = min(len(contrast.higher.values), len(contrast.lower.values))
     lost = contrast.higher.lost + contrast.lower.lost
     why = f"{seeds} seeds have a value on both sides; a test needs {MIN_SEEDS}"
     if lost:
         why += f" ({lost} of {contrast.higher.runs + contrast.lower.runs} runs diverged)"
-    return Finding(contrast, "inconclusive", why, _test(contrast), seeds=seeds)
+    return ContrastResult(contrast, "inconclusive", why, _test(contrast), seeds=seeds)
 
 
 def _verdict(contrast: Contrast, estimate: Estimate, p: float, p_excluded: float) -> tuple[str, str]:

@@ -3,14 +3,20 @@
 Two contrasts, both needed: the deepest arm against the four- and five-layer arms, and the shallowest.
 """
 
+import contextlib
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from sweep.errors import UserError
 from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
+from sweep.store.groups import values_of
 from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record, confirmed
+from sweep.store.keys import HEAD_FAN_IN
+from sweep.store.trials import DEPTHS, TrialView, confirmed
+from sweep.study import Plan
+from sweep.study.config import with_settings
 
 MIDDLE = (4, 5)
 TITLE = "Depth-performance paradox"
@@ -23,14 +29,42 @@ FIXED_STATEMENT = (
 CONTROL = "depth_control_study"
 
 
-def depth_claim(trials: Sequence[Record], study: str) -> Claim:
+def compared_depths(plan: Plan) -> set[int]:
+    """The depths, equal on both sides, that the arms of a study set, or its axes leave to the sampler."""
+    if plan.border is not None:
+        return set()
+    axes = {axis.path: values_of(axis) for axis in plan.axes if axis.path in DEPTHS}
+    base = plan.base.model
+    found: set[int] = set()
+    for arm in plan.arms:
+        own = {**arm.settings, **arm.fixed}
+        sides = [
+            {own[path]} if path in own else set(axes.get(path, [usual]))
+            for path, usual in zip(DEPTHS, (base.encoder_depth, base.decoder_depth), strict=True)
+        ]
+        found |= {depth for depth in sides[0] & sides[1] if isinstance(depth, int)}
+    return found
+
+
+def has_fixed_bottleneck(plan: Plan, depths: Collection[int]) -> bool:
+    """Whether the latent head has one fan-in at all these depths; those that do not fit the tiles aside."""
+    from vae.model.layout import head_fan_in
+
+    fan_ins = set()
+    for depth in depths:
+        with contextlib.suppress(UserError):
+            fan_ins.add(head_fan_in(with_settings(plan.base, dict.fromkeys(DEPTHS, depth)).model))
+    return len(fan_ins) == 1
+
+
+def depth_claim(trials: Sequence[TrialView], study: str) -> Claim:
     """From the confirming runs of a study whose arms are depths."""
     more = f": `python -m sweep run {study}` with more confirming seeds" if study else ""
     none = "No runs here compare depths."
     return _claim("depth", TITLE, STATEMENT, trials, more, "`python -m sweep run depth_study`", none)
 
 
-def fixed_depth_claim(control: Sequence[Record]) -> Claim:
+def fixed_depth_claim(control: Sequence[TrialView]) -> Claim:
     """From the control study's runs, of this store; empty where it was not run."""
     run = f"`python -m sweep run {CONTROL}` in the same SWEEP_HOME"
     none = f"This store holds no trials of {CONTROL}."
@@ -38,7 +72,7 @@ def fixed_depth_claim(control: Sequence[Record]) -> Claim:
 
 
 def _claim(
-    key: str, title: str, statement: str, trials: Sequence[Record], more_runs: str, run: str, none: str
+    key: str, title: str, statement: str, trials: Sequence[TrialView], more_runs: str, run: str, none: str
 ) -> Claim:
     planned = {trial.depth for trial in trials if trial.depth is not None}
     if len(planned) < 2:
@@ -52,15 +86,15 @@ def _claim(
     return decide(key, title, statement, contrasts, _notes(runs), (_table(runs),), more_runs)
 
 
-def runs_by_depth(trials: Sequence[Record]) -> dict[int, list[Record]]:
+def runs_by_depth(trials: Sequence[TrialView]) -> dict[int, list[TrialView]]:
     """The runs that the claim rests on: the confirming ones, or, where every arm has a seed of its own,
     the best of each."""
-    runs: dict[int, list[Record]] = {}
+    runs: dict[int, list[TrialView]] = {}
     for arm in confirmed(trials).values():
         if (depth := arm[0].depth) is not None:
             runs[depth] = arm
     if not runs and any("seed" in trial.params for trial in trials):
-        best: dict[tuple[int, int], Record] = {}
+        best: dict[tuple[int, int], TrialView] = {}
         for trial in trials:
             if trial.finished and trial.depth is not None and trial.seed is not None:
                 cell = (trial.depth, trial.seed)
@@ -71,11 +105,11 @@ def runs_by_depth(trials: Sequence[Record]) -> dict[int, list[Record]]:
     return dict(sorted(runs.items()))
 
 
-def _rank(trial: Record) -> float:
+def _rank(trial: TrialView) -> float:
     return math.inf if trial.objective is None else trial.objective
 
 
-def _contrasts(planned: set[int], runs: Mapping[int, Sequence[Record]]) -> list[Contrast]:
+def _contrasts(planned: set[int], runs: Mapping[int, Sequence[TrialView]]) -> list[Contrast]:
     deepest, shallowest = max(planned), min(planned)
     middle_depths = [depth for depth in MIDDLE if depth in planned]
     middle = sample(
@@ -91,12 +125,12 @@ def _contrasts(planned: set[int], runs: Mapping[int, Sequence[Record]]) -> list[
     return found
 
 
-def objective(trial: Record) -> float | None:
+def objective(trial: TrialView) -> float | None:
     return trial.objective
 
 
-def _notes(runs: Mapping[int, Sequence[Record]]) -> list[str]:
-    fan_in = {depth: value for depth, arm in runs.items() if (value := arm[0].number_of("model/head_fan_in"))}
+def _notes(runs: Mapping[int, Sequence[TrialView]]) -> list[str]:
+    fan_in = {depth: value for depth, arm in runs.items() if (value := arm[0].number_of(HEAD_FAN_IN))}
     notes = []
     if len(set(fan_in.values())) > 1:
         shown = ", ".join(f"{value:.0f} at depth {depth}" for depth, value in fan_in.items())
@@ -116,14 +150,14 @@ def _notes(runs: Mapping[int, Sequence[Record]]) -> list[str]:
     return notes
 
 
-def _table(runs: Mapping[int, Sequence[Record]]) -> Table:
+def _table(runs: Mapping[int, Sequence[TrialView]]) -> Table:
     rows = []
     for depth, arm in runs.items():
         finite = [math.log(r.objective) for r in arm if r.objective is not None and r.objective > 0]
         spread = mean_interval(finite)
-        rates = sorted({rate for r in arm if (rate := r.number_of("optim.lr")) is not None})
-        epochs = [value for r in arm if (value := r.number_of("best_epoch")) is not None]
-        fan_in = arm[0].number_of("model/head_fan_in")
+        lrs = sorted({lr for r in arm if (lr := r.lr) is not None})
+        epochs = [value for r in arm if (value := r.best_epoch) is not None]
+        fan_in = arm[0].number_of(HEAD_FAN_IN)
         rows.append(
             (
                 str(depth),
@@ -131,7 +165,7 @@ def _table(runs: Mapping[int, Sequence[Record]]) -> Table:
                 str(sum(r.diverged for r in arm)),
                 "-" if spread is None else f"{math.exp(spread[0]):.1f}",
                 "-" if spread is None else f"{math.exp(spread[1]):.1f} to {math.exp(spread[2]):.1f}",
-                "-" if not rates else " ".join(f"{rate:.2g}" for rate in rates[:3]),
+                "-" if not lrs else " ".join(f"{lr:.2g}" for lr in lrs[:3]),
                 "-" if fan_in is None else f"{fan_in:.0f}",
                 f"{sum(r.outcome == 'converged' for r in arm)} of {len(arm)}",
                 "-" if not epochs else f"{statistics.median(epochs):g}",

@@ -11,9 +11,11 @@ from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
 from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record, confirmed
+from sweep.store.trials import TrialView, confirmed
+from sweep.study import Plan
 
 STUDY = "one_run_study"
+"""The study to run where its runs are missing."""
 PRESET, UNBOUND = "preset", "preset without the bound"
 SWEEP, BOUNDED_SWEEP = "sweep", "sweep with the bound"
 GRID = "depth"
@@ -21,11 +23,17 @@ GRID = "depth"
 WORTH_SHIPPING = math.log(1.02)
 """What a controller must gain to be worth its complication."""
 
-Runs = Mapping[str, Mapping[str, Sequence[Record]]]
+Runs = Mapping[str, Mapping[str, Sequence[TrialView]]]
 """Method -> cell -> its confirming runs."""
 
 
-def one_run_claims(trials: Sequence[Record]) -> list[Claim]:
+def compares_methods(plan: Plan) -> bool:
+    """Whether its arms are called METHOD: CELL, the preset and a sweep among the methods."""
+    methods = {arm.name.partition(": ")[0] for arm in plan.arms if ": " in arm.name}
+    return PRESET in methods and bool(methods & {SWEEP, BOUNDED_SWEEP})
+
+
+def one_run_claims(trials: Sequence[TrialView]) -> list[Claim]:
     runs = by_method(trials)
     pairs = [
         (
@@ -69,8 +77,8 @@ def one_run_claims(trials: Sequence[Record]) -> list[Claim]:
     return found
 
 
-def by_method(trials: Sequence[Record]) -> dict[str, dict[str, list[Record]]]:
-    found: dict[str, dict[str, list[Record]]] = {}
+def by_method(trials: Sequence[TrialView]) -> dict[str, dict[str, list[TrialView]]]:
+    found: dict[str, dict[str, list[TrialView]]] = {}
     for arm, runs in confirmed(trials).items():
         method, colon, cell = arm.partition(": ")
         if colon:
@@ -98,7 +106,7 @@ def _claim(
     return decide(key, title, statement, [contrast], notes, tables, f": more seeds of `{STUDY}`")
 
 
-def _divergences(method: str, runs: Mapping[str, Sequence[Record]], cells: Sequence[str]) -> str:
+def _divergences(method: str, runs: Mapping[str, Sequence[TrialView]], cells: Sequence[str]) -> str:
     """How many runs of it diverged, and in which cells."""
     lost = {cell: sum(run.diverged for run in runs[cell]) for cell in cells}
     where = "; ".join(f"{cell}: {count}" for cell, count in lost.items() if count)
@@ -168,8 +176,8 @@ def cells_table(runs: Runs) -> Table:
         for reference in (SWEEP, BOUNDED_SWEEP):
             pairs = log_ratios(runs, PRESET, reference, [cell]).get(cell)
             chosen = runs.get(reference, {}).get(cell, [])
-            rate = chosen[0].number_of("optim.lr") if chosen else None
-            row.append("-" if rate is None else f"{rate:.2g}")
+            lr = chosen[0].lr if chosen else None
+            row.append("-" if lr is None else f"{lr:.2g}")
             spread = mean_interval(list(pairs.values())) if pairs else None
             row.append("-" if spread is None else "{:.3f} ({:.3f} to {:.3f})".format(*map(math.exp, spread)))
         searched = [n for run in preset if (n := run.number_of("lr/border_search_steps")) is not None]

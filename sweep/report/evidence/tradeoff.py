@@ -12,10 +12,10 @@ from sweep.report.evidence.claim import Claim, Table, decide, open_claim
 from sweep.report.evidence.contrast import Contrast, sample
 from sweep.report.evidence.depth import objective
 from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record, confirmed
+from sweep.store.keys import VOLATILITY
+from sweep.store.trials import TrialView, confirmed
 
-CLIP, SCHEDULE, RATE = "optim.clip", "optim.lr_schedule", "optim.lr"
-VOLATILITY = "stability/grad_norm_volatility"
+CLIP, SCHEDULE = "optim.clip", "optim.lr_schedule"
 RUN = "`python -m sweep run clip_study`"
 
 CLIP_TITLE = "Stability-quality trade-off: clipping"
@@ -24,7 +24,7 @@ DECAY_TITLE = "Stability-quality trade-off: learning-rate decay"
 DECAY_STATEMENT = "Letting the learning rate decay makes gradients steadier and costs quality."
 
 
-def clip_claim(trials: Sequence[Record], factors: frozenset[str]) -> Claim:
+def clip_claim(trials: Sequence[TrialView], factors: frozenset[str]) -> Claim:
     """factors: the settings that tell the study's arms apart."""
     key = "tradeoff_clipping"
     if CLIP not in factors:
@@ -35,7 +35,7 @@ def clip_claim(trials: Sequence[Record], factors: frozenset[str]) -> Claim:
     return _claim(key, CLIP_TITLE, CLIP_STATEMENT, ("clipping", clipped), ("no clipping", none), arms)
 
 
-def decay_claim(trials: Sequence[Record], factors: frozenset[str]) -> Claim:
+def decay_claim(trials: Sequence[TrialView], factors: frozenset[str]) -> Claim:
     key = "tradeoff_decay"
     if SCHEDULE not in factors:
         why = "Arms here do not differ in the learning rate's schedule."
@@ -48,30 +48,28 @@ def decay_claim(trials: Sequence[Record], factors: frozenset[str]) -> Claim:
     )
 
 
-def _constant(runs: Sequence[Record]) -> bool:
+def _constant(runs: Sequence[TrialView]) -> bool:
     return bool(runs[0].value(SCHEDULE) == "constant")
 
 
-Side = tuple[str, list[list[Record]]]
+Side = tuple[str, list[list[TrialView]]]
 
 
 def _claim(
-    key: str, title: str, statement: str, steady: Side, plain: Side, arms: Mapping[str, Sequence[Record]]
+    key: str, title: str, statement: str, steady: Side, plain: Side, arms: Mapping[str, Sequence[TrialView]]
 ) -> Claim:
     if not steady[1] or not plain[1]:
         why = f"No confirming runs with {plain[0] if steady[1] else steady[0]} yet."
         return open_claim(key, title, statement, why, f"Let {RUN} finish.")
-    rates = {record.number_of(RATE) for side in (steady, plain) for arm in side[1] for record in arm}
-    paired = len(rates) == 1
+    lrs = {trial.lr for side in (steady, plain) for arm in side[1] for trial in arm}
+    paired = len(lrs) == 1
     contrasts = [
         Contrast("gradient-norm volatility", sample(*plain, volatility), sample(*steady, volatility), paired),
         Contrast("objective", sample(*steady, objective), sample(*plain, objective), paired),
     ]
     if paired:
-        rate = next(iter(rates))
-        note = (
-            f"Every pair shares its seed and the learning rate {rate:.2g}." if rate else "Pairs share seeds."
-        )
+        lr = next(iter(lrs))
+        note = f"Every pair shares its seed and the learning rate {lr:.2g}." if lr else "Pairs share seeds."
     else:
         note = (
             "The arms' learning rates differ, so seeds are not paired and the rate is part of the difference."
@@ -79,12 +77,12 @@ def _claim(
     return decide(key, title, statement, contrasts, (note,), (_table(arms),))
 
 
-def volatility(trial: Record) -> float | None:
+def volatility(trial: TrialView) -> float | None:
     value = trial.number_of(VOLATILITY)
     return value if value and not trial.diverged else None
 
 
-def _table(arms: Mapping[str, Sequence[Record]]) -> Table:
+def _table(arms: Mapping[str, Sequence[TrialView]]) -> Table:
     rows = []
     for arm, runs in arms.items():
         cells = [arm, str(len(runs)), str(sum(run.diverged for run in runs))]

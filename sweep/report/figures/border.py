@@ -7,8 +7,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from sweep.report.bordermap import BorderMap, Column
-from sweep.report.evidence.tradeoff import VOLATILITY
 from sweep.report.figures.curves import DASHES
 from sweep.report.figures.objective import OBJECTIVE
 from sweep.report.figures.style import (
@@ -29,33 +27,45 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
-from sweep.store.trials import Record
+from sweep.report.plotted_map import Column, PlottedMap
+from sweep.store.keys import VOLATILITY
+from sweep.store.labels import short_names
+from sweep.store.trials import LR, TrialView
+from sweep.study import Plan
 
-RATE = "optim.lr"
 PLANES = (
     ("model.encoder_depth", "encoder depth", False),
     ("optim.clip_norm_relative", "clip norm (in median gradient norms)", True),
     ("objective.kl_weight", "KL weight", True),
     ("batch_size", "batch size", True),
 )
-"""What the learning rate is drawn against: the first that the map, or else the trials, have values of."""
+"""What the learning rate is drawn against: the first that the map, or else the trials, have values of; where
+there is none, the first axis of numbers that the study searches."""
 BORDERS = {"useless": RED, "blowup": ORANGE, "nonfinite": PURPLE}
 MAX_TICKS = 16
 NO_MAP = "There is no map of the border for this study: `python -m sweep run border_study` makes one."
 
 
-def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
-    """Learning rate by depth or clip norm: stable runs coloured by volatility, the others by outcome."""
+def has_border_plane(plan: Plan | None, borders: PlottedMap | None) -> bool:
+    """Whether the study has a learning rate to draw against something, or lies on a map."""
+    if borders is not None or plan is None:
+        return True
+    return any(axis.path == LR for axis in plan.axes) and bool(_numeric_axes(plan))
+
+
+def border_figure(
+    trials: Sequence[TrialView], borders: PlottedMap | None, plan: Plan | None = None
+) -> Figure:
+    """Learning rate by another setting: stable runs coloured by volatility, the others by outcome."""
     title = "Map of the border"
-    runs = [t for t in trials if t.ended and t.number_of(RATE)]
-    plane = _plane(runs, borders)
+    runs = [t for t in trials if t.ended and t.lr]
+    plane = _plane(runs, borders, plan)
     if not runs or plane is None:
-        return Figure(
-            "border", title, "", missing="No trials differ in learning rate and in depth or clip norm."
-        )
+        why = "No trials differ in learning rate and in another number that is searched."
+        return Figure("border", title, "", missing=why)
     path, name, log = plane
     shown = [t for t in runs if t.number_of(path) is not None]
-    drawn = thin(sorted(shown, key=lambda t: t.number_of(RATE) or 0))
+    drawn = thin(sorted(shown, key=lambda t: t.lr or 0))
     figure = go.Figure()
     _add_borders(figure, borders, path)
     calm = [t for t in drawn if not t.diverged and t.outcome != "regressed"]
@@ -63,7 +73,7 @@ def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure
     for outcome, members in by_outcome([t for t in drawn if t not in calm]).items():
         figure.add_scatter(
             x=[t.number_of(path) for t in members],
-            y=[t.number_of(RATE) for t in members],
+            y=[t.lr for t in members],
             name=plain(outcome),
             marker={**outcome_style(outcome), "size": 9},
             **points(members),
@@ -78,23 +88,37 @@ def border_figure(trials: Sequence[Record], borders: BorderMap | None) -> Figure
     return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
 
 
-def _plane(runs: Sequence[Record], borders: BorderMap | None) -> tuple[str, str, bool] | None:
+def _plane(
+    runs: Sequence[TrialView], borders: PlottedMap | None, plan: Plan | None
+) -> tuple[str, str, bool] | None:
+    """Path, name, and whether its axis is logarithmic."""
     mapped = {path for column in borders.columns for path in column.settings} if borders else set()
     for plane in PLANES:
         if plane[0] in mapped:
             return plane
-    for plane in PLANES:
+    others = [] if plan is None else _numeric_axes(plan)
+    for plane in [*PLANES, *others]:
         if len({t.number_of(plane[0]) for t in runs}) > 1:
             return plane
     return None
 
 
-def _about(borders: BorderMap) -> str:
+def _numeric_axes(plan: Plan) -> list[tuple[str, str, bool]]:
+    names = short_names([axis.path for axis in plan.axes])
+    numeric = [
+        (axis.path, names[axis.path], axis.kind == "float" and axis.log)
+        for axis in plan.axes
+        if axis.kind != "choice" or all(isinstance(choice, int | float) for choice in axis.choices)
+    ]
+    return [plane for plane in numeric if plane[0] not in (LR, "seed")]
+
+
+def _about(borders: PlottedMap) -> str:
     runs = sum(column.runs for columns in borders.labels.values() for column in columns)
     return f"Lines: where half of the runs cross, with the band of the map ({runs:,} probes)."
 
 
-def _add_borders(figure: go.Figure, borders: BorderMap | None, path: str) -> None:
+def _add_borders(figure: go.Figure, borders: PlottedMap | None, path: str) -> None:
     for label, columns in (borders.labels if borders else {}).items():
         groups = sorted({c.group for c in columns if path in c.settings})
         for index, group in enumerate(groups):
@@ -133,7 +157,7 @@ def _add_border(
     )
 
 
-def _add_calm(figure: go.Figure, calm: Sequence[Record], path: str) -> None:
+def _add_calm(figure: go.Figure, calm: Sequence[TrialView], path: str) -> None:
     """Those whose volatility is not known (under 16 steps) are grey."""
     known = [t for t in calm if t.number_of(VOLATILITY)]
     unknown = [t for t in calm if not t.number_of(VOLATILITY)]
@@ -144,7 +168,7 @@ def _add_calm(figure: go.Figure, calm: Sequence[Record], path: str) -> None:
         if members:
             figure.add_scatter(
                 x=[t.number_of(path) for t in members],
-                y=[t.number_of(RATE) for t in members],
+                y=[t.lr for t in members],
                 name=name,
                 marker=marker,
                 **points(members),
@@ -172,12 +196,12 @@ def _volatility_marker(volatility: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def quality_by_distance(trials: Sequence[Record], borders: BorderMap | None) -> Figure:
+def quality_by_distance(trials: Sequence[TrialView], borders: PlottedMap | None) -> Figure:
     """Objective over the best of its column, by decades below the border."""
     title = "Quality against border distance"
     if borders is None:
         return Figure("distance", title, "", missing=NO_MAP)
-    columns: dict[int, list[Record]] = {}
+    columns: dict[int, list[TrialView]] = {}
     for trial in trials:
         column = borders.column(trial)
         if column is not None and trial.objective is not None and borders.distance(trial) is not None:

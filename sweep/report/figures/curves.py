@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from plotly.subplots import make_subplots
 
 from sweep.report.figures.style import SERIES, Figure, layout, log_axes, plain, thin
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 
-Series = Mapping[str, Sequence[float]]
+Curve = Mapping[str, Sequence[float]]
 """Quantity -> values; `step`, `loss` and `grad_norm` are of equal length."""
 CURVE_POINTS = 300
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
-def learning_curves(chosen: Sequence[tuple[str, Record, Series]]) -> Figure:
+def learning_curves(chosen: Sequence[tuple[str, TrialView, Curve]]) -> Figure:
     """chosen: (why it was chosen, trial, its steps)."""
     title = "Learning curves"
     if not chosen:
@@ -53,10 +53,10 @@ def learning_curves(chosen: Sequence[tuple[str, Record, Series]]) -> Figure:
     return Figure("curves", title, caption, figure)
 
 
-def chosen(trials: Sequence[Record]) -> list[tuple[str, Record]]:
+def chosen(trials: Sequence[TrialView]) -> list[tuple[str, TrialView]]:
     """The best, a median and the worst stable trial, and the first unstable one of each kind."""
     finite = sorted((t for t in trials if t.objective is not None), key=lambda t: t.objective or 0)
-    picks: list[tuple[str, Record]] = []
+    picks: list[tuple[str, TrialView]] = []
     if finite:
         picks.append(("best", finite[0]))
         if len(finite) > 2:

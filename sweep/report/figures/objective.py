@@ -1,12 +1,11 @@
-"""Objective against depth (or arm), against volatility, and by encoder and decoder depth."""
+"""Objective by arm, against volatility, and by encoder and decoder depth."""
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from sweep.report.evidence.tradeoff import VOLATILITY
 from sweep.report.figures.style import (
     BLUE,
     ORANGE,
@@ -22,73 +21,72 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
-from sweep.store.intervals import mean_interval
-from sweep.store.trials import Record, confirmed
+from sweep.store.groups import geometric_mean, grouping_of
+from sweep.store.keys import VOLATILITY
+from sweep.store.trials import TrialView, confirmed
+from sweep.study import Plan
 
 OBJECTIVE = "objective (validation loss an image)"
 
 
-def objective_by_arm(trials: Sequence[Record]) -> Figure:
-    """Every finite trial at its depths (or its arm, where depth is not searched), and the confirmed means."""
-    with_depth = any(trial.depths for trial in trials)
-    title = "Objective against depth" if with_depth else "Objective against arm"
-    finite = [t for t in trials if t.objective is not None and (t.depths or not with_depth)]
+def objective_by_group(trials: Sequence[TrialView], plan: Plan | None) -> Figure:
+    """Every finite trial at its arm, or at its value of the axis that groups it, and the confirmed means."""
+    grouping = grouping_of(plan)
+    title = "Objective by " + (grouping.title if grouping else "arm")
+    finite = [t for t in trials if t.objective is not None]
     if not finite:
         return Figure("objective", title, "", missing="No trial has a finite objective.")
+
+    def place(trial: TrialView) -> str:
+        return plain((grouping.group_of(trial) if grouping else trial.arm) or "all")
+
     drawn = thin(sorted(finite, key=lambda t: t.objective or 0))
-    names = _names(finite)
+    known = [plain(name) for name in grouping.names] if grouping else []
+    present = {place(trial) for trial in finite}
+    names = [n for n in known if n in present] + sorted(present - set(known))
     figure = go.Figure()
     for phase, symbol, color in _phases(drawn):
         members = [t for t in drawn if t.phase == phase]
         figure.add_scatter(
-            x=[_place(t) for t in members],
+            x=[place(t) for t in members],
             y=[t.objective for t in members],
             name=f"trial ({plain(phase)})",
             marker={"color": color, "symbol": symbol, "size": 8, "opacity": 0.8},
             **points(members),
         )
-    seeds = _add_means(figure, trials, names)
+    seeds = _add_means(figure, trials, names, place)
     caption = (
         f"{count(len(finite), 'trial')} with a finite objective; smaller is better; the axis is logarithmic. "
         + (
-            f"Bars: geometric mean and 95 % t interval of the confirming runs, {seeds} seeds an arm."
+            f"Bars: geometric mean and 95 % t interval of the confirming runs, {seeds} seeds each."
             if seeds
             else "There are no confirming runs, so there is no interval: one run a setting proves nothing."
         )
         + thinned(len(drawn), len(finite))
     )
-    layout(figure, "encoder / decoder depth" if with_depth else "arm", OBJECTIVE)
+    layout(figure, plain(grouping.title) if grouping else "", OBJECTIVE)
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
     log_axes(figure, y=True)
     return Figure("objective", title, caption, figure)
 
 
-def _phases(trials: Sequence[Record]) -> list[tuple[str, str, str]]:
+def _phases(trials: Sequence[TrialView]) -> list[tuple[str, str, str]]:
     """Phase, shape, colour."""
     styles = {"explore": ("circle", BLUE), "confirm": ("diamond", ORANGE)}
     names = sorted({t.phase for t in trials}, key=lambda name: (name not in styles, name))
     return [(name, *styles.get(name, ("square", RED))) for name in names]
 
 
-def _place(trial: Record) -> str:
-    return f"{trial.depths[0]} / {trial.depths[1]}" if trial.depths else plain(trial.arm or "all")
-
-
-def _names(trials: Sequence[Record]) -> list[str]:
-    ordered = sorted(trials, key=lambda t: (t.depths or (0, 0), t.arm))
-    return list(dict.fromkeys(_place(t) for t in ordered))
-
-
-def _add_means(figure: go.Figure, trials: Sequence[Record], names: Sequence[str]) -> int:
+def _add_means(
+    figure: go.Figure, trials: Sequence[TrialView], names: Sequence[str], place: Callable[[TrialView], str]
+) -> int:
     """The most seeds that an arm has; 0 where none has two."""
     rows: list[tuple[str, float, float, float]] = []
     most = 0
     for runs in confirmed(trials).values():
-        spread = mean_interval([math.log(r.objective) for r in runs if r.objective and r.objective > 0])
-        place = _place(runs[0])
-        if spread is not None and place in names:
-            mean, low, high = (math.exp(v) for v in spread)
-            rows.append((place, mean, low, high))
+        spread = geometric_mean(runs)
+        if spread is not None and place(runs[0]) in names:
+            rows.append((place(runs[0]), *spread))
             most = max(most, len(runs))
     rows.sort(key=lambda row: names.index(row[0]))
     if rows:
@@ -111,7 +109,7 @@ def _add_means(figure: go.Figure, trials: Sequence[Record], names: Sequence[str]
     return most
 
 
-def quality_by_volatility(trials: Sequence[Record]) -> Figure:
+def quality_by_volatility(trials: Sequence[TrialView]) -> Figure:
     title = "Quality against volatility"
     found = [t for t in trials if t.objective is not None and (t.number_of(VOLATILITY) or 0) > 0]
     if not found:
@@ -133,7 +131,7 @@ def quality_by_volatility(trials: Sequence[Record]) -> Figure:
     return Figure("volatility", title, caption, figure)
 
 
-def depth_heat_map(trials: Sequence[Record]) -> Figure:
+def depth_heat_map(trials: Sequence[TrialView]) -> Figure:
     title = "Encoder by decoder depth"
     cells: dict[tuple[int, int], list[float]] = {}
     for trial in trials:

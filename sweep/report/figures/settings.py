@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 import optuna
 import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, create_trial
 from plotly.colors import sample_colorscale
 
 from sweep.report.figures.style import BLUE, Figure, layout, plain, thin, thinned
+from sweep.store.trials import TrialView
 
 MAX_TRIALS, TREES = 200, 32
 """That the importance is estimated from: with 400 and 64 it takes 15 s of a core, and tells the same."""
@@ -21,7 +22,7 @@ GOOD_TO_BAD = [[0.0, "#e06000"], [0.3, "#c79a3c"], [1.0, "#7d8590"]]
 """Seen on white and on near-black."""
 
 
-def parallel_coordinates(trials: Sequence[FrozenTrial]) -> Figure:
+def parallel_coordinates(trials: Sequence[TrialView]) -> Figure:
     title = "Parallel coordinates"
     finite = _finite(trials)
     names = _names(finite)
@@ -50,7 +51,7 @@ def _name_lines(figure: go.Figure, drawn: Sequence[FrozenTrial]) -> None:
     lines = sorted((line for line in figure.data if line.mode == "lines"), key=lambda line: line.y[0])
     for rank, (line, trial) in enumerate(zip(lines, drawn, strict=True)):
         color = sample_colorscale(GOOD_TO_BAD, [rank / max(1, len(drawn) - 1)])[0]
-        run = str(trial.user_attrs.get("mlflow_run_id", ""))
+        run = TrialView(trial).run_id
         name = f"trial {trial.number}, run {plain(run[:12]) or 'unknown'}, objective {trial.values[0]:.2f}"
         line.update(
             line={"color": color, "width": 1.4},
@@ -64,7 +65,7 @@ def _name_lines(figure: go.Figure, drawn: Sequence[FrozenTrial]) -> None:
             scale.marker.update(colorscale=GOOD_TO_BAD, reversescale=False)
 
 
-def importance(trials: Sequence[FrozenTrial]) -> Figure:
+def importance(trials: Sequence[TrialView]) -> Figure:
     title = "Parameter importance"
     finite = _finite(trials)
     names = _names(finite)
@@ -107,15 +108,8 @@ def _log10(trial: FrozenTrial) -> float:
     return math.log10(max(trial.values[0], 1e-12))
 
 
-def _finite(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        t
-        for t in trials
-        if t.state is TrialState.COMPLETE
-        and math.isfinite(t.values[0])
-        and t.user_attrs.get("phase", "explore") == "explore"
-        and t.params
-    ]
+def _finite(trials: Sequence[TrialView]) -> list[FrozenTrial]:
+    return [t.stored for t in trials if t.finished and t.objective is not None and t.is_explored and t.params]
 
 
 def _names(trials: Sequence[FrozenTrial]) -> dict[str, str]:

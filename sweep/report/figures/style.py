@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 
 # Okabe and Ito (2008), some a little lighter or darker, so that each is seen on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2f86c8", "#d08700", "#1b9e77", "#d55e00", "#b9679f", "#858585"
@@ -74,20 +74,20 @@ def plain(text: Any) -> str:
     return html.escape(shown, quote=False)
 
 
-def hover(trial: Record) -> str:
+def hover(trial: TrialView) -> str:
     """What a point says: trial, run, seed, objective, learning rate, outcome."""
-    rate = trial.number_of("optim.lr")
+    lr = trial.lr
     parts = [
         f"trial {trial.number} ({plain(trial.phase)}), seed {trial.seed}",
         f"run {plain(trial.run_id[:12]) or 'unknown'}",
         "objective " + ("none" if trial.objective is None else f"{trial.objective:.2f}"),
-        *([] if rate is None else [f"learning rate {rate:.3g}"]),
+        *([] if lr is None else [f"learning rate {lr:.3g}"]),
         plain(trial.outcome),
     ]
     return "<br>".join(parts)
 
 
-def points(trials: Sequence[Record]) -> dict[str, Any]:
+def points(trials: Sequence[TrialView]) -> dict[str, Any]:
     """What every scatter of trials has: the hover text, and the run that a click opens."""
     return {
         "text": [hover(trial) for trial in trials],
@@ -102,7 +102,7 @@ def outcome_style(outcome: str) -> dict[str, Any]:
     return {"color": color, "symbol": symbol}
 
 
-def by_outcome(trials: Sequence[Record]) -> dict[str, list[Record]]:
+def by_outcome(trials: Sequence[TrialView]) -> dict[str, list[TrialView]]:
     """In the order of `OUTCOMES`, unknown ones last."""
     known = [*OUTCOMES, *sorted({t.outcome for t in trials} - set(OUTCOMES))]
     groups = {outcome: [t for t in trials if t.outcome == outcome] for outcome in known}

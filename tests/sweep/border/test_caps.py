@@ -11,10 +11,11 @@ from studies.depth_study import STUDY as DEPTH_STUDY
 from sweep.border.caps import inside_border, same_base, with_caps
 from sweep.border.model import BorderModel, BorderRun
 from sweep.search.explore import Explore
-from sweep.search.request import CAP
 from sweep.search.sampling import ArmSampler, search_space
 from sweep.store.home import Home
-from sweep.store.storage import engine_of, open_optuna
+from sweep.store.keys import LR_CAP
+from sweep.store.optuna_internals import engine_of
+from sweep.store.storage import open_optuna
 from sweep.study import Plan
 from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import flatten
@@ -121,7 +122,7 @@ def test_capped_trials_say_so_and_stay_below() -> None:
         assert request is not None
         request.enqueue(study)
         trial = study.ask(search_space(plan))
-        assert trial.user_attrs[CAP] == 2e-4
+        assert trial.user_attrs[LR_CAP] == 2e-4
         assert trial.user_attrs["capped_by"] == "border_study"
         assert 1e-4 <= trial.params["optim.lr"] <= 2e-4
         study.tell(trial, trial.params["optim.lr"])

@@ -11,10 +11,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.base import SMOKE
 from sweep.border.phases import Distance, Map, Verify, chooser, models
-from sweep.border.runs import PREFIX, border_runs, furthest, points_of, seen_in
+from sweep.border.runs import border_runs, furthest, points_of, runs_in
 from sweep.engine.agenda import next_request, phases
 from sweep.search.request import Request, phase_of, settings_of
 from sweep.search.sampling import search_space
+from sweep.store import keys
 from sweep.study import Plan
 from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import TrialConfig, with_settings
@@ -78,12 +79,12 @@ class Loop:
 
     def finish(self, trial: optuna.Trial) -> None:
         facts = settings_of(trial)
-        x, depth = trial.user_attrs[f"{PREFIX}x"], trial.params["model.encoder_depth"]
+        x, depth = trial.user_attrs[keys.BORDER_X], trial.params["model.encoder_depth"]
         label, horizon = facts.get("probe.label", "nonfinite"), facts.get("probe.horizon")
         loss = 8.0 if x > self.useless_above else 1.0
         seen = observed(self.behaviour(x, depth), label, horizon, loss, self.total)
         for key, value in seen.as_dict().items():
-            trial.set_user_attr(PREFIX + key, value)
+            trial.set_user_attr(keys.BORDER + key, value)
         if "probe.label" in facts:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
@@ -117,8 +118,8 @@ def test_probes_come_first_then_checks_then_runs_at_the_distances() -> None:
         assert row.border == pytest.approx(-2.0 - 0.1 * depth, abs=0.15)
         runs = [t for t in trials if phase_of(t) == "distance" and t.params["model.encoder_depth"] == depth]
         for trial in runs:
-            below = row.border - trial.user_attrs[f"{PREFIX}x"]
-            assert below == pytest.approx(trial.user_attrs[f"{PREFIX}distance"], abs=1e-6)
+            below = row.border - trial.user_attrs[keys.BORDER_X]
+            assert below == pytest.approx(trial.user_attrs[keys.BORDER_DISTANCE], abs=1e-6)
         assert len(runs) == 2
 
 
@@ -164,7 +165,7 @@ def test_where_the_head_is_wide_every_seeds_edge_is_followed_further() -> None:
 def test_a_run_followed_further_replaces_what_was_forecast_of_it() -> None:
     border = border_plan()
     short, long = observed(120, "nonfinite", EARLY_STEPS), observed(120, "nonfinite", None)
-    (seen,) = seen_in(border, Loop(border, at_once).run()[:1])
+    (seen,) = runs_in(border, Loop(border, at_once).run()[:1])
     runs = [dataclasses.replace(seen, observation=one, x=-2.2) for one in (short, long)]
     assert furthest(runs, "nonfinite", EARLY_STEPS) == [runs[1]]
     assert [point.crossed for point in points_of("nonfinite", runs, EARLY_STEPS)] == [True]
@@ -178,7 +179,7 @@ def test_no_probe_is_run_twice_however_many_run_at_once(workers: int) -> None:
     trials = Loop(border_plan(labels=("nonfinite", "useless", "blowup")), at_once).run(workers)
     asked = [
         (
-            t.user_attrs[f"{PREFIX}x"],
+            t.user_attrs[keys.BORDER_X],
             t.params["model.encoder_depth"],
             t.user_attrs["seed"],
             str(settings_of(t)),
@@ -198,7 +199,7 @@ def test_borders_of_their_own_are_all_found_and_checked_by_whole_runs(workers: i
     for column in range(2):
         assert found["useless"].columns[column].border == pytest.approx(-3.1, abs=0.15)
         assert found["nonfinite"].columns[column].border == pytest.approx(-2.2 - 0.1 * column, abs=0.15)
-    checks = [run for run in seen_in(loop.plan.border, trials) if run.is_check]
+    checks = [run for run in runs_in(loop.plan.border, trials) if run.is_check]
     assert {run.label for run in checks} >= {"nonfinite", "useless"}
     crossed = [run for run in checks if run.crossed("nonfinite", None)]
     assert all(run.is_whole for run in checks if run not in crossed)
@@ -216,13 +217,13 @@ def test_a_longer_run_that_tells_nothing_leaves_what_a_shorter_one_told() -> Non
     border = border_plan()
     calm = observed(None, "nonfinite", EARLY_STEPS)
     restless = dataclasses.replace(calm, steps=42, recent_peak=1e9)
-    (seen,) = seen_in(border, Loop(border, at_once).run()[:1])
+    (seen,) = runs_in(border, Loop(border, at_once).run()[:1])
     runs = [dataclasses.replace(seen, observation=one, x=-2.2) for one in (calm, restless)]
     assert [point.crossed for point in points_of("nonfinite", runs, EARLY_STEPS)] == [False]
 
 
 def test_a_crash_at_any_moment_costs_the_running_probe_and_nothing_else() -> None:
-    whole = [t.user_attrs[f"{PREFIX}x"] for t in Loop(border_plan(), at_once).run()]
+    whole = [t.user_attrs[keys.BORDER_X] for t in Loop(border_plan(), at_once).run()]
     loop = Loop(border_plan(), at_once)
     while (trial := loop.start()) is not None:
         if trial.number % 2 == 0:  # its process died; nothing but the store is left
@@ -230,7 +231,7 @@ def test_a_crash_at_any_moment_costs_the_running_probe_and_nothing_else() -> Non
         else:
             loop.finish(trial)
     done = [t for t in loop.study.get_trials() if t.state is not TrialState.FAIL]
-    assert [t.user_attrs[f"{PREFIX}x"] for t in done] == whole
+    assert [t.user_attrs[keys.BORDER_X] for t in done] == whole
 
 
 def test_a_study_that_goes_on_trains_no_distance_again() -> None:
@@ -242,7 +243,7 @@ def test_a_study_that_goes_on_trains_no_distance_again() -> None:
     assert Distance(more, SMOKE).remaining(trials) == 2
     request = Distance(more, SMOKE).next(trials)
     assert isinstance(request, Request)
-    assert request.attrs[f"{PREFIX}distance"] == 1.0
+    assert request.attrs[keys.BORDER_DISTANCE] == 1.0
 
 
 def test_a_setting_that_is_never_stable_ends_the_study_without_a_border() -> None:
@@ -263,13 +264,13 @@ def test_other_strategies_run_their_share_of_whole_probes_in_every_cell(strategy
     share = 9 if strategy == "grid" else 6
     assert len(trials) == share * 4
     assert all("probe.horizon" not in settings_of(trial) for trial in trials)
-    x = [t.user_attrs[f"{PREFIX}x"] for t in trials if t.params["model.encoder_depth"] == 2]
+    x = [t.user_attrs[keys.BORDER_X] for t in trials if t.params["model.encoder_depth"] == 2]
     assert len({round(at, 6) for at in x[:share]}) == share
     if strategy == "grid":
         assert sorted(x[:share]) == pytest.approx([-5 + 0.5 * i for i in range(9)])
     again = Loop(border, at_once)
-    assert [t.user_attrs[f"{PREFIX}x"] for t in again.run(workers=2)] == [
-        t.user_attrs[f"{PREFIX}x"] for t in trials
+    assert [t.user_attrs[keys.BORDER_X] for t in again.run(workers=2)] == [
+        t.user_attrs[keys.BORDER_X] for t in trials
     ]
 
 

@@ -23,7 +23,7 @@ import pytest
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.store.storage import engine_of
+from sweep.store.optuna_internals import engine_of
 from tests.conftest import ROOT, run_module
 
 STUDY = str(Path(__file__).parent / "tiny_study.py")

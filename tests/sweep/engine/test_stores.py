@@ -20,9 +20,10 @@ from sweep.recovery import heartbeat as presence
 from sweep.recovery.attempts import Again, Ending, FencedError
 from sweep.recovery.heartbeat import SUPERVISORS, Presence
 from sweep.store.home import Home
+from sweep.store.optuna_internals import engine_of
 from sweep.store.retry import is_disk_full
 from sweep.store.sql_summary import count
-from sweep.store.storage import alone, engine_of, open_optuna
+from sweep.store.storage import open_optuna, study_lock
 from sweep.store.summary import summarise
 from sweep.tracking.client import Tracker
 from tests.sweep.engine.servers import database, running_server
@@ -103,7 +104,7 @@ def test_a_trial_is_claimed_once(
 
     def take(view: optuna.Study) -> None:
         while True:
-            with alone(view):
+            with study_lock(view):
                 trial = attempts.claim(view, "me")
             if trial is None:
                 return
@@ -268,7 +269,7 @@ def test_cut_connections_and_a_restart_cost_waiting_only(
             if number % 3 == 2:
                 server.stop()
                 threading.Timer(1.0, server.start).start()
-            with alone(study):
+            with study_lock(study):
                 assert _claim(study, "me") == number
             attempts.finish(study, study.trials[number]._trial_id, TrialState.COMPLETE, [1.0])
         assert presence.ages(study)
@@ -282,10 +283,10 @@ def test_a_connection_that_is_cut_inside_the_lock_ends_nothing(
     study = optuna.create_study(
         study_name="tiny", storage=opened(Home(tmp_path / "home", database(server, "inside")).create())
     )
-    with alone(study):
+    with study_lock(study):
         server.psql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'inside';")
         assert _claim(study, "me") == 0
-    with alone(study):
+    with study_lock(study):
         assert _claim(study, "me") == 1
 
 

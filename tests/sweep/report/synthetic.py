@@ -1,27 +1,64 @@
 """Records of studies whose truth is known."""
 
+import json
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from optuna.trial import FrozenTrial, TrialState
 
-from sweep.report.bordermap import BorderMap, read
-from sweep.store.trials import Record
+from sweep.report.plotted_map import PlottedMap, read
+from sweep.store.trials import TrialView
 
 DEPTHS = (8, 6, 5, 4, 3, 2)
 POLICIES = ("none", "norm", "value", "percentile", "zscore", "agc")
 SEEDS_FROM = 1_000_000
 
 
+def made_trial(
+    number: int,
+    *,
+    objective: float | None = None,
+    params: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+    state: TrialState = TrialState.COMPLETE,
+    **facts: Any,
+) -> TrialView:
+    """A trial that was never run; `facts` are attributes too, such as phase, arm, seed and outcome."""
+    named = {"settings": json.dumps(dict(settings))} if settings else {}
+    return TrialView(
+        FrozenTrial(
+            number=number,
+            state=state,
+            value=math.inf if objective is None else objective,
+            datetime_start=None,
+            datetime_complete=None,
+            params=dict(params or {}),
+            distributions={},
+            user_attrs={**(attrs or {}), **facts, **named},
+            system_attrs={},
+            intermediate_values={},
+            trial_id=number,
+        )
+    )
+
+
+def changed(trial: TrialView, **facts: Any) -> TrialView:
+    """The same trial with other facts, as `made_trial` takes them; `attrs` are added."""
+    kept = {"number": trial.number, "objective": trial.objective, "params": trial.params}
+    return made_trial(**kept | facts | {"attrs": {**trial.attrs, **facts.get("attrs", {})}})
+
+
 def depth_records(
     seed: int, effects: Mapping[int, float] | None = None, seeds: int = 5, spread: float = 0.03
-) -> list[Record]:
+) -> list[TrialView]:
     """Confirming runs of every depth: log objective log 300 + effect, with this spread over seeds."""
     noise = np.random.default_rng(seed)
     return [
-        Record(
+        made_trial(
             number=len(DEPTHS) * k + j,
-            state="complete",
             phase="confirm",
             arm=f"depth {depth}",
             seed=SEEDS_FROM + k,
@@ -42,7 +79,7 @@ def clip_records(
     seeds: int = 5,
     spread: float = 0.03,
     shared: float = 0.06,
-) -> list[Record]:
+) -> list[TrialView]:
     """Confirming runs of every clipping policy, and of a constant rate without clipping.
 
     cost, calming: what clipping adds to the log objective and takes from the log volatility. shared: spread
@@ -58,9 +95,8 @@ def clip_records(
         for j, (arm, policy, schedule) in enumerate(arms):
             level = (policy != "none") - (schedule == "constant")
             made.append(
-                Record(
+                made_trial(
                     number=len(arms) * k + j,
-                    state="complete",
                     phase="confirm",
                     arm=arm,
                     seed=SEEDS_FROM + k,
@@ -81,7 +117,7 @@ def clip_records(
 CLIP_FACTORS = frozenset({"optim.clip", "optim.lr_schedule"})
 
 
-def border_map() -> BorderMap:
+def border_map() -> PlottedMap:
     borders = (-2.7, -2.1, -2.2)
     plane = {
         "searched": "optim.lr",
@@ -98,18 +134,17 @@ def border_map() -> BorderMap:
 
 def distance_records(
     seed: int, curvature: float, optimum: float, seeds: int = 5, spread: float = 0.03
-) -> list[Record]:
+) -> list[TrialView]:
     """Full runs at distances below the border of `border_map`: a parabola in the log objective."""
     noise = np.random.default_rng(seed)
-    made: list[Record] = []
+    made: list[TrialView] = []
     for column in border_map().labels["useless"]:
         for k in range(seeds):
             for distance in (0.25, 0.75, 1.0, 1.5, 2.0):
                 log = math.log(300) + curvature * (distance - optimum) ** 2 + spread * noise.standard_normal()
                 made.append(
-                    Record(
+                    made_trial(
                         number=len(made),
-                        state="complete",
                         phase="distance",
                         seed=SEEDS_FROM + k,
                         objective=math.exp(log),

@@ -4,7 +4,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,22 +15,25 @@ from sweep.report.evidence.contrast import SMALLEST
 from sweep.report.evidence.depth import depth_claim, fixed_depth_claim
 from sweep.report.evidence.estimate import holm, paired, welch
 from sweep.report.evidence.tradeoff import clip_claim, decay_claim
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 from tests.sweep.report.synthetic import (
     CLIP_FACTORS,
     DEPTHS,
     border_map,
+    changed,
     clip_records,
     depth_records,
     distance_records,
 )
+
+Make = Callable[[int], list[TrialView]]
 
 DRAWS = 200
 MAX_FALSE = 16
 MIN_SEEN = 150
 
 
-def depth(trials: Sequence[Record]) -> Claim:
+def depth(trials: Sequence[TrialView]) -> Claim:
     return depth_claim(trials, "depth_study")
 
 
@@ -40,7 +42,7 @@ def both_sides(effect: float) -> dict[int, float]:
     return {d: 0.0 if d in (4, 5) else effect for d in DEPTHS}
 
 
-def verdicts(make: Callable[[int], list[Record]], claim: Callable[[list[Record]], Claim]) -> Counter[str]:
+def verdicts(make: Make, claim: Callable[[list[TrialView]], Claim]) -> Counter[str]:
     return Counter(claim(make(seed)).verdict for seed in range(DRAWS))
 
 
@@ -68,7 +70,7 @@ def test_a_paradox_of_the_size_that_the_page_says_it_can_see_is_seen(seeds: int)
     assert size >= SMALLEST
 
 
-def said_to_be_seen(make: Callable[[int], list[Record]], claim: Callable[[list[Record]], Claim]) -> float:
+def said_to_be_seen(make: Make, claim: Callable[[list[TrialView]], Claim]) -> float:
     """What pages of 40 studies without an effect say on average (a logarithm)."""
     said = [
         max(f.detectable for f in claim(make(seed)).findings if f.detectable is not None)
@@ -99,7 +101,7 @@ def test_clipping_that_does_nothing_costs_nothing(seeds: int) -> None:
 @pytest.mark.parametrize("claim", [clip_claim, decay_claim])
 @pytest.mark.parametrize("seeds", [5, 8])
 def test_calming_alone_is_no_tradeoff(
-    seeds: int, claim: Callable[[Sequence[Record], frozenset[str]], Claim]
+    seeds: int, claim: Callable[[Sequence[TrialView], frozenset[str]], Claim]
 ) -> None:
     found = verdicts(lambda s: clip_records(s, calming=0.5, seeds=seeds), lambda r: claim(r, CLIP_FACTORS))
     assert found["supported"] <= MAX_FALSE
@@ -108,9 +110,9 @@ def test_calming_alone_is_no_tradeoff(
 @pytest.mark.parametrize("claim", [clip_claim, decay_claim])
 @pytest.mark.parametrize("seeds", [5, 8, 20])
 def test_a_tradeoff_of_the_size_that_the_page_says_it_can_see_is_seen(
-    seeds: int, claim: Callable[[Sequence[Record], frozenset[str]], Claim]
+    seeds: int, claim: Callable[[Sequence[TrialView], frozenset[str]], Claim]
 ) -> None:
-    def judged(trials: Sequence[Record]) -> Claim:
+    def judged(trials: Sequence[TrialView]) -> Claim:
         return claim(trials, CLIP_FACTORS)
 
     size = said_to_be_seen(lambda s: clip_records(10_000 + s, seeds=seeds), judged)
@@ -128,7 +130,7 @@ def test_pairs_by_seed_take_out_what_a_seed_shares() -> None:
     claim = clip_claim(trials, CLIP_FACTORS)
     assert claim.verdict == "supported"
     assert all(finding.contrast.paired for finding in claim.findings)
-    rates = [replace(t, params={**t.params, "optim.lr": 1e-3 * (1 + (t.arm == "clip agc"))}) for t in trials]
+    rates = [changed(t, params={**t.params, "optim.lr": 1e-3 * (1 + (t.arm == "clip agc"))}) for t in trials]
     unmatched = clip_claim(rates, CLIP_FACTORS)
     assert not any(finding.contrast.paired for finding in unmatched.findings)
     assert unmatched.verdict == "inconclusive"
@@ -171,10 +173,10 @@ def test_an_inconclusive_claim_says_how_many_seeds_would_settle_it() -> None:
 
 
 def test_a_run_that_diverged_never_decides_in_favour_of_its_own_side() -> None:
-    def diverge(trials: Sequence[Record], depths: Sequence[int]) -> list[Record]:
+    def diverge(trials: Sequence[TrialView], depths: Sequence[int]) -> list[TrialView]:
         first = min(t.seed for t in trials if t.seed is not None)
         return [
-            replace(t, objective=None, outcome="diverged") if t.depth in depths and t.seed == first else t
+            changed(t, objective=None, outcome="diverged") if t.depth in depths and t.seed == first else t
             for t in trials
         ]
 
@@ -190,7 +192,7 @@ def test_a_run_that_diverged_never_decides_in_favour_of_its_own_side() -> None:
 
 
 def test_without_confirming_runs_nothing_is_claimed() -> None:
-    explored = [replace(t, phase="explore") for t in depth_records(0, both_sides(0.5))]
+    explored = [changed(t, phase="explore") for t in depth_records(0, both_sides(0.5))]
     for claim in (depth(explored), depth([]), fixed_depth_claim([]), clip_claim([], frozenset())):
         assert claim.verdict == "inconclusive"
         assert claim.settle
@@ -199,9 +201,9 @@ def test_without_confirming_runs_nothing_is_claimed() -> None:
 
 def test_the_control_study_is_judged_by_the_best_of_every_depth_and_seed() -> None:
     trials = [
-        replace(t, phase="explore", params={**t.params, "seed": t.seed}, number=2 * t.number + extra)
+        changed(t, phase="explore", params={**t.params, "seed": t.seed}, number=2 * t.number + extra)
         if not extra
-        else replace(
+        else changed(
             t,
             phase="explore",
             params={**t.params, "seed": t.seed},
@@ -219,7 +221,7 @@ def test_the_control_study_is_judged_by_the_best_of_every_depth_and_seed() -> No
 
 def test_a_setting_confirmed_anew_is_not_mixed_with_the_old_one() -> None:
     old = depth_records(0, both_sides(0.3), seeds=2)
-    new = [replace(t, attrs={**t.attrs, "setting": "new"}) for t in depth_records(1, seeds=8)]
+    new = [changed(t, attrs={**t.attrs, "setting": "new"}) for t in depth_records(1, seeds=8)]
     assert depth(old + new).as_dict() == depth(new).as_dict()
 
 
@@ -262,7 +264,7 @@ def test_a_claim_is_plain_json() -> None:
 def test_a_claim_holds_at_any_size_of_the_objective() -> None:
     """Ratios: a hundred times larger losses give the same verdict and effect."""
     trials = depth_records(0, both_sides(0.1))
-    scaled = [replace(t, objective=100 * (t.objective or 0)) for t in trials]
+    scaled = [changed(t, objective=100 * (t.objective or 0)) for t in trials]
     first, second = depth(trials), depth(scaled)
     assert first.verdict == second.verdict
     for a, b in zip(first.findings, second.findings, strict=True):

@@ -9,15 +9,16 @@ import pytest
 from sweep.report.evidence import Claim, Evidence, claims
 from sweep.report.evidence.one_run import BOUNDED_SWEEP, PRESET, STUDY, SWEEP, UNBOUND, log_ratios
 from sweep.report.evidence.one_run import by_method as runs_of
-from sweep.store.trials import Record
+from sweep.store.trials import TrialView
 from sweep.study import load_study
+from tests.sweep.report.synthetic import made_trial
 
 CELLS = ("depth 2, 600 steps", "depth 4, 600 steps", "batch 8")
 
 
 def made(
     effects: Mapping[str, float], seeds: int = 5, spread: float = 0.01, lost: frozenset[str] = frozenset()
-) -> list[Record]:
+) -> list[TrialView]:
     """Method -> log of its objective over that of nothing; runs of the arms named in `lost` diverge."""
     noise = np.random.default_rng(0)
     records = []
@@ -28,9 +29,8 @@ def made(
                 arm = f"{method}: {cell}"
                 log = at + shared + effect + spread * noise.standard_normal()
                 records.append(
-                    Record(
+                    made_trial(
                         number=len(records),
-                        state="complete",
                         phase="confirm",
                         arm=arm,
                         seed=seed,
@@ -44,8 +44,8 @@ def made(
     return records
 
 
-def judged(records: list[Record]) -> dict[str, Claim]:
-    return {claim.key: claim for claim in claims(Evidence(STUDY, records))}
+def judged(records: list[TrialView]) -> dict[str, Claim]:
+    return {claim.key: claim for claim in claims(Evidence(STUDY, records, load_study(STUDY).plan("laptop")))}
 
 
 @pytest.mark.parametrize(

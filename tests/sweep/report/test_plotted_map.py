@@ -6,12 +6,12 @@ import math
 import pytest
 
 from sweep.border.model import BorderModel, BorderRun
-from sweep.report.bordermap import BorderMap, read
 from sweep.report.evidence.border import border_claim
 from sweep.report.figures.border import border_figure, quality_by_distance
-from sweep.store.trials import Record
+from sweep.report.plotted_map import PlottedMap, read
+from sweep.store.trials import TrialView
 from sweep.study.border_plan import Across, Plane
-from tests.sweep.report.synthetic import border_map, distance_records
+from tests.sweep.report.synthetic import border_map, distance_records, made_trial
 
 PLANE = Plane(
     across=(
@@ -35,19 +35,19 @@ def model() -> BorderModel:
 
 
 @pytest.fixture(scope="module")
-def found(model: BorderModel) -> BorderMap:
+def found(model: BorderModel) -> PlottedMap:
     document = json.loads(json.dumps({"study": "border_study", "labels": {"nonfinite": model.as_dict()}}))
     read_back = read(document, "nonfinite", {"model.max_downsamples": 4})
     assert read_back
     return read_back
 
 
-def run(depth: int, rate: float, **more: object) -> Record:
+def run(depth: int, rate: float, **more: object) -> TrialView:
     params = {"model.encoder_depth": depth, "model.decoder_depth": depth, "optim.lr": rate}
-    return Record(1, "complete", objective=300.0, outcome="budget", params=params | more)
+    return made_trial(1, objective=300.0, outcome="budget", params=params | more)
 
 
-def test_a_run_is_as_far_from_the_border_as_the_map_says(model: BorderModel, found: BorderMap) -> None:
+def test_a_run_is_as_far_from_the_border_as_the_map_says(model: BorderModel, found: PlottedMap) -> None:
     for depth in (2, 4, 8):
         trial = run(depth, 1e-3)
         theirs = model.distance({**trial.params, "model.max_downsamples": 4})
@@ -57,7 +57,7 @@ def test_a_run_is_as_far_from_the_border_as_the_map_says(model: BorderModel, fou
     assert (found.distance(other_grid) or 0) < (found.distance(run(8, 1e-3)) or 0)
 
 
-def test_a_run_outside_the_plane_has_no_distance(found: BorderMap) -> None:
+def test_a_run_outside_the_plane_has_no_distance(found: PlottedMap) -> None:
     assert found.distance(run(6, 1e-3)) is None
     assert found.distance(run(2, 1e-3, **{"model.max_downsamples": 2})) is None
 
@@ -70,7 +70,7 @@ def test_a_map_without_a_border_of_the_learning_rate_is_none(model: BorderModel)
     assert read({"study": "b", "labels": {}}) is None
 
 
-def test_the_figures_show_the_border_with_its_band_and_every_column(found: BorderMap) -> None:
+def test_the_figures_show_the_border_with_its_band_and_every_column(found: PlottedMap) -> None:
     trials = [run(depth, 10**x) for depth in (2, 4, 8) for x in (-4.0, -3.5, -3.0)]
     drawn = border_figure(trials, found)
     assert drawn.figure is not None
@@ -88,9 +88,8 @@ def test_the_figures_show_the_border_with_its_band_and_every_column(found: Borde
 def test_runs_of_the_distance_phase_keep_the_distance_they_were_made_at() -> None:
     trials = distance_records(0, 0.3, 0.25)
     moved = [
-        Record(
+        made_trial(
             t.number,
-            t.state,
             phase=t.phase,
             seed=t.seed,
             objective=t.objective,

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.store.trials import Record
+from sweep.store.trials import LR, TrialView
 
-RATE = "optim.lr"
 LABELS = ("useless", "blowup", "nonfinite")
-DISTANCE = "border/distance"
-"""Attribute of a run that was trained at a distance from the border as it was known then."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class BorderMap:
+class PlottedMap:
     """source: the study that made it. labels: label -> columns. label: the one that distances are from.
 
     base: what a run has that sets nothing else.
@@ -50,30 +47,30 @@ class BorderMap:
         """Of the label that distances are from."""
         return self.labels[self.label]
 
-    def column(self, trial: Record) -> int | None:
+    def column(self, trial: TrialView) -> int | None:
         """The index of the trial's column; None where it lies in none."""
         for index, column in enumerate(self.columns):
             if all(self._value(trial, path) == value for path, value in column.settings.items()):
                 return index
         return None
 
-    def distance(self, trial: Record) -> float | None:
+    def distance(self, trial: TrialView) -> float | None:
         """Decades that the trial's learning rate lies below the border; None outside the map's columns."""
-        column, rate = self.column(trial), trial.number_of(RATE)
+        column, lr = self.column(trial), trial.lr
         if column is None:
             return None
-        if (aimed := trial.number_of(DISTANCE)) is not None:
+        if (aimed := trial.border_distance) is not None:
             return aimed
-        return None if rate is None or rate <= 0 else self.columns[column].border - math.log10(rate)
+        return None if lr is None or lr <= 0 else self.columns[column].border - math.log10(lr)
 
-    def _value(self, trial: Record, path: str) -> Any:
+    def _value(self, trial: TrialView, path: str) -> Any:
         value = trial.value(path)
         return self.base.get(path) if value is None else value
 
 
 def read(
     document: Mapping[str, Any], label: str | None = None, base: Mapping[str, Any] | None = None
-) -> BorderMap | None:
+) -> PlottedMap | None:
     """From the JSON that `sweep map` writes; None where it has no border of the learning rate.
 
     label: the one that distances are from; None: the least ragged that was found.
@@ -82,13 +79,13 @@ def read(
     for name, part in document["labels"].items():
         plane = part["plane"]
         columns = [_column(plane, row) for row in part["columns"] if row["border"] is not None]
-        if columns and plane["searched"] == RATE:
+        if columns and plane["searched"] == LR:
             labels[name] = columns
     known = [name for name in (label, *LABELS) if name in labels]
     if not known:
         return None
     assert known[0] is not None
-    return BorderMap(str(document["study"]), labels, known[0], base or {})
+    return PlottedMap(str(document["study"]), labels, known[0], base or {})
 
 
 def _column(plane: Mapping[str, Any], row: Mapping[str, Any]) -> Column:

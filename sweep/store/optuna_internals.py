@@ -1,0 +1,96 @@
+"""Optuna's private names, in one place: what the program needs and Optuna has no public call for.
+
+A test says for each of them that the installed Optuna has it, and that no other module uses one; the
+dependency has an upper bound, so that a new minor version is tried before it is admitted.
+"""
+
+from collections.abc import Container
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["models"]
+
+CACHE_CALLS = ("_create_new_trial", "_get_trials", "_set_trial_param")
+"""Methods of the database storage that the cache in front of it calls."""
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    storage = study._storage
+    assert isinstance(storage, BaseStorage)
+    return storage
+
+
+def engine_of(study: optuna.Study) -> sqlalchemy.Engine:
+    """The database below a study."""
+    storage: Any = study._storage
+    engine: sqlalchemy.Engine = getattr(storage, "_backend", storage).engine
+    return engine
+
+
+def study_id(study: optuna.Study) -> int:
+    """Its key in the database."""
+    return study._study_id
+
+
+def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
+    """Its key in the database, which is not its number."""
+    return trial._trial_id
+
+
+def live_trial(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:
+    """The trial as Optuna's samplers, and what writes to it, know it."""
+    return optuna.Trial(study, trial._trial_id)
+
+
+def stored_trial(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> FrozenTrial:
+    """The trial as the store has it now."""
+    return study._storage.get_trial(trial._trial_id)
+
+
+def frozen(trial: optuna.Trial) -> FrozenTrial:
+    """A running trial as the store has it now."""
+    return stored_trial(trial.study, trial)
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """A value from the distribution, whatever its kind."""
+    return trial._suggest(name, distribution)
+
+
+def contains(distribution: BaseDistribution, value: float) -> bool:
+    """value: as the database has it."""
+    return distribution._contains(value)
+
+
+def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
+    """What was decided about it when it was queued."""
+    fixed: dict[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return fixed
+
+
+class RowStorage(RDBStorage):
+    """Optuna's storage, with the way it reads trials left to `read_trials`."""
+
+    def read_trials(self, study_id: int, included: set[int], above: int) -> list[FrozenTrial]:
+        """The trials of these ids, and those of a larger id than `above`, by id."""
+        raise NotImplementedError
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        if states is None:
+            trials = self.read_trials(study_id, included_trial_ids, trial_id_greater_than)
+            if trials or trial_id_greater_than > -1:
+                return trials
+        # For a study without trials: whether there is such a study.
+        return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
