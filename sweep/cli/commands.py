@@ -1,8 +1,7 @@
-"""What the commands do, but for `run`, which has a module of its own."""
+"""The shorter commands; `run`, `train`, `doctor` and `ui` have modules of their own."""
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import optuna
 
@@ -14,12 +13,11 @@ from sweep.store.summary import summarise
 from sweep.study import load_study, shipped
 
 
-def stored_study(name: str, storage_url: str | None = None) -> tuple[Home, optuna.Study]:
-    """Raises UserError where this home has no such study."""
-    home = Home.find(storage_url)
+def stored_study(name: str, home: Home) -> optuna.Study:
+    """The study of that name in this home; raises UserError where there is none."""
     if not home.has_stores():
         raise UserError(f"there is no store in {home.root}: `python -m sweep run {name}` makes one")
-    return home, storage.load(storage.open_optuna(home), name)
+    return storage.load(storage.open_optuna(home), name)
 
 
 def list_studies(as_json: bool) -> None:
@@ -54,65 +52,28 @@ def list_studies(as_json: bool) -> None:
         print("  none yet")
 
 
-def status(name: str, storage_url: str | None, as_json: bool) -> None:
+def status(name: str, home: Home, as_json: bool) -> None:
     from sweep.cli.terminal import show_status
     from sweep.store.sql_summary import count
 
-    _, study = stored_study(name, storage_url)
-    summary = count(study)
+    summary = count(stored_study(name, home))
     if as_json:
         print_json(summary.as_dict())
     else:
         show_status(summary)
 
 
-def stop(name: str, storage_url: str | None) -> None:
+def stop(name: str, home: Home) -> None:
     from sweep.engine.limits import ask_to_stop
 
-    _, study = stored_study(name, storage_url)
-    ask_to_stop(study, stop=True)
-    print(f"{name}: running trials finish, no more are started; `python -m sweep run {name}` goes on")
+    ask_to_stop(stored_study(name, home), stop=True)
+    print(f"{name}: running trials finish, no more are started; `python -m sweep run {name}` continues it")
 
 
-def worker(
-    name: str,
-    *,
-    timeout: str | None,
-    storage: str | None,
-    tracking_uri: str | None,
-    checkpoint_uri: str | None,
-    data: str | None,
-    **options: Any,
-) -> int:
-    from rich.console import Console
-
-    from sweep.cli.progress import Display
-    from sweep.cli.run import parse_duration
-    from sweep.engine.join import join_study
-    from sweep.engine.run import Options
-
-    home = Home.find(storage, tracking_uri, checkpoint_uri)
-    if not home.has_stores():
-        raise UserError(f"there is no store in {home.root}: name one with --storage or SWEEP_STORAGE")
-    options_ = Options(timeout_s=parse_duration(timeout), **options)
-    finished = join_study(name, data, options_, home, Display(Console()))
-    if finished.stopped:
-        print(f"ended early: {finished.stopped}")
-    return finished.exit_code
-
-
-def replay(
-    name: str,
-    trial: int,
-    data: str | None,
-    storage_url: str | None,
-    tracking_uri: str | None,
-    as_json: bool,
-) -> int:
+def replay(name: str, trial: int, data: str | None, home: Home, as_json: bool) -> int:
     from sweep.engine.replay import replay_trial
 
-    _, study = stored_study(name, storage_url)
-    differences = replay_trial(Home.find(storage_url, tracking_uri), study, trial, data)
+    differences = replay_trial(home, stored_study(name, home), trial, data)
     if as_json:
         print_json({"study": name, "trial": trial, **differences.as_dict()})
     else:
@@ -120,17 +81,11 @@ def replay(
     return 1 if differences.different else 0
 
 
-def doctor(fix: bool, storage_url: str | None, tracking_uri: str | None, as_json: bool) -> int:
-    from sweep.cli.doctor import doctor as examine
-
-    return examine(Home.find(storage_url, tracking_uri), fix, as_json)
-
-
 def report(name: str, as_json: bool) -> None:
     from sweep.report import write_report
 
-    home, study = stored_study(name)
-    path, figures = write_report(home, study)
+    home = Home.find()
+    path, figures = write_report(home, stored_study(name, home))
     if as_json:
         print_json(figures | {"path": str(path)})
     else:
@@ -142,8 +97,8 @@ def border_map(name: str, as_json: bool) -> None:
     from sweep.border.write import write_map
     from sweep.cli.map import show_map
 
-    home, study = stored_study(name)
-    found = stored_map(study)
+    home = Home.find()
+    found = stored_map(stored_study(name, home))
     paths = write_map(home, found)
     if as_json:
         print_json(found.as_dict() | {"paths": [str(path) for path in paths]})
@@ -155,7 +110,8 @@ def border_map(name: str, as_json: bool) -> None:
 def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> None:
     from sweep.report.samples import draw
 
-    home, study = stored_study(name)
+    home = Home.find()
+    study = stored_study(name, home)
     if trial is None:
         best = summarise(study).best
         if best is None:
@@ -175,7 +131,7 @@ def generate(name: str, trial: int | None, count: int, seed: int, out: Path) -> 
 def export(name: str, form: str, out: Path | None) -> None:
     from sweep.store.export import render, rows
 
-    _, study = stored_study(name)
+    study = stored_study(name, Home.find())
     if out is None and form == "parquet":
         out = Path(f"{name}.parquet")
     content = render(rows(study), form)
@@ -188,9 +144,3 @@ def export(name: str, form: str, out: Path | None) -> None:
     except OSError as error:
         raise UserError(f"cannot write {out} ({error.strerror}): name another file with --out") from error
     print(f"{out}", file=sys.stderr)
-
-
-def run(name: str, **options: Any) -> int:
-    from sweep.cli.run import run_command
-
-    return run_command(name, **options)

@@ -1,4 +1,4 @@
-"""`sweep doctor`: the set-up, then every study in the store."""
+"""The `doctor` command: checks the set-up, then every study in the store."""
 
 import sys
 
@@ -14,14 +14,14 @@ from sweep.tracking.client import Tracker
 from sweep.tracking.linking import linker
 
 
-def doctor(home: Home, fix: bool, as_json: bool) -> int:
-    """0 where all is well, or was mended; 1 otherwise."""
+def doctor_command(home: Home, fix: bool, as_json: bool) -> int:
+    """Check, and repair with `fix`; returns exit code 0 where all is well or was repaired, 1 otherwise."""
     checks = check_setup(home)
     findings: list[Finding] = []
     if home.has_stores():
         try:
             findings = _findings(home, fix)
-        except Exception as error:  # MLflow's client has a dozen kinds for a server that does not answer
+        except Exception as error:  # MLflow's client raises a dozen kinds for a server that does not answer
             text = f"{storage.display_url(home.mlflow_url)}: {' '.join(redact(str(error)).split())[:300]}"
             checks.append(Check("tracking store", False, text))
     good = all(check.ok for check in checks) and (fix or not findings)
@@ -46,7 +46,7 @@ def _findings(home: Home, fix: bool) -> list[Finding]:
     found: list[Finding] = []
     for name in storage.stored_names(store):
         study = storage.load(store, name)
-        if StudyView.of(study).is_linked:  # else it is just being made, or never was
+        if StudyView.of(study).is_linked:  # else it is being created, or its creation failed
             view = View(study, home, tracker, linker(store))
             found += [f for f in reconcile(view, fix) if f not in found]
     return found
@@ -60,4 +60,4 @@ def _show(checks: list[Check], findings: list[Finding], fix: bool) -> None:
     if not findings:
         print("the stores agree")
     elif not fix:
-        print(f"{len(findings)} to mend: python -m sweep doctor --fix", file=sys.stderr)
+        print(f"{len(findings)} to repair: python -m sweep doctor --fix", file=sys.stderr)

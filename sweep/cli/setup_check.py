@@ -1,4 +1,4 @@
-"""Whether this machine can run a study."""
+"""Checks whether this machine can run a study."""
 
 import importlib.metadata
 import shutil
@@ -57,7 +57,7 @@ def _devices() -> Check:
 
 def _trials(home: Home) -> Check:
     if not home.has_stores():
-        return Check("trial store", True, "none yet: `python -m sweep run STUDY` makes it")
+        return Check("trial store", True, "none yet: `python -m sweep run STUDY` creates it")
     try:
         storage.open_optuna(home)
     except UserError as error:

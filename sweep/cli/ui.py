@@ -33,12 +33,13 @@ VIEW = "sweep"
 
 @dataclass(frozen=True)
 class Server:
-    """Leads a session (and so a group) of its own, which keeps the terminal's Ctrl-C from it."""
+    """A server process. It leads a session (and so a process group) of its own, which the terminal's Ctrl-C
+    does not reach."""
 
     name: str
     port: int
     health: str
-    """The path that answers 200 once it can serve."""
+    """Path that answers 200 once the server is ready."""
     log: Path
     process: subprocess.Popen[bytes]
 
@@ -46,7 +47,7 @@ class Server:
         return self.request("GET", self.health)
 
     def request(self, method: str, path: str, body: Mapping[str, str] | None = None) -> bool:
-        """Whether it answered 200."""
+        """Send a request; returns whether the answer was 200."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
         try:
             content = None if body is None else json.dumps(body)
@@ -58,7 +59,7 @@ class Server:
             connection.close()
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of its log, indented."""
+        """The last lines of its log, indented."""
         with contextlib.suppress(OSError):
             end = self.log.read_text(errors="replace").splitlines()[-lines:]
             return "".join(f"\n    {line}" for line in end)
@@ -66,10 +67,10 @@ class Server:
 
 
 def serve(mlflow_port: int, dashboard_port: int) -> int:
-    """Serve both on 127.0.0.1 until Ctrl-C or SIGTERM; port 0 is any free one.
+    """Serve both on 127.0.0.1 until Ctrl-C or SIGTERM; port 0 takes any free one.
 
-    Returns 0 when told to end, 1 when a server would not start or ended by itself: then the other is
-    ended too. However it ends no process stays behind; on Linux also where this one is killed (SIGKILL).
+    Returns 0 when a signal ended it, 1 when a server did not start or ended by itself; then the other is
+    ended too. No process is left behind, on Linux not even when this one is killed (SIGKILL).
 
     Raises:
         UserError: there is no store yet, or a port is taken.
@@ -103,7 +104,7 @@ def serve(mlflow_port: int, dashboard_port: int) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT, SIGTERM and SIGHUP (a closed terminal) instead of dying of them."""
+    """Collects SIGINT, SIGTERM and SIGHUP (a closed terminal), which would end the program."""
     received: list[int] = []
     caught = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
@@ -117,7 +118,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    """By option. All are held at once, so that two free ones differ."""
+    """The ports by option. All are held at once, so that two free ones differ."""
     ports: dict[str, int] = {}
     with contextlib.ExitStack() as held:
         for option, port in wanted.items():
@@ -142,7 +143,7 @@ def _choose_ports(wanted: Mapping[str, int]) -> dict[str, int]:
 
 
 def _latest_study(home: Home) -> "StudyView | None":
-    """The study that was begun last; None where none is linked to MLflow."""
+    """The latest study that is linked to MLflow; None where there is none."""
     import optuna
 
     from sweep.store.storage import open_optuna
@@ -155,7 +156,7 @@ def _latest_study(home: Home) -> "StudyView | None":
 
 
 def _experiment_page(mlflow: Server, study: "StudyView | None") -> str:
-    """The study's runs, best first, as a shared view; of MLflow's own making where it will not take ours."""
+    """The page of the study's runs, best first: a shared view, or MLflow's default where it refuses ours."""
     if study is None:
         return "#/experiments"
     experiment = study.experiment_id
@@ -167,10 +168,10 @@ def _experiment_page(mlflow: Server, study: "StudyView | None") -> str:
 
 
 def _runs_view(searched: Sequence[str]) -> dict[str, Any]:
-    """What MLflow's `Share` saves: trials listed by objective, and charts that begin with the pictures.
+    """A view as MLflow's `Share` saves it: trials sorted by objective, and charts that begin with pictures.
 
-    MLflow shows neither by itself: it folds the trials into their parent, without a column of results,
-    and prints every parameter of a run over its pictures.
+    By default MLflow folds the trials into their parent, without a column of results, and prints every
+    parameter of a run over its pictures.
     """
     section = {"uuid": "pictures", "name": "pictures", "display": True, "isReordered": True}
     pictures = {
@@ -243,7 +244,7 @@ def _start(
 
 
 def _end_with(parent: int) -> Callable[[], None] | None:
-    """For a child to run before its program: Linux sends it SIGTERM when the parent's main thread is gone.
+    """A function for a child to run first: Linux then sends it SIGTERM when the parent's main thread ends.
 
     MLflow's process passes the signal on to its worker; the dashboard is a single process.
     """
@@ -260,7 +261,7 @@ def _end_with(parent: int) -> Callable[[], None] | None:
 
 
 def _wait_until_ready(servers: Sequence[Server], received: Sequence[int]) -> str | None:
-    """Until all answer or a signal came; what went wrong, if anything."""
+    """Wait until all answer or a signal came; returns what went wrong, if anything."""
     limit = time.monotonic() + START_TIMEOUT_S
     waiting = list(servers)
     while waiting and not received:
@@ -278,7 +279,7 @@ def _wait_until_ready(servers: Sequence[Server], received: Sequence[int]) -> str
 
 
 def _watch(servers: Sequence[Server], received: Sequence[int]) -> str | None:
-    """Until a signal came or a server is gone; what went wrong, if anything."""
+    """Wait until a signal came or a server ended; returns what went wrong, if anything."""
     while not received:
         if dead := _dead(servers):
             return dead
@@ -298,28 +299,28 @@ def _dead(servers: Sequence[Server]) -> str | None:
 
 
 def _end(servers: Sequence[Server], received: Sequence[int]) -> None:
-    """End the whole groups: TERM, then KILL after a few seconds or at a second Ctrl-C."""
-    told = len(received)
+    """End the process groups: SIGTERM, then SIGKILL after a few seconds or at a second Ctrl-C."""
+    before = len(received)
     for server in servers:
         _signal_group(server, signal.SIGTERM)
     limit = time.monotonic() + GRACE_S
-    while any(map(_alive, servers)) and time.monotonic() < limit and len(received) <= max(told, 1):
+    while any(map(_alive, servers)) and time.monotonic() < limit and len(received) <= max(before, 1):
         time.sleep(POLL_S)
     for server in servers:
         _signal_group(server, signal.SIGKILL)
-    limit = time.monotonic() + GRACE_S  # a member that nobody reaps would be waited for for ever
+    limit = time.monotonic() + GRACE_S  # a zombie that nobody reaps would keep this waiting forever
     while any(map(_alive, servers)) and time.monotonic() < limit:
         time.sleep(POLL_S)
 
 
 def _alive(server: Server) -> bool:
-    """Whether its group has a member."""
+    """Whether its process group has a member."""
     server.process.poll()  # reaps the leader
     return _signal_group(server, 0)
 
 
 def _signal_group(server: Server, number: int) -> bool:
-    """Whether there was anyone to signal."""
+    """Send the group a signal; returns whether it has a member."""
     try:
         os.killpg(server.process.pid, number)
     except (ProcessLookupError, PermissionError):

@@ -14,7 +14,7 @@ from sweep.study import Plan
 
 
 def phases(plan: Plan, explore_total: int) -> list[Phase]:
-    """In the order in which they are run."""
+    """The phases of a plan, in the order in which they run."""
     if plan.border:
         return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
     explore = Explore(plan, explore_total)
@@ -22,7 +22,8 @@ def phases(plan: Plan, explore_total: int) -> list[Phase]:
 
 
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:
-    """Of the first phase that is not over; None where the running trials must end first, or all is done."""
+    """The next request of the first phase that is not over; None where running trials must end first, or
+    nothing is left."""
     for phase in phases:
         request = phase.next(trials)
         if request is not None:
@@ -33,15 +34,15 @@ def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Requ
 
 
 def remaining(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> int:
-    """Trials still to be started, as far as that is known now."""
+    """The number of trials still to start, as far as it is known now."""
     return sum(phase.remaining(trials) for phase in phases)
 
 
 def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
-    """How many explore trials there should be when this run is over, over all runs of the study.
+    """How many explore trials the study should have when this run is over, those of earlier runs included.
 
-    more: what the user asked for; trials that wait in the queue count towards it. None finishes what an
-    interrupted run left open, or where nothing is open adds `default`.
+    more: the number that the user asked for; trials that wait in the queue count towards it. None finishes
+    what an interrupted run left open, or adds `default` where nothing is open.
     """
     trials = study.get_trials(deepcopy=False)
     asked = len(originals(trials, Explore.name))

@@ -15,10 +15,11 @@ def available_cores() -> int:
 
 
 def place(gpus: Sequence[str], workers: int | None, per_gpu: int, cores: int) -> list[str]:
-    """CUDA_VISIBLE_DEVICES of every worker: `per_gpu` on each GPU in turn, or one a core without a GPU.
+    """CUDA_VISIBLE_DEVICES of every worker: `per_gpu` on each GPU in turn; without a GPU, one per core.
 
-    With `workers` so many, the GPUs shared among them as evenly as it goes. An empty value hides every GPU:
-    torch then finds none even if it is built for them.
+    workers: their number, where it is given; they share the GPUs as evenly as possible.
+
+    An empty value hides every GPU from torch.
     """
     if not gpus:
         return [""] * (workers or cores)
@@ -26,14 +27,14 @@ def place(gpus: Sequence[str], workers: int | None, per_gpu: int, cores: int) ->
 
 
 def visible_gpus(device: str | None, found: Sequence[str] | None = None) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES of each worker's GPU should hold; empty for the CPU.
+    """The GPUs to use, each as CUDA_VISIBLE_DEVICES names it; empty for the CPU.
 
-    device: None or auto (every GPU there is), cpu, cuda, or a list like cuda:0,1, which counts among those
-        that CUDA_VISIBLE_DEVICES shows.
-    found: the GPUs there are; None looks.
+    device: None or auto (all GPUs), cpu, cuda, or a list such as cuda:0,1, whose numbers count the GPUs that
+        CUDA_VISIBLE_DEVICES shows.
+    found: the GPUs of this machine; None looks for them.
 
     Raises:
-        UserError: it is none of these, or asks for a GPU that is not there.
+        UserError: `device` is none of these, or names a GPU that is not there.
     """
     if device == "cpu":
         return []
@@ -43,16 +44,16 @@ def visible_gpus(device: str | None, found: Sequence[str] | None = None) -> list
     assert device is not None
     kind, _, numbers = device.partition(":")
     if kind != "cuda" or (numbers and not all(n.isdigit() for n in numbers.split(","))):
-        raise UserError(f"--device {device!r} is not possible: write auto, cpu, cuda, or cuda:0,1")
+        raise UserError(f"the device {device!r} is not possible: write auto, cpu, cuda, or cuda:0,1")
     wanted = [int(n) for n in numbers.split(",")] if numbers else list(range(len(found)))
     if not found or any(n >= len(found) for n in wanted):
-        raise UserError(f"--device {device} asks for a GPU that is not there ({len(found)} found)")
+        raise UserError(f"the device {device} names a GPU that is not there ({len(found)} found)")
     return [found[n] for n in wanted]
 
 
 def _gpus() -> list[str]:
     if sys.platform == "linux" and not any(Path(node).exists() for node in GPU_NODES):
-        return []  # without the second and a half that importing torch takes
+        return []  # saves the 1.5 s that importing torch takes
     import torch
 
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from sweep.engine.devices import available_cores, place, visible_gpus
+from sweep.engine.limits import Stop
 from sweep.engine.observer import Observer
-from sweep.engine.run import Finished, Options, load_tiles, no_traceback, supervise
+from sweep.engine.options import Options
+from sweep.engine.run import Finished, load_tiles, supervise, user_errors
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
 from sweep.errors import UserError
@@ -12,13 +14,15 @@ from sweep.store.home import Home
 from sweep.store.study_view import StudyView
 
 
-def join_study(name: str, data: str | None, options: Options, home: Home, observer: Observer) -> Finished:
-    """Take this study's trials until it is whole.
+def join_study(
+    name: str, options: Options, home: Home, observer: Observer, stop: Stop | None = None
+) -> Finished:
+    """Take trials of this study until it is complete.
 
-    Plan, seed and experiment come from the store; `data` says where this machine has the images.
+    Plan, seed and experiment come from the store; `options.data` says where this machine has the images.
 
     Raises:
-        UserError: there is no such study, or the images here are others.
+        UserError: there is no such study, or the images here differ from the study's.
     """
     from sweep.store.provenance import collect
     from sweep.store.storage import load, open_optuna, read_all
@@ -30,13 +34,13 @@ def join_study(name: str, data: str | None, options: Options, home: Home, observ
     if not view.is_linked:
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")
     if view.is_asked_to_stop:
-        raise UserError(f"{name!r} was asked to stop: `sweep run` takes it up again")
+        raise UserError(f"{name!r} was asked to stop: `sweep run` continues it")
     plan = view.plan
-    if data is not None:
-        plan = plan.with_settings({"data.source": data})
+    if options.data is not None:
+        plan = plan.with_settings({"data.source": options.data})
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     threads = max(1, available_cores() // len(placing))
-    with no_traceback(home), Pool(home, placing, threads) as pool:
+    with user_errors(home), Pool(home, placing, threads) as pool:
         tiles = load_tiles(plan, home)
         if tiles.content_hash != view.data_hash:
             raise UserError(
@@ -54,4 +58,5 @@ def join_study(name: str, data: str | None, options: Options, home: Home, observ
         )
         pool.send_spec(spec)
         read_all(study)
-        return supervise(study, home, spec, pool, replace(options, seed=spec.seed), observer, Tracker(home))
+        options = replace(options, seed=spec.seed)
+        return supervise(study, home, spec, pool, options, observer, Tracker(home), stop or Stop())

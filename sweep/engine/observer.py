@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it. The engine prints nothing: it calls these."""
+"""What a run reports while it works. The engine prints nothing: it calls an observer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,22 +7,23 @@ import optuna
 
 
 class Observer:
-    """Does nothing; override what is of interest. Called from the thread that runs the study."""
+    """Does nothing: override what you need. All methods are called in the thread that runs the study."""
 
     def say(self, text: str) -> None:
-        """A sentence for the user, such as that a trial failed and is queued again."""
+        """Show the user a sentence, such as that a trial failed and is queued again."""
 
     def start(self, study: optuna.Study, workers: int, left: Callable[[], int]) -> None:
-        """Before the first trial. `left` counts the trials still to be started, as far as is known then."""
+        """Called before the first trial. `left` counts the trials still to start, as far as is known when
+        it is called."""
 
     def progress(self, worker: int, facts: dict[str, Any]) -> None:
-        """What a worker reports of its trial: `trial`, `settings`, `epoch`, `epochs`, `objective`, ..."""
+        """Called with news of a worker's trial: `trial` when it starts, then `epoch`, `objective`, ..."""
 
     def trial_over(self, worker: int, number: int) -> None:
-        """A trial has ended, with or without a result; the store says how."""
+        """Called when a trial has ended, with or without a result; the store says how."""
 
     def refresh(self) -> None:
-        """Several times a second, for whoever draws."""
+        """Called several times a second, for a live display."""
 
     def stop(self) -> None:
-        """After the last trial."""
+        """Called after the last trial."""

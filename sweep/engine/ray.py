@@ -1,7 +1,7 @@
-"""Workers placed on a Ray cluster: each task is one `sweep worker`, replaced when its node is lost.
+"""Workers on a Ray cluster: each task is one `sweep worker`, replaced when its node is lost.
 
-Ray decides where, and nothing else: trials, retries and checkpoints are the study's, as on any machine.
-The nodes must reach the stores, the data and the home (or have a SWEEP_HOME of their own).
+Ray decides only where they run: trials, retries and checkpoints work as on any machine. The nodes must
+reach the stores, the data and the home (or have a SWEEP_HOME of their own).
 """
 
 import ctypes
@@ -31,7 +31,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 @dataclass(frozen=True)
 class Order:
-    """What every task is to run."""
+    """The command that every task runs, and its environment."""
 
     words: tuple[str, ...]
     environment: dict[str, str]
@@ -48,7 +48,8 @@ def run_on_ray(
     workers_per_gpu: int,
     options: Sequence[str],
 ) -> None:
-    """Keep `workers` tasks at work (default: one a GPU of the cluster, or a core) until the study is whole.
+    """Keep `workers` tasks at work (default: one per GPU of the cluster, or per core) until the study is
+    complete.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at `address`.
@@ -82,7 +83,7 @@ def run_on_ray(
 
 
 def _assert_answers(address: str | None) -> None:
-    """Ray itself asks an address where nothing listens for minutes, and then says no more than 15.
+    """Check that something listens at the address: Ray itself would try for minutes and not say why.
 
     Raises:
         OSError: nothing listens there.
@@ -116,21 +117,21 @@ def _watch(
             if code and not limits.stopped:
                 say(f"a worker ended with exit code {code}: {words}")
                 limits.one_failed(one)
-            if not limits.stopped and not _is_whole(study):
+            if not limits.stopped and not _is_complete(study):
                 tasks.append(task.remote(order))
         limits.check()
         if limits.stopped and not asked:
             asked = True
             ask_to_stop(study, stop=True)
-        if limits.now or (not tasks and limits.stopped) or _is_whole(study):
+        if limits.now or (not tasks and limits.stopped) or _is_complete(study):
             for one in tasks:
                 ray.cancel(one, force=limits.now)
             if limits.now:
                 return
 
 
-def _is_whole(study: optuna.Study) -> bool:
-    """Nothing runs or waits, and what the phases asked for is there."""
+def _is_complete(study: optuna.Study) -> bool:
+    """Whether no trial runs or waits, and the phases want no more."""
     from sweep.engine import agenda
 
     trials = study.get_trials(deepcopy=False)
@@ -142,7 +143,10 @@ def _is_whole(study: optuna.Study) -> bool:
 
 
 def _member(order: Order) -> tuple[int, str]:
-    """In a task of Ray: one `sweep worker` as a process, which is stopped (SIGTERM) when the task dies."""
+    """Run one `sweep worker` in a task of Ray; it gets SIGTERM when the task dies.
+
+    Returns its exit code and the last lines that it printed.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "sweep", *order.words],
         env=os.environ | order.environment,
@@ -160,11 +164,12 @@ def _die_with_parent() -> None:
 
 
 def _environment(home: Home) -> dict[str, str]:
-    """Passwords travel in the environment, never on a command line."""
+    """The home and its stores. Passwords travel in the environment, never on a command line."""
     known = {
         "SWEEP_HOME": str(home.root),
         "SWEEP_STORAGE": home.storage,
         "SWEEP_TRACKING_URI": home.tracking,
         "SWEEP_CHECKPOINT_URI": home.checkpoint_uri,
+        "SWEEP_TRACKER": home.tracker,
     }
     return {name: value for name, value in known.items() if value}

@@ -1,9 +1,9 @@
-"""Run a study: its data and stores made ready, then supervised workers until it is whole."""
+"""Run a study: prepare its data and stores, then supervise workers until it is complete."""
 
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import optuna
 from filelock import FileLock, Timeout
@@ -11,8 +11,10 @@ from filelock import FileLock, Timeout
 from data_io.errors import DataError
 from sweep.engine import agenda
 from sweep.engine.devices import available_cores, place, visible_gpus
-from sweep.engine.limits import Limits, ask_to_stop
+from sweep.engine.limits import Limits, Stop, ask_to_stop
 from sweep.engine.observer import Observer
+from sweep.engine.options import Executor, Options
+from sweep.engine.planning import choose_plan
 from sweep.engine.supervisor import Supervisor, no_space
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
@@ -34,55 +36,74 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
-    """Of one `sweep run` or `sweep worker`; None means the default."""
-
-    scale: str = ""
-    trials: int | None = None
-    """Explore trials to add; None finishes what an interrupted run left open, or adds the plan's number."""
-    workers: int | None = None
-    workers_per_gpu: int = 1
-    device: str | None = None
-    seed: int = 0
-    name: str | None = None
-    timeout_s: float | None = None
-    max_failures: int = 3
-    max_retries: int = 2
-    executor: Literal["local", "ray"] = "local"
-    ray_address: str | None = None
-
-
-@dataclass(frozen=True)
 class Finished:
+    """How a run ended.
+
+    failures: trials that were given up. stopped: why it ended before the study was complete, or None.
+    gave_up: whether it ended because nothing worked, such as several failures in a row or a full disk.
+    """
+
     study: optuna.Study
-    exit_code: int
     failures: int
     stopped: str | None
+    gave_up: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.gave_up or self.failures > 0
 
 
-def run_study(study: Study, plan: Plan, options: Options, home: Home, observer: Observer) -> Finished:
-    """Run a study's phases to their end; each trial ends in both stores whatever becomes of it.
+def run_study(
+    study: Study, options: Options, home: Home, observer: Observer, stop: Stop | None = None
+) -> Finished:
+    """Run a study's phases to their end; however a trial ends, both stores record it.
+
+    A KeyboardInterrupt leaves the running trials, each with a checkpoint, and is raised again; the next run
+    resumes them. No signal handler is set.
+
+    stop: ends the run from another thread, or from a signal handler.
 
     Raises:
-        UserError: for everything that the user can mend, before anything is trained.
+        UserError: a mistake of the user's, found before anything is trained.
     """
+    scale, plan = choose_plan(study, options)
+    if options.use_map:
+        plan = _inside_border(plan, home, observer)
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
     threads = max(1, available_cores() // len(placing))
-    if options.executor == "ray":
+    if options.executor is Executor.RAY:
         placing = []  # this process places workers, and has none itself
     elif len(agenda.phases(plan, 0)) == 1:
         placing = placing[: options.trials or plan.trials]
     home.create()
     observer.say(f"preparing data and stores in {home.root}")
-    with no_traceback(home), Pool(home, placing, threads) as pool:
-        return _prepared(study, plan, options, home, observer, pool)
+    with user_errors(home), Pool(home, placing, threads) as pool:
+        return _run(study, scale, plan, options, home, observer, pool, stop or Stop())
 
 
-def _prepared(
-    study: Study, plan: Plan, options: Options, home: Home, observer: Observer, pool: Pool
+def _inside_border(plan: Plan, home: Home, observer: Observer) -> Plan:
+    """The plan with learning rates kept inside a border that was mapped in this home, where there is one."""
+    from sweep.border.caps import with_caps
+
+    capped, name = with_caps(plan, home)
+    if name:
+        arms = len(capped.caps)
+        observer.say(f"learning rates of {arms} arms stay inside the border that {name} mapped (or --no-map)")
+    return capped
+
+
+def _run(
+    study: Study,
+    scale: str,
+    plan: Plan,
+    options: Options,
+    home: Home,
+    observer: Observer,
+    pool: Pool,
+    stop: Stop,
 ) -> Finished:
-    """The heavy imports run while the workers do theirs."""
+    """The heavy imports run here while the workers do theirs."""
     from sweep.store.provenance import collect
     from sweep.store.storage import open_optuna, read_all
     from sweep.tracking.client import Tracker
@@ -92,14 +113,14 @@ def _prepared(
 
     tiles = load_tiles(plan, home)
     storage = open_optuna(home)
-    name = stored_name(storage, study, options.scale, options.name)
+    name = stored_name(storage, study, scale, options.name)
     if name != study.name and options.name is None:
         observer.say(f"{study.name} in this store is of another scale; this one is recorded as {name}")
     with _study_lock(home, name):
         tracker = Tracker(home)
         provenance = collect()
         sender = Sender(tracker, linker(storage))
-        registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
+        registered = register(storage, tracker, sender, name, study, scale, plan, tiles, provenance)
         stored = registered.study
         spec = Spec.of(
             home,
@@ -115,12 +136,12 @@ def _prepared(
         ask_to_stop(stored, stop=False)
         stored.set_user_attr(keys.SEED, options.seed)
         _reconcile(stored, home, tracker, linker(storage), options, observer)
-        # Only now: a trial that the last run left RUNNING is one that is asked for already.
+        # Only now: a trial that the last run left RUNNING has been asked for already.
         stored.set_user_attr(keys.EXPLORE_TOTAL, agenda.explore_total(stored, options.trials, plan.trials))
         try:
-            if options.executor == "ray":
-                return _place_on_ray(stored, home, options, observer)
-            return supervise(stored, home, spec, pool, options, observer, tracker)
+            if options.executor is Executor.RAY:
+                return _place_on_ray(stored, home, options, observer, stop)
+            return supervise(stored, home, spec, pool, options, observer, tracker, stop)
         finally:
             _summarise(registered)
             sender.close()
@@ -134,27 +155,29 @@ def supervise(
     options: Options,
     observer: Observer,
     tracker: "Tracker",
+    stop: Stop,
 ) -> Finished:
-    """Work on a registered study until it is whole or a limit is reached."""
+    """Work on a registered study until it is complete or a limit is reached."""
     from sweep.store.storage import open_optuna
     from sweep.tracking.linking import linker
     from sweep.tracking.sender import Postman
 
-    limits = Limits(options.timeout_s, options.max_failures, observer.say)
+    limits = Limits(options.timeout_s, options.max_failures, observer.say, stop)
     supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries)
     with limits, Postman(home.spool, tracker, linker(open_optuna(home))):
         supervisor.go()
-    code = limits.exit_code(supervisor.failures)
-    return Finished(study, code, supervisor.failures, limits.stopped)
+    return Finished(study, supervisor.failures, limits.stopped, limits.failed_as_a_whole)
 
 
-def _place_on_ray(study: optuna.Study, home: Home, options: Options, observer: Observer) -> Finished:
+def _place_on_ray(
+    study: optuna.Study, home: Home, options: Options, observer: Observer, stop: Stop
+) -> Finished:
     from sweep.engine.ray import run_on_ray
 
     words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
     if options.device:
         words += ["--device", options.device]
-    with Limits(options.timeout_s, options.max_failures, observer.say) as limits:
+    with Limits(options.timeout_s, options.max_failures, observer.say, stop) as limits:
         run_on_ray(
             study,
             home,
@@ -166,7 +189,7 @@ def _place_on_ray(study: optuna.Study, home: Home, options: Options, observer: O
             options=words,
         )
         failures = len(attempts.given_up(study))
-        return Finished(study, limits.exit_code(failures), failures, limits.stopped)
+        return Finished(study, failures, limits.stopped, limits.failed_as_a_whole)
 
 
 def _reconcile(
@@ -177,10 +200,12 @@ def _reconcile(
     options: Options,
     observer: Observer,
 ) -> None:
-    """What the last run left behind is put right before anything new is begun."""
+    """Repair what the last run left behind, before anything new begins."""
     from sweep.recovery.findings import View
+    from sweep.recovery.lost import give_up_own
     from sweep.recovery.reconcile import reconcile
 
+    give_up_own(study, home, this_process(), options.max_retries)
     try:
         view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
         for finding in reconcile(view, fix=True):
@@ -189,11 +214,11 @@ def _reconcile(
         if is_away(error) or is_disk_full(error):
             raise
         what = redact(str(error)).splitlines()[0][:200]
-        observer.say(f"the tracking store does not answer; training goes on without: {what}")
+        observer.say(f"the tracking store does not answer; training goes on without it: {what}")
 
 
 def load_tiles(plan: Plan, home: Home) -> "TileSet":
-    """Raises UserError where the data is not usable."""
+    """The tiles of the plan's data; raises UserError where they cannot be used for training."""
     from data_io import prepare
 
     try:
@@ -206,7 +231,7 @@ def load_tiles(plan: Plan, home: Home) -> "TileSet":
 
 
 def _summarise(registered: "Registered") -> None:
-    """What the study's parent run shows; metrics over the number of finished trials."""
+    """Write what the study's parent run shows; its metrics' steps are numbers of finished trials."""
     from sweep.store.summary import summarise
 
     summary = summarise(registered.study)
@@ -219,8 +244,8 @@ def _summarise(registered: "Registered") -> None:
 
 
 @contextlib.contextmanager
-def no_traceback(home: Home) -> Iterator[None]:
-    """A full disk and a store that stays away are for the user to mend."""
+def user_errors(home: Home) -> Iterator[None]:
+    """Raises a full disk, or a store that stays away, as a UserError: the user can mend both."""
     try:
         yield
     except Exception as error:
@@ -228,15 +253,14 @@ def no_traceback(home: Home) -> Iterator[None]:
             raise UserError(no_space(home)) from error
         if is_away(error):
             raise UserError(
-                f"{display_url(home.optuna_url)} does not answer any more: "
-                "the same command goes on when it does"
+                f"{display_url(home.optuna_url)} no longer answers: run the same again when it does, to go on"
             ) from error
         raise
 
 
 @contextlib.contextmanager
 def _study_lock(home: Home, name: str) -> Iterator[None]:
-    """One `run` a study and home at a time; `sweep worker` joins it."""
+    """Only one `run` of a study and home at a time; `sweep worker` may join it."""
     lock = FileLock(home.root / f"{name}.lock")
     try:
         lock.acquire(timeout=0)

@@ -62,24 +62,37 @@ class Supervisor:
         self._seconds_before = StudyView.of(study).seconds
 
     def go(self) -> None:
-        """Returns when no worker is left: the study is whole, or a limit was reached."""
+        """Returns when no worker is left: the study is complete, or a limit was reached.
+
+        On KeyboardInterrupt the running trials are left, each with a checkpoint, before it is raised again.
+        """
         self.notes = NoteWriter(self.study)
         try:
             with Presence(self.study, self.pool.count) as presence:
                 self.me = presence.id
                 self._recover()
                 self.observer.start(self.study, self.pool.count, self._left)
-                while self.pool.live:
-                    with contextlib.suppress(queue.Empty):
-                        self._handle(self.pool.events.get(timeout=0.25))
-                    self.limits.check()
-                    self._obey()
-                    self._poll()
-                    self.observer.refresh()
+                try:
+                    self._loop()
+                except KeyboardInterrupt:
+                    if self.limits.now:  # they are being left already, which takes too long for the user
+                        raise
+                    self.limits.stop("interrupted", now=True)
+                    self._loop()
+                    raise
         finally:
             self.observer.stop()
             self.notes.close()
             self._save_seconds()
+
+    def _loop(self) -> None:
+        while self.pool.live:
+            self.limits.check()
+            self._obey()
+            with contextlib.suppress(queue.Empty):
+                self._handle(self.pool.events.get(timeout=0.25))
+            self._poll()
+            self.observer.refresh()
 
     def _obey(self) -> None:
         if self.limits.stopped:
@@ -124,6 +137,7 @@ class Supervisor:
             self._failed(worker, event.facts["kind"], event.facts["message"])
         elif event.name == "exit":
             self.pool.live.remove(worker)
+            worker.end()
             if worker in self.idle:
                 self.idle.remove(worker)
             if worker.trial is not None or event.facts["code"] != 0:

@@ -62,9 +62,10 @@ class Worker:
 
     def _listen(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            message = json.loads(line)
-            self.events.put(Event(self, message.pop("event"), message))
+        with self.process.stdout as lines:
+            for line in lines:
+                message = json.loads(line)
+                self.events.put(Event(self, message.pop("event"), message))
         code = self.process.wait()
         self.events.put(Event(self, "exit", {"code": code}))
 

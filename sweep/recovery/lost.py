@@ -3,7 +3,7 @@
 import contextlib
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery import attempts
 from sweep.recovery import heartbeat as presence
@@ -32,6 +32,16 @@ def give_up(
     trial = study.get_trials(deepcopy=False)[number]
     _close_run(study, home, trial, ending, log)
     return attempts.fail(study, number, ending, max_retries)
+
+
+def give_up_own(study: optuna.Study, home: Home, me: str, max_retries: int) -> None:
+    """Queue again what an earlier run of this same process, such as a notebook, left RUNNING.
+
+    To be called before this process runs a trial of the study.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get("claimed", {}).get("by") == me:
+            give_up(study, home, trial.number, LOST, max_retries)
 
 
 def recover(

@@ -24,9 +24,7 @@ def load_model(home: Home, study: str, trial: int) -> VAE:
     """
     path = home.trial_folder(study, trial) / "model.pt"
     if not path.exists():
-        raise UserError(
-            f"trial {trial} of {study!r} left no weights in {path.parent}: choose another --trial"
-        )
+        raise UserError(f"trial {trial} of {study!r} left no weights in {path.parent}: choose another trial")
     try:
         saved = checkpoint.load(path)
     except ValueError as error:

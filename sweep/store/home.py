@@ -21,10 +21,15 @@ class Home:
     storage: str | None = field(default=None, repr=False)
     tracking: str | None = field(default=None, repr=False)
     checkpoint_uri: str | None = field(default=None, repr=False)
+    tracker: str = "mlflow"
 
     @classmethod
     def find(
-        cls, storage: str | None = None, tracking: str | None = None, checkpoint_uri: str | None = None
+        cls,
+        storage: str | None = None,
+        tracking: str | None = None,
+        checkpoint_uri: str | None = None,
+        tracker: str | None = None,
     ) -> "Home":
         """From what was asked for, or the environment's SWEEP_HOME, SWEEP_STORAGE, ... ."""
         secrets.hide(storage := storage or os.environ.get("SWEEP_STORAGE") or None)
@@ -34,6 +39,7 @@ class Home:
             storage=storage,
             tracking=tracking,
             checkpoint_uri=checkpoint_uri or os.environ.get("SWEEP_CHECKPOINT_URI") or None,
+            tracker=tracker or os.environ.get("SWEEP_TRACKER") or "mlflow",
         )
 
     def create(self) -> "Home":

@@ -2,7 +2,7 @@
 
 from sweep.study.find import load_preset, load_study, shipped
 from sweep.study.plan import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, space_hash
-from sweep.study.study import SCALES, Scale, Study
+from sweep.study.study import SCALES, Scale, Study, check_name
 
 __all__ = [
     "SCALES",
@@ -15,6 +15,7 @@ __all__ = [
     "Plan",
     "Scale",
     "Study",
+    "check_name",
     "load_preset",
     "load_study",
     "shipped",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -181,6 +181,23 @@ class Plan(Frozen):
         """The arm of an explored trial, by its number: arms take turns, so workers need not agree."""
         active = [arm for arm in self._explored() if arm.from_trial <= trial]
         return active[trial % len(active)]
+
+    def configs(self) -> Iterator[TrialConfig]:
+        """A config of every arm, its integer axes at their upper ends; in a border study, of every column.
+
+        Raises:
+            UserError: one of them is not valid, such as depths that do not fit the tiles.
+        """
+        apart: list[dict[str, Any]]
+        if self.border:
+            apart = [self.border.plane.settings(column) for column in self.border.plane.columns]
+        else:
+            largest: dict[str, Any] = {
+                axis.path: axis.high for axis in self.axes if isinstance(axis, IntAxis)
+            }
+            apart = [{**largest, **arm.settings, **arm.fixed} for arm in self.arms]
+        for settings in apart:
+            yield with_settings(self.base, settings)
 
     def with_settings(self, settings: Mapping[str, Any]) -> "Plan":
         """A copy with settings applied: an axis that is set is not searched, and arms with another value go.

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sweep import __version__
+from sweep.cli.app import parse_duration
+from sweep.errors import UserError
 from tests.conftest import run_module
 
 
@@ -45,6 +48,8 @@ def _refused(home: Path, *words: str) -> str:
         (["run", "nowhere/mine.py"], "nowhere/mine.py"),
         (["status", "depth_study"], "no store"),
         (["frobnicate"], "frobnicate"),
+        (["run", "depth_study", "--scale", "smoke", "--name", "a/b"], "letters, digits"),
+        (["train", "--scale", "smoke", "--name", "../up"], "letters, digits"),
         (["train", "--scale", "huge"], "smoke"),
         (["train", "--scale", "smoke", "--device", "cuda:99"], "GPU"),
         (["train", "--set", "optim.optimizer=sgd", "--set", "optim.clip_norm_relative=1"], "optim.clip_norm"),
@@ -96,3 +101,15 @@ def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "optim.lr" in done.stdout
     assert not (tmp_path / "home").exists()
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    done = run_module("sweep", "--version", home=tmp_path / "home")
+    assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
+
+
+def test_durations_are_read() -> None:
+    assert [parse_duration(text) for text in ("90s", "30m", "2h", "5")] == [90, 1800, 7200, 5]
+    for text in ("soon", "0", "-3m", "3d"):
+        with pytest.raises(UserError, match="not a duration"):
+            parse_duration(text)

@@ -11,7 +11,9 @@ import optuna
 import pytest
 from PIL import Image, ImageDraw
 
-from sweep.cli.train import HIGH_LOGVAR, around, caution
+from sweep.cli.train import HIGH_LOGVAR, logvar_warning, sweep_command
+from sweep.engine.options import Options
+from sweep.engine.planning import choose_plan
 from sweep.study import load_preset
 from sweep.study.config import parse_settings
 from tests.conftest import run_module
@@ -68,26 +70,27 @@ def test_the_same_command_trains_another_and_other_settings_get_a_name_of_their_
 
 def test_the_command_that_sweeps_around_a_run_leaves_open_what_it_searches() -> None:
     study, _ = load_preset()
-    chosen = {"data.source": "my tiles", "optim.lr": 0.1, "model.encoder_depth": 2, "data.flip": False}
-    words = shlex.split(around("train-3", study.plan("smoke").with_settings(chosen), "smoke", chosen))
+    settings = {"optim.lr": 0.1, "model.encoder_depth": 2, "data.flip": False}
+    scale, plan = choose_plan(study, options := Options(scale="smoke", data="my tiles", settings=settings))
+    words = shlex.split(sweep_command("train-3", plan, scale, options))
     assert words[words.index("--data") + 1] == "my tiles"
     assert words[words.index("--name") + 1] == "around_train-3"
-    settings = parse_settings([after for word, after in pairwise(words) if word == "--set"])
-    assert settings["data.flip"] is False
-    assert settings["model.logvar_bound"] == "soft"
-    assert not settings.keys() & {"optim.lr", "model.encoder_depth"}
+    kept = parse_settings([after for word, after in pairwise(words) if word == "--set"])
+    assert kept["data.flip"] is False
+    assert kept["model.logvar_bound"] == "soft"
+    assert not kept.keys() & {"optim.lr", "model.encoder_depth"}
 
 
-def test_a_high_log_variance_is_told_and_a_bound_named_where_there_is_none() -> None:
-    assert caution(HIGH_LOGVAR, bounded=False) is None
-    assert caution(HIGH_LOGVAR, bounded=True) is None
-    assert "logvar_bound=soft" in str(caution(HIGH_LOGVAR + 1, bounded=False))
-    with_bound = str(caution(HIGH_LOGVAR + 1, bounded=True))
+def test_a_high_log_variance_is_reported_with_a_remedy_where_nothing_bounds_it() -> None:
+    assert logvar_warning(HIGH_LOGVAR, bounded=False) is None
+    assert logvar_warning(HIGH_LOGVAR, bounded=True) is None
+    assert "logvar_bound=soft" in str(logvar_warning(HIGH_LOGVAR + 1, bounded=False))
+    with_bound = str(logvar_warning(HIGH_LOGVAR + 1, bounded=True))
     assert "it passed 12" in with_bound
     assert "--set" not in with_bound
 
 
-def test_under_sgd_a_rate_that_is_given_is_taken_and_clipped(tmp_path: Path) -> None:
+def test_under_sgd_a_given_lr_is_used_with_clipping(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert _train(home, "--set", "optim.optimizer=sgd", "--set", "optim.lr=0.01").returncode == 0
     (trial,) = _trials(home, "train")
@@ -95,7 +98,7 @@ def test_under_sgd_a_rate_that_is_given_is_taken_and_clipped(tmp_path: Path) -> 
     assert "lr/border" not in trial.user_attrs
 
 
-def test_under_sgd_the_rate_is_a_share_of_the_border(tmp_path: Path) -> None:
+def test_under_sgd_the_lr_is_a_share_of_the_border(tmp_path: Path) -> None:
     home = tmp_path / "home"
     done = _train(home, "--set", "optim.optimizer=sgd", "--set", "epochs=12")
     assert done.returncode == 0, done.stderr

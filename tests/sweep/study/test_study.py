@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cli.run import check_arms, parse_duration
+from sweep.engine.planning import check_plan, default_scale
 from sweep.errors import UserError
-from sweep.study import SCALES, Arm, FloatAxis, Plan, load_study, shipped
+from sweep.study import SCALES, Arm, FloatAxis, Plan, Study, check_name, load_study, shipped
 from vae.names import OPTIMIZERS
 
 
@@ -22,7 +22,7 @@ def test_every_shipped_study_has_every_scale_and_fits_its_tiles(name: str) -> No
     assert study.name == name
     assert set(study.plans) == set(SCALES)
     for scale in SCALES:
-        check_arms(study.plan(scale))
+        check_plan(study.plan(scale))
 
 
 def test_a_plan_survives_json(plan: Plan) -> None:
@@ -75,10 +75,10 @@ def test_an_arm_that_no_axis_holds_is_refused(plan: Plan) -> None:
 
 def test_too_small_tiles_are_refused_before_anything_runs(plan: Plan) -> None:
     with pytest.raises(UserError, match="cannot be halved"):
-        check_arms(
-            plan.with_settings({"model.max_downsamples": 2, "model.image_size": 36}).with_settings(
-                {"model.max_downsamples": 6}
-            )
+        list(
+            plan.with_settings({"model.max_downsamples": 2, "model.image_size": 36})
+            .with_settings({"model.max_downsamples": 6})
+            .configs()
         )
 
 
@@ -96,12 +96,16 @@ def test_a_study_can_be_a_module_of_the_users(tmp_path: Path) -> None:
         load_study(str(module))
 
 
-def test_durations_are_read() -> None:
-    assert parse_duration(None) is None
-    assert [parse_duration(text) for text in ("90s", "30m", "2h", "5")] == [90, 1800, 7200, 5]
-    for text in ("soon", "0", "-3m", "3d"):
-        with pytest.raises(UserError, match="not a duration"):
-            parse_duration(text)
+def test_a_study_with_one_plan_needs_no_scale(plan: Plan) -> None:
+    only = Study(name="only", summary="One plan.", plans={"smoke": plan})
+    assert default_scale(only, "cpu") == "smoke"
+    assert default_scale(load_study("depth_study"), "cpu") == "laptop"
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "-x", "x" * 101, "a b"])
+def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a study's name"):
+        check_name(name)
 
 
 def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
@@ -110,18 +114,16 @@ def test_an_optimizer_that_is_not_installed_is_refused_before_anything_runs(
     literal = OPTIMIZERS.literal
 
     def missing(name: str, constant: str) -> object:
-        return (
-            "no_such_package_at_all"
-            if (name, constant) == ("prodigy", "PACKAGE")
-            else literal(name, constant)
-        )
+        if (name, constant) == ("prodigy", "PACKAGE"):
+            return "no_such_package_at_all"
+        return literal(name, constant)
 
     monkeypatch.setattr(OPTIMIZERS, "literal", missing)
-    check_arms(plan)
+    check_plan(plan)
     with pytest.raises(UserError, match="needs the package no_such_package_at_all"):
-        check_arms(plan.with_settings({"optim.optimizer": "prodigy"}))
+        check_plan(plan.with_settings({"optim.optimizer": "prodigy"}))
     with pytest.raises(UserError, match="no_such_package_at_all"):
-        check_arms(load_study("one_run_study").plan("laptop"))
+        check_plan(load_study("one_run_study").plan("laptop"))
 
 
 def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anything_runs(
@@ -130,7 +132,7 @@ def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anythi
     everywhere = plan.with_settings({"compile": "default"})
     in_one_arm = plan.model_copy(update={"arms": (Arm(name="compiled", settings={"compile": "default"}),)})
     monkeypatch.setenv("CXX", "no-such-compiler")
-    check_arms(plan, "cpu")
+    check_plan(plan, "cpu")
     for compiled in (everywhere, in_one_arm):
         with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
-            check_arms(compiled, "cpu")
+            check_plan(compiled, "cpu")

@@ -1,0 +1,1 @@
+"""Studies from Python: run one, watch it, read its results. `sweep` exports these lazily."""

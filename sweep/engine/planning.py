@@ -1,0 +1,55 @@
+"""The plan that a run works through: the study's plan at a scale with the user's changes, checked."""
+
+from typing import get_args
+
+from sweep.engine.devices import visible_gpus
+from sweep.engine.options import Options
+from sweep.errors import UserError
+from sweep.study import Plan, Study, check_name
+from sweep.study.border_plan import Strategy
+from vae.names import nearest
+from vae.optim.optimizers import needs_package
+from vae.training.hardware import needs_compiler
+
+
+def choose_plan(study: Study, options: Options) -> tuple[str, Plan]:
+    """The scale of a run and its plan.
+
+    Raises:
+        UserError: an option does not fit the study, or this machine cannot run it; nothing was written.
+    """
+    if options.name is not None:
+        check_name(options.name)
+    scale = options.scale or default_scale(study, options.device)
+    changes = dict(options.settings) | ({} if options.data is None else {"data.source": options.data})
+    plan = with_strategy(study.plan(scale).with_settings(changes), options.strategy)
+    check_plan(plan, options.device)
+    return scale, plan
+
+
+def default_scale(study: Study, device: str | None) -> str:
+    """The study's only scale; of several, paper with a GPU and laptop without."""
+    if len(study.plans) == 1:
+        return next(iter(study.plans))
+    return "paper" if visible_gpus(device) else "laptop"
+
+
+def with_strategy(plan: Plan, strategy: str | None) -> Plan:
+    """Raises UserError where the study maps no border, or there is no such strategy."""
+    if strategy is None:
+        return plan
+    if plan.border is None:
+        raise UserError("a strategy is for studies that map a border, such as border_study")
+    if strategy not in get_args(Strategy):
+        raise UserError(f"there is no strategy {strategy!r}; {nearest(strategy, get_args(Strategy))}")
+    return plan.model_copy(update={"border": plan.border.model_copy(update={"strategy": strategy})})
+
+
+def check_plan(plan: Plan, device: str | None = None) -> None:
+    """Raises UserError where an arm's or column's config is not valid, or this machine lacks its optimizer's
+    package or the compiler that it asks for."""
+    on_cpu = not visible_gpus(device)
+    for config in plan.configs():
+        missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
+        if missing:
+            raise UserError(missing)
