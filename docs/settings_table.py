@@ -1,7 +1,7 @@
 """The table of settings in docs/settings.md, made from the config classes.
 
-    python -m docs.settings_table            write it
-    python -m docs.settings_table --check    exit with 1 if the page is old
+python -m docs.settings_table            write it
+python -m docs.settings_table --check    exit with 1 if the page is old
 """
 
 import argparse
@@ -35,7 +35,7 @@ MEANINGS = {
     "model.latent_dim": "Dimensions of the latent code.",
     "model.norm": "Normalisation between layers.",
     "model.extra_block": "What the layers that keep the grid are: plain 3x3 convolutions or residual blocks.",
-    "model.output_range": "How pixels are scaled, and the decoder's last activation; `paper` cannot reach all values.",
+    "model.output_range": "Scale of the pixels and the decoder's last activation; `paper` cannot reach all values.",
     "objective.likelihood": "Likelihood of an image given its reconstruction.",
     "objective.kl_rule": "What becomes of the KL in the loss.",
     "objective.kl_weight": "Weight of the KL at the end of its schedule.",
@@ -63,7 +63,6 @@ MEANINGS = {
     "optim.agc_ratio": "Largest ratio of a unit's gradient to its weights, for the policy `agc`.",
     "optim.skip": "Which steps are skipped; never more than five in a row.",
     "optim.skip_threshold": "Gradient norm above which `threshold` skips a step.",
-    "probe.label": "none: a normal run, not a probe.",
     "epochs": "Most epochs of a run.",
     "batch_size": "Images per optimizer step.",
     "seed": "Seed of the weights, the order of the data and the noise.",
@@ -75,6 +74,8 @@ MEANINGS = {
 }
 """For fields that have no docstring of their own; a docstring takes precedence."""
 
+_NAMED = re.compile(r"^([\w, ]+): (.+(?:\n +.+)*)", re.MULTILINE)
+"""`name: meaning` in a class docstring, continued on indented lines."""
 _BOUNDS: dict[type, tuple[str, str]] = {Ge: ("ge", ">="), Gt: ("gt", ">"), Le: ("le", "<="), Lt: ("lt", "<")}
 
 
@@ -103,7 +104,9 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Field -> what is said of it, under the field or in the class docstring as `name: meaning`."""
     said: dict[str, str] = {}
     for kind in reversed([k for k in model.__mro__ if issubclass(k, BaseModel) and k is not BaseModel]):
-        for names, text in re.findall(r"^([\w, ]+): (.+(?:\n +.+)*)", inspect.getdoc(kind) or "", re.MULTILINE):
+        for names, text in re.findall(
+            r"^([\w, ]+): (.+(?:\n +.+)*)", inspect.getdoc(kind) or "", re.MULTILINE
+        ):
             said |= {name.strip(): _one_line(text) for name in names.split(",")}
         said |= _under_fields(kind)
     return {name: text for name, text in said.items() if name in model.model_fields}
@@ -121,7 +124,8 @@ def _under_fields(kind: type) -> dict[str, str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    return line[:1].upper() + line[1:]
 
 
 def _values(field: FieldInfo) -> str:
