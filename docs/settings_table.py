@@ -35,7 +35,7 @@ MEANINGS = {
     "model.latent_dim": "Dimensions of the latent code.",
     "model.norm": "Normalisation between layers.",
     "model.extra_block": "What the layers that keep the grid are: plain 3x3 convolutions or residual blocks.",
-    "model.output_range": "Scale of the pixels and the decoder's last activation; `paper` cannot reach all values.",
+    "model.output_range": "Scale of the pixels, and the decoder's last activation; `paper` is a trap.",
     "objective.likelihood": "Likelihood of an image given its reconstruction.",
     "objective.kl_rule": "What becomes of the KL in the loss.",
     "objective.kl_weight": "Weight of the KL at the end of its schedule.",
