@@ -21,9 +21,8 @@ GROUPS: dict[str, Any] = {
 }
 ADDED = {Path(block.title).stem for block in blocks() if block.title}
 """Things that the docs show how to add: their names are not known here."""
-COMMANDS = [pytest.param(command, id=str(command)) for command in commands()]
-BENCHMARKS = [p for p in COMMANDS if p.values[0].program.startswith("tests.")]  # type: ignore[attr-defined]
-PARSED = [p for p in COMMANDS if p not in BENCHMARKS]
+PARSED = [command for command in commands() if command.program in GROUPS]
+BENCHMARKS = [command for command in commands() if command.program not in GROUPS]
 
 
 def parse(command: Command) -> Any:
@@ -43,7 +42,7 @@ def options(parameters: Iterable[Any]) -> set[str]:
     return {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
-@pytest.mark.parametrize("command", PARSED)
+@pytest.mark.parametrize("command", PARSED, ids=str)
 def test_commands_parse(command: Command) -> None:
     if command.words[0].isupper() or "..." in command.words:
         pytest.skip("a sketch of a command")
@@ -60,7 +59,7 @@ def test_commands_parse(command: Command) -> None:
         load_study(given["study"]).plan(given["scale"] or "laptop").with_settings(chosen)
 
 
-@pytest.mark.parametrize("command", BENCHMARKS)
+@pytest.mark.parametrize("command", BENCHMARKS, ids=str)
 def test_benchmark_commands_exist(command: Command) -> None:
     path = ROOT / command.program.replace(".", "/")
     source = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
