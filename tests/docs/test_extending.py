@@ -67,8 +67,8 @@ def test_the_setting_takes_the_name(tree: Path, folder: str) -> None:
 def test_one_run_with_all_of_them(tree: Path) -> None:
     """Also a source of its own, and a metric that every run has."""
     scene = np.asarray(Image.open(tree / "data_io/scenes/virginia_coast.png").convert("RGB"))
-    tops = range(0, scene.shape[0] - 256, 256)
-    np.save(tree / "stack.npy", np.stack([scene[top : top + 256, :256] for top in tops]))
+    corners = [(y, x) for y in range(0, 1536, 256) for x in range(0, 1536, 256)]
+    np.save(tree / "stack.npy", np.stack([scene[y : y + 256, x : x + 256] for y, x in corners]))
     chosen = [f"{path}={added(folder)[0]}" for folder, path in SETTING_OF.items()]
     settings = [word for setting in (*chosen, "optim.lr=3e-4") for word in ("--set", setting)]
     command = ("-m", "sweep", "train", "--scale", "smoke", "--data", "stack.npy", *settings)
