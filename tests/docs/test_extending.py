@@ -65,15 +65,17 @@ def test_the_setting_takes_the_name(tree: Path, folder: str) -> None:
 
 @pytest.mark.slow
 def test_one_run_with_all_of_them(tree: Path) -> None:
-    """Also a source of its own, and a metric that every run has."""
+    """Also a source and a tracker of its own, and a metric that every run has."""
     scene = np.asarray(Image.open(tree / "data_io/scenes/virginia_coast.png").convert("RGB"))
     corners = [(y, x) for y in range(0, 1536, 256) for x in range(0, 1536, 256)]
     np.save(tree / "stack.npy", np.stack([scene[y : y + 256, x : x + 256] for y, x in corners]))
     chosen = [f"{path}={added(folder)[0]}" for folder, path in SETTING_OF.items()]
     settings = [word for setting in (*chosen, "optim.lr=3e-4") for word in ("--set", setting)]
-    command = ("-m", "sweep", "train", "--scale", "smoke", "--data", "stack.npy", *settings)
-    done = python(tree, *command)
+    (tracker,) = added("sweep/tracking/trackers")
+    command = ("train", "--scale", "smoke", "--data", "stack.npy", "--tracker", tracker, *settings)
+    done = python(tree, "-m", "sweep", *command)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "FINISHED" in (tree / "home" / tracker / "ended.txt").read_text(encoding="utf-8")
     (row,) = json.loads(python(tree, "-m", "sweep", "export", "train", "--format", "json").stdout)
     for metric in added("vae/quality/metrics"):
         assert isinstance(row[f"quality/{metric}"], float)
