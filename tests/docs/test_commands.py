@@ -9,14 +9,14 @@ import pytest
 import typer
 
 import data_io.__main__
-import sweep.__main__
+import sweep.cli.app
 from studies.base import LAPTOP
 from sweep.study import load_preset, load_study
 from sweep.study.config import parse_settings, paths, with_settings
 from tests.docs.blocks import PAGES, ROOT, Command, blocks, commands, spans
 
 GROUPS: dict[str, Any] = {
-    "sweep": typer.main.get_command(sweep.__main__.app),
+    "sweep": typer.main.get_command(sweep.cli.app.app),
     "data_io": typer.main.get_command(data_io.__main__.app),
 }
 ADDED = {Path(block.title).stem for block in blocks() if block.title}
