@@ -38,6 +38,7 @@ def fit(
     checkpoint_path: Path | None = None,
     *,
     test: Tensor | None = None,
+    resolved: bool = False,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
 
@@ -50,11 +51,12 @@ def fit(
         test: (N, 3, H, W) uint8, which selection never sees; the image quality of the selected weights is
             measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
             no finite objective.
+        resolved: `config` is one that `vae.training.hardware.resolve` gave, on this machine.
 
     A diverged run is a result, not an error. Raises what the hooks raise, and ValueError for tiles of
     another size or a checkpoint of another config.
     """
-    config = resolve(config)
+    config = config if resolved else resolve(config)
     size = config.model.image_size
     for tiles in (train.images, validation, test):
         if tiles is not None and tiles.shape[1:] != (3, size, size):
