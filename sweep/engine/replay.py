@@ -1,4 +1,4 @@
-"""`sweep replay`: a finished trial once more, from what its run stored, compared metric by metric."""
+"""`sweep replay`: train a finished trial again from its stored config, and compare metric by metric."""
 
 import json
 import math
@@ -28,20 +28,20 @@ from sweep.tracking.series import Series
 from vae.training.fit import fit
 
 EXEMPT = ("time/",)
-"""Times and rates: they depend on the machine's other work."""
+"""Times and speeds, which depend on what else the machine does."""
 
 Points = dict[str, dict[int, float]]
-"""By metric, its values by step."""
+"""Metric -> step -> value."""
 
 
 @dataclass
 class Comparison:
-    """Of the metrics that the run and its repetition both have."""
+    """How the metrics that a run and its repetition share compare."""
 
     compared: int = 0
     points: int = 0
     different: dict[str, tuple[int, float, float]] = field(default_factory=dict)
-    """By metric: the first step that differs, its value in the run and now."""
+    """Metric -> the first step that differs, and its value in the run and now."""
 
     def as_dict(self) -> dict[str, Any]:
         found = {k: {"step": s, "run": a, "replay": b} for k, (s, a, b) in self.different.items()}
@@ -57,14 +57,16 @@ class Comparison:
 
 
 def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None) -> Comparison:
-    """Train again and compare.
+    """Train a finished trial again from its stored config, and compare every metric.
+
+    data: where this machine keeps the study's images, if elsewhere.
 
     Raises:
-        UserError: the trial has no finished run, or the data here are others.
+        UserError: the trial has no finished run, or the images here differ.
     """
     trials = study.get_trials(deepcopy=False)
     if number >= len(trials) or trials[number].state is not TrialState.COMPLETE:
-        raise UserError(f"trial {number} of {study.study_name!r} is not a finished one: choose another")
+        raise UserError(f"trial {number} of {study.study_name!r} is not finished: choose another")
     run_id = TrialView(trials[number]).run_id
     if not run_id:
         raise UserError(f"trial {number} of {study.study_name!r} has no run: `sweep doctor --fix` first")
@@ -86,7 +88,7 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
 
 
 def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
-    """The metrics that the run of this config writes."""
+    """Train with this config; returns the metrics that its run writes."""
     sink = _Sink()
     loader = BatchLoader(
         tiles.train, config.batch_size, config.seed, flip=config.data.flip, rotate=config.data.rotate
@@ -103,7 +105,7 @@ def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
 
 
 def compare(run: Mapping[str, Mapping[int, float]], now: Points) -> Comparison:
-    """Every point of the run that a repetition can have; a missing one differs."""
+    """Compare every point of the run that a repetition can have; a point missing now counts as different."""
     result = Comparison()
     for name in sorted(run):
         if name.startswith(EXEMPT) or name not in now:
@@ -118,7 +120,7 @@ def compare(run: Mapping[str, Mapping[int, float]], now: Points) -> Comparison:
 
 
 class _Sink:
-    """In the place of a run: keeps the metrics, each step's first value as a run does."""
+    """Stands in for a run and keeps its metrics; like a run, only the first value of a step."""
 
     def __init__(self) -> None:
         self.points: Points = {}

@@ -208,7 +208,8 @@ def _train(
         rotate=config.data.rotate,
     )
     tiles = context.tiles
-    return fit(config, loader, tiles.validation, hooks, checkpoint_path=checkpoints.state, test=tiles.test)
+    path = checkpoints.state
+    return fit(config, loader, tiles.validation, hooks, path, test=tiles.test, resolved=True)
 
 
 def _record(

@@ -39,6 +39,7 @@ def fit(
     checkpoint_path: Path | None = None,
     *,
     test: Tensor | None = None,
+    resolved: bool = False,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
 
@@ -51,6 +52,7 @@ def fit(
         test: (N, 3, H, W) uint8, not used for selection; the image quality of the selected weights is
             measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
             no finite objective.
+        resolved: `config` is one that `vae.training.hardware.resolve` gave, on this machine.
 
     A diverged run is a result, not an error.
 
@@ -58,7 +60,7 @@ def fit(
         ValueError: tiles of another size, a checkpoint of another config, or an optimizer or device that is
             not available. Whatever a hook raises is passed on.
     """
-    config = resolve(config)
+    config = config if resolved else resolve(config)
     size = config.model.image_size
     for tiles in (train.images, validation, test):
         if tiles is not None and tiles.shape[1:] != (3, size, size):

@@ -1,4 +1,4 @@
-"""A user's mistakes: one sentence on stderr, exit code 2, nothing half-written."""
+"""The command line: its help, and a user's mistakes, which are one sentence and exit code 2."""
 
 import statistics
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sweep import __version__
-from sweep.cli.app import parse_duration
+from sweep.cli.options import parse_duration
 from sweep.errors import UserError
 from tests.conftest import run_module
 
@@ -55,7 +55,7 @@ def _refused(home: Path, *words: str) -> str:
         (["train", "--set", "optim.optimizer=sgd", "--set", "optim.clip_norm_relative=1"], "optim.clip_norm"),
     ],
 )
-def test_a_mistake_is_one_sentence_that_names_the_mend(tmp_path: Path, words: list[str], names: str) -> None:
+def test_a_mistake_is_one_sentence_that_says_what_to_do(tmp_path: Path, words: list[str], names: str) -> None:
     home = tmp_path / "home"
     assert names in _refused(home, *words)
     assert not home.exists()

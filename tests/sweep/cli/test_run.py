@@ -1,4 +1,4 @@
-"""`sweep run` as a user types it: what is in the two stores afterwards."""
+"""`sweep run` as a user types it, and what the two stores hold afterwards."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def _client(home: Path) -> mlflow.MlflowClient:
     return mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
 
 
-def test_status_counts_what_was_run(smoke_home: Path) -> None:
+def test_status_counts_the_trials(smoke_home: Path) -> None:
     status = _status(smoke_home)
     phases = Counter(t.user_attrs["phase"] for t in _trials(smoke_home))
     assert phases["explore"] == 6
@@ -103,7 +103,7 @@ def test_the_dashboard_has_a_picture_of_every_trial(smoke_home: Path) -> None:
         assert (smoke_home / "optuna_artifacts" / metas[0].artifact_id).stat().st_size > 1000
 
 
-def test_exports_have_a_row_a_trial(smoke_home: Path, tmp_path: Path) -> None:
+def test_an_export_has_a_row_for_every_trial(smoke_home: Path, tmp_path: Path) -> None:
     trials = _trials(smoke_home)
     for form in ("csv", "json", "parquet"):
         out = tmp_path / f"trials.{form}"
@@ -119,7 +119,7 @@ def test_exports_have_a_row_a_trial(smoke_home: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "trials.parquet").num_rows == len(trials)
 
 
-def test_samples_depend_on_the_seed_and_on_nothing_else(smoke_home: Path, tmp_path: Path) -> None:
+def test_samples_depend_only_on_the_seed(smoke_home: Path, tmp_path: Path) -> None:
     pictures = []
     for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
         out = tmp_path / name
@@ -222,8 +222,8 @@ def test_another_scale_in_the_same_home_gets_a_name_of_its_own(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("workers", ["2"])
-def test_trials_are_shared_among_workers_and_none_is_run_twice(tmp_path: Path, workers: str) -> None:
-    """Two arms, so that there are few confirming trials."""
+def test_workers_share_the_trials_and_no_trial_runs_twice(tmp_path: Path, workers: str) -> None:
+    """With two trials there are two arms, and so few confirming trials."""
     home = tmp_path / "home"
     done = run_module(
         "sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", "--workers", workers, home=home

@@ -1,4 +1,4 @@
-"""`sweep ui`: both servers show what a study recorded, to this machine alone, and leave nothing behind."""
+"""`sweep ui`: both servers show what a study recorded, only on this machine, and leave no process behind."""
 
 import http.client
 import os
@@ -66,7 +66,7 @@ class Ui:
         return next(server for server in self.servers if words in " ".join(server.cmdline()))
 
     def wait(self) -> tuple[int, str]:
-        """Its exit code and what it said on stderr."""
+        """Wait for its end; returns the exit code and what it printed on stderr."""
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
 
@@ -123,7 +123,7 @@ def start_ui(smoke_home: Path) -> Iterator[Callable[[], Ui]]:
 
 @pytest.fixture(scope="module")
 def ui(smoke_home: Path) -> Iterator[Ui]:
-    """One that tests only look at."""
+    """A running `sweep ui` that tests only read from."""
     shared = Ui(smoke_home)
     yield shared
     shared.clean_up()
@@ -138,7 +138,7 @@ def study(smoke_home: Path) -> Iterator[optuna.Study]:
 
 @pytest.fixture
 def browser() -> Iterator[BrowserContext]:
-    """A window of Chromium; nothing it fetched may have come from another machine."""
+    """A Chromium window; fails if it fetched anything from another machine."""
     if not CHROMIUM.exists():
         pytest.fail(f"there is no {CHROMIUM}: install Debian's package `chromium`", pytrace=False)
     fetched: list[str] = []
@@ -154,7 +154,7 @@ def browser() -> Iterator[BrowserContext]:
 
 
 def loaded_source(page: Page, selector: str) -> str:
-    """The address of a picture, once its pixels are there."""
+    """The address of a picture, once its pixels have loaded."""
     page.wait_for_function(
         "selector => document.querySelector(selector)?.naturalWidth > 0", arg=selector, timeout=WAIT_MS
     )

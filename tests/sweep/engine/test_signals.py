@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from optuna.trial import TrialState
 
 from tests.sweep.engine.conftest import RUN, Lab, wait_until, workers_of
@@ -22,6 +23,21 @@ def test_ctrl_c_finishes_the_running_trials(lab: Lab) -> None:
     assert lab.doctor()["findings"] == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_first_trial_ends_the_program(lab: Lab, number: int, code: int) -> None:
+    process = lab.start(*RUN, *BOTH)
+    assert process.stdout is not None
+    assert any("preparing data" in line for line in process.stdout)
+    wait_until(lambda: len(workers_of(process)) == 2)
+    workers = workers_of(process)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == code, out
+    assert "Traceback" not in out
+    assert not any(worker.is_running() for worker in workers)
+    assert lab.finished() == []
+
+
 def test_a_second_run_of_a_study_is_refused(lab: Lab) -> None:
     process = lab.start(*RUN, *BOTH)
     wait_until((lab.home / "tiny.lock").exists)
@@ -36,7 +52,7 @@ def test_ctrl_c_twice_stops_now_and_run_takes_the_trials_up_again(lab: Lab) -> N
     process = lab.start(*RUN, *long, "--trials", "4")
     wait_until(lambda: sum("mlflow_run_id" in trial.user_attrs for trial in lab.running()) == 2)
     process.send_signal(signal.SIGINT)
-    # Two signals that arrive before the first is taken are one.
+    # Two signals that arrive before the first is handled count as one.
     assert process.stdout is not None
     assert any("press Ctrl-C again" in line for line in process.stdout)
     process.send_signal(signal.SIGINT)

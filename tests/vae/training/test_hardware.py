@@ -1,10 +1,14 @@
 """`auto` becomes what this machine has; a setting that needs something missing is refused."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
+from data_io import BatchLoader
 from vae.config import TrainConfig
 from vae.training import hardware
+from vae.training.fit import fit
 from vae.training.hardware import resolve
 
 AUTO = ("device", "precision", "memory_format", "threads")
@@ -84,3 +88,14 @@ def test_compilation_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ValueError, match=r"compile=default needs a C\+\+ compiler"):
         resolve(TrainConfig(compile="default"))
+
+
+def test_a_resolved_config_is_not_resolved_again(
+    small: Callable[..., TrainConfig],
+    make_tiles: Callable[..., torch.Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = resolve(small(epochs=1))
+    monkeypatch.setattr("vae.training.fit.resolve", lambda _: pytest.fail("resolved twice"))
+    loader = BatchLoader(make_tiles(16), config.batch_size, config.seed)
+    assert fit(config, loader, make_tiles(8), resolved=True).epochs == 1
