@@ -29,6 +29,7 @@ def _run(name: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_own_model_space(tmp_path: Path) -> None:
     out = _run("own_model_space.py", tmp_path)
     assert "[4/4] trial 3" in out
@@ -46,6 +47,7 @@ def test_one_vae_on_a_folder(tmp_path: Path) -> None:
         assert picture.size == (800, 700)
 
 
+@pytest.mark.slow
 def test_map_a_border(tmp_path: Path) -> None:
     out = _run("map_a_border.py", tmp_path)
     assert "nonfinite  depth 2" in out
