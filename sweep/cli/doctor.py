@@ -4,13 +4,15 @@ import sys
 
 from sweep.cli.setup_check import Check, check_setup
 from sweep.cli.terminal import print_json
+from sweep.errors import UserError
 from sweep.recovery.findings import Finding, View
 from sweep.recovery.reconcile import reconcile
 from sweep.store import storage
 from sweep.store.home import Home
+from sweep.store.links import run_linker, study_link
 from sweep.store.secrets import redact
-from sweep.tracking.client import Tracker
-from sweep.tracking.linking import linker
+from sweep.tracking import trackers
+from sweep.tracking.trackers import TrackerError
 
 
 def doctor(home: Home, fix: bool, as_json: bool) -> int:
@@ -20,9 +22,8 @@ def doctor(home: Home, fix: bool, as_json: bool) -> int:
     if home.has_stores():
         try:
             findings = _findings(home, fix)
-        except Exception as error:  # MLflow's client has a dozen kinds for a server that does not answer
-            text = f"{storage.shown(home.mlflow_url)}: {' '.join(redact(str(error)).split())[:300]}"
-            checks.append(Check("tracking store", False, text))
+        except (TrackerError, UserError) as error:
+            checks.append(Check("tracking store", False, " ".join(redact(str(error)).split())[:300]))
     good = all(check.ok for check in checks) and (fix or not findings)
     if as_json:
         print_json(
@@ -41,13 +42,16 @@ def doctor(home: Home, fix: bool, as_json: bool) -> int:
 def _findings(home: Home, fix: bool) -> list[Finding]:
     home.create()
     store = storage.open_optuna(home)
-    tracker = Tracker(home)
     found: list[Finding] = []
     for name in storage.stored_names(store):
         study = storage.load(store, name)
-        if "mlflow_run_id" in study.user_attrs:  # else it is just being made, or never was
-            view = View(study, home, tracker, linker(store))
-            found += [f for f in reconcile(view, fix) if f not in found]
+        if study_link(study):  # else it is just being made, or never was
+            tracker = trackers.build(home, study)
+            view = View(study, home, tracker, run_linker(store))
+            try:
+                found += [f for f in reconcile(view, fix) if f not in found]
+            except Exception as error:  # a client has a dozen kinds for a server that does not answer
+                raise TrackerError(f"{tracker.location}: {error}") from error
     return found
 
 

@@ -21,17 +21,20 @@ def join_study(name: str, data: str | None, options: Options, home: Home, observ
     Raises:
         UserError: there is no such study, or the images here are others.
     """
+    from sweep.store.links import study_link
     from sweep.store.provenance import collect
     from sweep.store.storage import load, open_optuna, read_all
-    from sweep.tracking.client import Tracker
+    from sweep.tracking import trackers
 
     home.create()
     study = load(open_optuna(home), name)
-    attrs = study.user_attrs
-    if "mlflow_run_id" not in attrs:
+    attrs, link = study.user_attrs, study_link(study)
+    if link is None:
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")
     if is_asked_to_stop(study):
         raise UserError(f"{name!r} was asked to stop: `sweep run` takes it up again")
+    tracker = trackers.build(home, study)
+    home = tracker.home
     plan = Plan.model_validate_json(attrs["plan"])
     if data is not None:
         plan = plan.with_settings({"data.source": data})
@@ -48,11 +51,11 @@ def join_study(name: str, data: str | None, options: Options, home: Home, observ
             home,
             study_name=name,
             plan=plan,
-            experiment=attrs["mlflow_experiment_id"],
-            parent_run=attrs["mlflow_run_id"],
+            experiment=link.experiment,
+            parent_run=link.run_id,
             seed=int(attrs.get("seed", 0)),
             provenance=collect(),
         )
         pool.send_spec(spec)
         read_all(study)
-        return supervise(study, home, spec, pool, replace(options, seed=spec.seed), observer, Tracker(home))
+        return supervise(study, home, spec, pool, replace(options, seed=spec.seed), observer, tracker)

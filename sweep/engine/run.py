@@ -27,9 +27,9 @@ from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
     from data_io.tiles.tileset import TileSet
-    from sweep.tracking.client import Tracker
-    from sweep.tracking.outbox import Linked
+    from sweep.store.links import LinkRun
     from sweep.tracking.registration import Registered
+    from sweep.tracking.trackers import Tracker
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def run_study(study: Study, plan: Plan, options: Options, home: Home, observer: 
     Raises:
         UserError: for everything that the user can mend, before anything is trained.
     """
+    check_tracker(home)
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
     threads = max(1, available_cores() // len(placing))
@@ -82,11 +83,10 @@ def _prepared(
     study: Study, plan: Plan, options: Options, home: Home, observer: Observer, pool: Pool
 ) -> Finished:
     """The heavy imports run while the workers do theirs."""
+    from sweep.store.links import run_linker
     from sweep.store.provenance import collect
     from sweep.store.storage import open_optuna, read_all
-    from sweep.tracking.client import Tracker
-    from sweep.tracking.linking import linker
-    from sweep.tracking.registration import register, stored_name
+    from sweep.tracking.registration import register, stored_name, tracker_for
     from sweep.tracking.sender import Sender
 
     tiles = load_tiles(plan, home)
@@ -95,9 +95,12 @@ def _prepared(
     if name != study.name and options.name is None:
         observer.say(f"{study.name} in this store is of another scale; this one is recorded as {name}")
     with _study_lock(home, name):
-        tracker = Tracker(home)
+        tracker = tracker_for(home, storage, name)
+        if home.tracker not in (None, tracker.name):
+            observer.say(f"the runs of {name} are in {tracker.title}, so new ones go there, too")
+        home = tracker.home
         provenance = collect()
-        sender = Sender(tracker, linker(storage))
+        sender = Sender(tracker, run_linker(storage))
         registered = register(storage, tracker, sender, name, study, options.scale, plan, tiles, provenance)
         stored = registered.study
         spec = Spec.of(
@@ -113,7 +116,7 @@ def _prepared(
         read_all(stored)
         ask_to_stop(stored, stop=False)
         stored.set_user_attr("seed", options.seed)
-        _reconcile(stored, home, tracker, linker(storage), options, observer)
+        _reconcile(stored, home, tracker, run_linker(storage), options, observer)
         # Only now: a trial that the last run left RUNNING is one that is asked for already.
         stored.set_user_attr("explore_total", agenda.explore_total(stored, options.trials, plan.trials))
         try:
@@ -135,13 +138,13 @@ def supervise(
     tracker: "Tracker",
 ) -> Finished:
     """Work on a registered study until it is whole or a limit is reached."""
+    from sweep.store.links import run_linker
     from sweep.store.storage import open_optuna
-    from sweep.tracking.linking import linker
     from sweep.tracking.sender import Postman
 
     limits = Limits(options.timeout_s, options.max_failures, observer.say)
     supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries)
-    with limits, Postman(home.spool, tracker, linker(open_optuna(home))):
+    with limits, Postman(home.spool, tracker, run_linker(open_optuna(home))):
         supervisor.go()
     code = limits.exit_code(supervisor.failures)
     return Finished(study, code, supervisor.failures, limits.stopped)
@@ -172,7 +175,7 @@ def _reconcile(
     study: optuna.Study,
     home: Home,
     tracker: "Tracker",
-    linked: "Linked",
+    link: "LinkRun",
     options: Options,
     observer: Observer,
 ) -> None:
@@ -181,7 +184,7 @@ def _reconcile(
     from sweep.recovery.reconcile import reconcile
 
     try:
-        view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
+        view = View(study, home, tracker, link, options.max_retries, me=this_process(), full=False)
         for finding in reconcile(view, fix=True):
             observer.say(f"mended: {finding.text}")
     except Exception as error:
@@ -215,6 +218,14 @@ def _summarise(registered: "Registered") -> None:
         run.tags({"best_trial": summary.best.trial, "best_run_id": summary.best.run_id})
     run.metric("trials", done, done)
     run.end("FINISHED")
+
+
+def check_tracker(home: Home) -> None:
+    """Raises UserError if the home asks for a tracker that there is not."""
+    from sweep.tracking.trackers import check
+
+    if home.tracker is not None:
+        check(home.tracker)
 
 
 @contextlib.contextmanager

@@ -13,14 +13,13 @@ from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
-from sweep.recovery import attempts
-from sweep.recovery import lost as recovery
+from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
-from sweep.recovery.heartbeat import BEAT_S, Presence
+from sweep.recovery.heartbeat import BEAT_S, Heartbeat
 from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
-from sweep.store.storage import alone
+from sweep.store.storage import study_lock
 from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
@@ -64,8 +63,8 @@ class Supervisor:
         """Returns when no worker is left: the study is whole, or a limit was reached."""
         self.notes = NoteWriter(self.study)
         try:
-            with Presence(self.study, self.pool.count) as presence:
-                self.me = presence.id
+            with Heartbeat(self.study, self.pool.count) as heartbeat:
+                self.me = heartbeat.id
                 self._recover()
                 self.observer.start(self.study, self.pool.count, self._left)
                 while self.pool.live:
@@ -100,7 +99,7 @@ class Supervisor:
             self._recover()
 
     def _recover(self) -> None:
-        count = recovery.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
+        count = lost.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
         if count:
             self.observer.say(f"{count} trials of processes that died are queued again")
 
@@ -144,7 +143,7 @@ class Supervisor:
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
-        with alone(self.study):
+        with study_lock(self.study):
             trial = attempts.claim(self.study, self.me)
             if trial is None and (request := agenda.next_request(self._phases(), self._trials())):
                 request.enqueue(self.study)
@@ -208,7 +207,7 @@ class Supervisor:
         if worker.trial is not None:
             ending = Ending("crashed", f"its worker ended with {cause}", Again.COUNTED)
             args = self.study, self.home, worker.trial, ending, self.max_retries
-            again = recovery.give_up(*args, log=worker.last_words(50))
+            again = lost.give_up(*args, log=worker.last_words(50))
         self._count_failure(worker, f"worker {worker.number} ended with {cause}", again)
         self._trial_over(worker)
         if not self.limits.stopped:

@@ -21,6 +21,7 @@ from sweep.search.request import phase_of, settings_of
 from sweep.search.sampling import search_space, suggest
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
+from sweep.store.links import RUN_KEY
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.study import Plan
@@ -30,6 +31,7 @@ from sweep.tracking.hooks import RecordingHooks, TrialInterrupted
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
+from sweep.tracking.trackers import NOTE, PARENT, SOURCE
 from vae.training import checkpoint
 from vae.training.fit import fit
 from vae.training.hooks import RunResult
@@ -117,7 +119,7 @@ def _close(run: Run, status: str, outcome: str, reason: str, trace: str = "") ->
     with contextlib.suppress(OSError):
         if trace:
             run.files({"error.txt": redact(trace).encode()})
-        run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+        run.tags({"outcome": outcome, "reason": reason, NOTE: reason})
         run.end(status)
 
 
@@ -134,7 +136,7 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
     else:
         replaced = {}
     trial.set_user_attr("seed", config.seed)
-    trial.set_user_attr("run_key", key)
+    trial.set_user_attr(RUN_KEY, key)
     tags: dict[str, Any] = {
         "study": context.study_name,
         "trial": trial.number,
@@ -144,8 +146,8 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         "encoder_depth": config.model.encoder_depth,
         "decoder_depth": config.model.decoder_depth,
         "git_commit": context.provenance.commit,
-        "mlflow.source.name": "sweep run",
-        "mlflow.parentRunId": context.parent_run,
+        SOURCE: "sweep run",
+        PARENT: context.parent_run,
         "data_hash": context.tiles.content_hash,
         "outcome": "running",
         **replaced,
@@ -246,6 +248,6 @@ def _end(
         if fact is not None:
             trial.set_user_attr(key, fact)
     outcome, reason = facts["outcome"], facts["reason"]
-    run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+    run.tags({"outcome": outcome, "reason": reason, NOTE: reason})
     run.end("FINISHED")
     finish(context.study, trial._trial_id, state, None if value is None else [value])

@@ -70,17 +70,12 @@ def render(
         numeric=NUMERIC,
         outcomes=sorted({record.outcome for record in material.records}),
         phases=sorted({record.phase for record in material.records}),
-        run_url=run_url(material),
+        run_url=material.run_url,
         # `to_json_plotly` writes <, > and / so that no text can end the script element.
         figure_json=to_json_plotly(drawn),
         row_json=_script_json([row(record) for record in material.records]),
         plotlyjs=get_plotlyjs(),
     )
-
-
-def run_url(material: Material) -> str:
-    """The address of a run, but for its id at the end."""
-    return f"{material.mlflow_url}/#/experiments/{material.summary.mlflow_experiment_id}/runs/"
 
 
 def row(record: Record) -> list[Any]:

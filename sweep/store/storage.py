@@ -39,7 +39,7 @@ def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
     """
     url = _url(home)
     try:
-        with contextlib.nullcontext() if wait else impatient(), _alone(url, "open"):
+        with contextlib.nullcontext() if wait else impatient(), _locked(url, "open"):
             storage = patient(Storage)(home.optuna_url, engine_kwargs=_engine_settings(url))
             if url.drivername.startswith("sqlite") and url.database:
                 set_wal(url.database)
@@ -85,14 +85,14 @@ def _engine_settings(url: sqlalchemy.URL) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def alone(study: optuna.Study) -> Iterator[None]:
-    """One process at a time, over all machines: what a study does next is decided under it."""
-    with _alone(engine_of(study).url, study.study_name):
+def study_lock(study: optuna.Study) -> Iterator[None]:
+    """Held by one process at a time, on any machine: what a study does next is decided under it."""
+    with _locked(engine_of(study).url, study.study_name):
         yield
 
 
 @contextlib.contextmanager
-def _alone(url: sqlalchemy.URL, name: str) -> Iterator[None]:
+def _locked(url: sqlalchemy.URL, name: str) -> Iterator[None]:
     if url.get_backend_name() == "sqlite":
         if not url.database:
             yield

@@ -30,7 +30,7 @@ from sweep.recovery.findings import RECONCILED
 from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.store.home import Home
 from sweep.store.sql_summary import count
-from sweep.store.storage import alone, open_optuna, read_all
+from sweep.store.storage import open_optuna, read_all, study_lock
 from sweep.study import Plan, load_study
 
 FILLED = str(Path(__file__).with_name("filled_study.py"))
@@ -128,7 +128,7 @@ def many_trials(trials: int) -> None:
         seconds("loading all trials once, as `run` does", lambda: read_all(fresh))
 
         def ask_and_tell() -> None:
-            with alone(fresh):
+            with study_lock(fresh):
                 parts = agenda.phases(plan, trials + 100)
                 request = agenda.next_request(parts, fresh.get_trials(deepcopy=False))
                 assert request is not None
@@ -167,7 +167,7 @@ def _work(home: Home, budget_s: float, together: Any, done: Any) -> None:
     study = optuna.load_study(study_name="many", storage=open_optuna(home, wait=True))
 
     def one() -> None:
-        with alone(study):
+        with study_lock(study):
             study.enqueue_trial({"x": 0.5}, user_attrs={"phase": "explore"})
             claimed = attempts.claim(study, "benchmark")
         assert claimed is not None
