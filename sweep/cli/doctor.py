@@ -16,7 +16,7 @@ from sweep.tracking.trackers import TrackerError
 
 
 def doctor(home: Home, fix: bool, as_json: bool) -> int:
-    """0 where all is well, or was mended; 1 otherwise."""
+    """Returns 0 if all is well or was fixed, 1 otherwise."""
     checks = check_setup(home)
     findings: list[Finding] = []
     if home.has_stores():
@@ -59,8 +59,8 @@ def _show(checks: list[Check], findings: list[Finding], fix: bool) -> None:
     for check in checks:
         print(f"{'ok ' if check.ok else 'BAD'}  {check.name}: {check.text}")
     for finding in findings:
-        print(f"{'mended' if fix else 'found '}  {finding.study}: {finding.text}")
+        print(f"{'fixed' if fix else 'found'}  {finding.study}: {finding.text}")
     if not findings:
         print("the stores agree")
     elif not fix:
-        print(f"{len(findings)} to mend: python -m sweep doctor --fix", file=sys.stderr)
+        print(f"{len(findings)} to fix: python -m sweep doctor --fix", file=sys.stderr)

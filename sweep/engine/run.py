@@ -186,7 +186,7 @@ def _reconcile(
     try:
         view = View(study, home, tracker, link, options.max_retries, me=this_process(), full=False)
         for finding in reconcile(view, fix=True):
-            observer.say(f"mended: {finding.text}")
+            observer.say(f"fixed: {finding.text}")
     except Exception as error:
         if is_away(error) or is_disk_full(error):
             raise

@@ -20,12 +20,12 @@ WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a crash, an outage or an edit by hand has left behind; calling `mend` puts it right."""
+    """Something that a crash, an outage or an edit by hand has left behind; `fix` puts it right."""
 
     kind: str
     study: str
     text: str
-    mend: Callable[[], object] = field(repr=False, compare=False)
+    fix: Callable[[], object] = field(repr=False, compare=False)
 
     def as_dict(self) -> dict[str, str]:
         return {"kind": self.kind, "study": self.study, "text": self.text}
@@ -90,8 +90,8 @@ class View:
         ages = heartbeat.ages(self.study)
         return any(owner != self.me and heartbeat.is_alive(owner, ages) for owner in ages)
 
-    def finding(self, kind: str, text: str, mend: Callable[[], object]) -> Finding:
-        return Finding(kind, self.name, text, mend)
+    def finding(self, kind: str, text: str, fix: Callable[[], object]) -> Finding:
+        return Finding(kind, self.name, text, fix)
 
 
 def trial_of(run: StoredRun, trials: list[FrozenTrial]) -> FrozenTrial | None:

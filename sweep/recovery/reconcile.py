@@ -1,4 +1,4 @@
-"""Disagreements between the trial store, the tracker and the disk, each kind with how it is mended.
+"""Disagreements between the trial store, the tracker and the disk, each kind with how it is fixed.
 
 The trial store says what became of a trial; the run is made to say the same. The order matters: what waits in
 the spool may be all that is missing, and a trial that is given up leaves a run to be ended.
@@ -28,7 +28,7 @@ WITHOUT_TRIAL = "without_trial"
 
 
 def reconcile(view: View, fix: bool) -> list[Finding]:
-    """The disagreements of a study; with `fix`, they are mended one kind after the other.
+    """The disagreements of a study; with `fix`, they are fixed one kind after the other.
 
     Raises:
         Exception: what the tracker raises while its store is away.
@@ -39,7 +39,7 @@ def reconcile(view: View, fix: bool) -> list[Finding]:
             if finding not in found:
                 found.append(finding)
             if fix:
-                finding.mend()
+                finding.fix()
     if fix:
         _remember(view)
     return found

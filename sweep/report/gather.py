@@ -31,9 +31,9 @@ CURVE_COLUMNS = ("step", "loss", "grad_norm")
 @dataclass(frozen=True)
 class Material:
     """stored and records are the same trials, by number. control: those of `depth_control_study`. provenance
-    and data are empty where the parent run has none. run_url: the address of a
-    run, except for its id at the end. tracker: what the store of the runs is called. picks: trials to
-    show, and why they were picked; curves: those of them whose steps are in the store.
+    and data are empty where the parent run has none. run_url: the address of a run, except for its id at the
+    end. tracker: what the store of the runs is called. picks: trials to show, and why they were picked;
+    curves: those of them whose steps are in the store.
     """
 
     summary: Summary

@@ -71,6 +71,7 @@ def render(
         outcomes=sorted({record.outcome for record in material.records}),
         phases=sorted({record.phase for record in material.records}),
         run_url=material.run_url,
+        tracker=material.tracker,
         # `to_json_plotly` writes <, > and / so that no text can end the script element.
         figure_json=to_json_plotly(drawn),
         row_json=_script_json([row(record) for record in material.records]),

@@ -1,4 +1,4 @@
-"""Everything that may disagree is found, mended, and then not found again."""
+"""Everything that may disagree is found, fixed, and then not found again."""
 
 import math
 import shutil
@@ -57,7 +57,7 @@ def damaged(
     lab.end()
 
 
-def test_each_is_shown_then_mended_then_gone(damaged: Lab) -> None:
+def test_each_is_shown_then_fixed_then_gone(damaged: Lab) -> None:
     shown = damaged.doctor()
     kinds = {
         "open run",
@@ -72,8 +72,8 @@ def test_each_is_shown_then_mended_then_gone(damaged: Lab) -> None:
     assert not shown["ok"]
     assert {finding["kind"] for finding in shown["findings"]} == kinds
     assert damaged.doctor()["findings"] == shown["findings"]
-    mended = damaged.doctor("--fix")
-    assert {finding["kind"] for finding in mended["findings"]} == kinds
+    fixed = damaged.doctor("--fix")
+    assert {finding["kind"] for finding in fixed["findings"]} == kinds
     again = damaged.doctor()
     assert again["findings"] == []
     assert again["ok"]

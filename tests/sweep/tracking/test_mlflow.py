@@ -1,6 +1,8 @@
 """The tracker that writes to MLflow: as MLflow itself reads it, within its limits, and not held up by it."""
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from sweep.tracking.run import Run
 from sweep.tracking.sender import Sender
 from sweep.tracking.trackers import NOTE, PARENT, SOURCE, RefusedError
 from sweep.tracking.trackers.mlflow import Store, browsed_at
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -135,3 +138,21 @@ def test_a_server_that_does_not_answer_holds_nothing_up(home: Home, silent_serve
         assert seconds(run.flush) < 1
     assert seconds(run.end) < 10  # one call under way, which ends with MLflow's own timeout
     assert waiting(home.spool) == ["tiny.0.abcd"]
+
+
+def test_no_trial_waits_for_the_import_of_mlflow(tmp_path: Path) -> None:
+    """All that a worker and the supervisor import before they train; the sender's thread imports the rest."""
+    code = f"""
+import sys
+from pathlib import Path
+from sweep.cli import doctor
+from sweep.engine import join, replay, run, supervisor, trial, worker
+from sweep.recovery import reconcile
+from sweep.report import write
+from sweep.store.home import Home
+from sweep.tracking import registration, trackers
+from sweep.tracking.sender import Sender
+Sender(trackers.build(Home(Path({str(tmp_path)!r}))), print)
+assert "mlflow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
