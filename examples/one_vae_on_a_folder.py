@@ -12,9 +12,7 @@ from matplotlib.figure import Figure
 
 import data_io
 from data_io import BatchLoader, DataConfig, prepare
-from vae.config import ModelConfig, TrainConfig
-from vae.training.fit import fit
-from vae.training.hooks import Hooks
+from vae import Hooks, ModelConfig, TrainConfig, fit
 
 SMOKE = os.environ.get("EXAMPLE_SCALE") == "smoke"
 FOLDER = os.environ.get("IMAGES", str(Path(data_io.__file__).parent / "scenes"))

@@ -29,7 +29,7 @@ def show_best(summary: Summary) -> None:
     if best is None:
         print("best:     no trial has a finite objective")
         return
-    print(f"best:     trial {best.trial}, objective {best.value:.2f}, MLflow run {best.run_id}")
+    print(f"best:     trial {best.trial}, objective {best.value:.2f}, run {best.run_id}")
     for path, value in best.params.items():
         print(f"          {path} = {f'{value:.4g}' if isinstance(value, float) else value}")
 

@@ -77,6 +77,11 @@ def serve(mlflow_port: int, dashboard_port: int) -> int:
     """
     with _signals() as received:
         home = Home.find()
+        if (home.root / "files").is_dir() and not (home.root / "mlflow.db").exists():
+            raise UserError(
+                f"the runs in {home.root} are files, in {home.root / 'files'}, which MLflow does not show: "
+                "`python -m sweep report STUDY` does"
+            )
         if not (home.has_stores() and (home.root / "mlflow.db").exists()):
             raise UserError(f"there is no store in {home.root} yet: `python -m sweep run STUDY` makes one")
         ports = _choose_ports({"--mlflow-port": mlflow_port, "--dashboard-port": dashboard_port})

@@ -26,7 +26,7 @@ def join_study(
     """
     from sweep.store.provenance import collect
     from sweep.store.storage import load, open_optuna, read_all
-    from sweep.tracking.client import Tracker
+    from sweep.tracking import trackers
 
     home.create()
     study = load(open_optuna(home), name)
@@ -35,6 +35,8 @@ def join_study(
         raise UserError(f"{name!r} is not ready yet: start `sweep run` first")
     if view.is_asked_to_stop:
         raise UserError(f"{name!r} was asked to stop: `sweep run` continues it")
+    tracker = trackers.build(home, study)
+    home = tracker.home
     plan = view.plan
     if options.data is not None:
         plan = plan.with_settings({"data.source": options.data})
@@ -59,4 +61,4 @@ def join_study(
         pool.send_spec(spec)
         read_all(study)
         options = replace(options, seed=spec.seed)
-        return supervise(study, home, spec, pool, options, observer, Tracker(home), stop or Stop())
+        return supervise(study, home, spec, pool, options, observer, tracker, stop or Stop())

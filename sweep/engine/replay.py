@@ -2,10 +2,8 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import optuna
@@ -21,7 +19,7 @@ from sweep.store.home import Home
 from sweep.store.trials import TrialView
 from sweep.study import Plan
 from sweep.study.config import TrialConfig, with_settings
-from sweep.tracking.client import Tracker
+from sweep.tracking import trackers
 from sweep.tracking.hooks import RecordingHooks
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series
@@ -67,23 +65,19 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
     trials = study.get_trials(deepcopy=False)
     if number >= len(trials) or trials[number].state is not TrialState.COMPLETE:
         raise UserError(f"trial {number} of {study.study_name!r} is not finished: choose another")
+    tracker = trackers.build(home, study)
     run_id = TrialView(trials[number]).run_id
-    if not run_id:
+    run = tracker.run(run_id) if run_id else None
+    document = None if run is None else tracker.artifact(run.id, "config.json")
+    if run is None or document is None:
         raise UserError(f"trial {number} of {study.study_name!r} has no run: `sweep doctor --fix` first")
-    tracker = Tracker(home)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(tracker.client.download_artifacts(run_id, "config.json", folder))
-        config = TrialConfig.model_validate(json.loads(path.read_text()))
+    config = TrialConfig.model_validate(json.loads(document))
     if data is not None:
         config = with_settings(config, {"data.source": data})
-    run = tracker.client.get_run(run_id)
     tiles = load_tiles(Plan(base=config, axes=(), trials=1), home)
-    if tiles.content_hash != run.data.tags["data_hash"]:
+    if tiles.content_hash != run.tags["data_hash"]:
         raise UserError(f"{config.data.source} is not the data of trial {number}: name it with --data")
-    stored = {
-        key: {m.step: m.value for m in tracker.client.get_metric_history(run_id, key)}
-        for key in run.data.metrics
-    }
+    stored = {metric: dict(tracker.history(run.id, metric)) for metric in run.metrics}
     return compare(stored, _train(home, config, tiles))
 
 
@@ -131,6 +125,6 @@ class _Sink:
 
     def params(self, params: Mapping[str, Any]) -> None: ...
 
-    def image(self, image: Any, key: str, step: int) -> None: ...
+    def image(self, image: Any, metric: str, step: int) -> None: ...
 
     def flush(self) -> None: ...

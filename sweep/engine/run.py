@@ -30,9 +30,9 @@ from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
     from data_io.tiles.tileset import TileSet
-    from sweep.tracking.client import Tracker
-    from sweep.tracking.outbox import Linked
+    from sweep.store.links import LinkRun
     from sweep.tracking.registration import Registered
+    from sweep.tracking.trackers import Tracker
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def run_study(
     Raises:
         UserError: a mistake of the user's, found before anything is trained.
     """
+    check_tracker(home)
     scale, plan = choose_plan(study, options)
     if options.use_map:
         plan = _inside_border(plan, home, observer)
@@ -104,11 +105,10 @@ def _run(
     stop: Stop,
 ) -> Finished:
     """The heavy imports run here while the workers do theirs."""
+    from sweep.store.links import run_linker
     from sweep.store.provenance import collect
     from sweep.store.storage import open_optuna, read_all
-    from sweep.tracking.client import Tracker
-    from sweep.tracking.linking import linker
-    from sweep.tracking.registration import register, stored_name
+    from sweep.tracking.registration import register, stored_name, tracker_for
     from sweep.tracking.sender import Sender
 
     tiles = load_tiles(plan, home)
@@ -117,9 +117,12 @@ def _run(
     if name != study.name and options.name is None:
         observer.say(f"{study.name} in this store is of another scale; this one is recorded as {name}")
     with _study_lock(home, name):
-        tracker = Tracker(home)
+        tracker = tracker_for(home, storage, name)
+        if home.tracker not in (None, tracker.name):
+            observer.say(f"the runs of {name} are in {tracker.title}, so new ones go there, too")
+        home = tracker.home
         provenance = collect()
-        sender = Sender(tracker, linker(storage))
+        sender = Sender(tracker, run_linker(storage))
         registered = register(storage, tracker, sender, name, study, scale, plan, tiles, provenance)
         stored = registered.study
         spec = Spec.of(
@@ -135,7 +138,7 @@ def _run(
         read_all(stored)
         ask_to_stop(stored, stop=False)
         stored.set_user_attr(keys.SEED, options.seed)
-        _reconcile(stored, home, tracker, linker(storage), options, observer)
+        _reconcile(stored, home, tracker, run_linker(storage), options, observer)
         # Only now: a trial that the last run left RUNNING has been asked for already.
         stored.set_user_attr(keys.EXPLORE_TOTAL, agenda.explore_total(stored, options.trials, plan.trials))
         try:
@@ -158,13 +161,13 @@ def supervise(
     stop: Stop,
 ) -> Finished:
     """Work on a registered study until it is complete or a limit is reached."""
+    from sweep.store.links import run_linker
     from sweep.store.storage import open_optuna
-    from sweep.tracking.linking import linker
     from sweep.tracking.sender import Postman
 
     limits = Limits(options.timeout_s, options.max_failures, observer.say, stop)
     supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries)
-    with limits, Postman(home.spool, tracker, linker(open_optuna(home))):
+    with limits, Postman(home.spool, tracker, run_linker(open_optuna(home))):
         supervisor.go()
     return Finished(study, supervisor.failures, limits.stopped, limits.failed_as_a_whole)
 
@@ -196,7 +199,7 @@ def _reconcile(
     study: optuna.Study,
     home: Home,
     tracker: "Tracker",
-    linked: "Linked",
+    link: "LinkRun",
     options: Options,
     observer: Observer,
 ) -> None:
@@ -207,9 +210,9 @@ def _reconcile(
 
     give_up_own(study, home, this_process(), options.max_retries)
     try:
-        view = View(study, home, tracker, linked, options.max_retries, me=this_process(), full=False)
+        view = View(study, home, tracker, link, options.max_retries, me=this_process(), full=False)
         for finding in reconcile(view, fix=True):
-            observer.say(f"mended: {finding.text}")
+            observer.say(f"fixed: {finding.text}")
     except Exception as error:
         if is_away(error) or is_disk_full(error):
             raise
@@ -241,6 +244,14 @@ def _summarise(registered: "Registered") -> None:
         run.tags({"best_trial": summary.best.trial, "best_run_id": summary.best.run_id})
     run.metric("trials", done, done)
     run.end("FINISHED")
+
+
+def check_tracker(home: Home) -> None:
+    """Raises UserError if the home asks for a tracker that there is not."""
+    from sweep.tracking.trackers import check
+
+    if home.tracker is not None:
+        check(home.tracker)
 
 
 @contextlib.contextmanager

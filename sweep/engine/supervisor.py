@@ -13,11 +13,10 @@ from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
-from sweep.recovery import attempts
-from sweep.recovery import lost as recovery
+from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
-from sweep.recovery.heartbeat import BEAT_S, Presence
+from sweep.recovery.heartbeat import BEAT_S, Heartbeat
 from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
 from sweep.store.storage import study_lock
@@ -68,8 +67,8 @@ class Supervisor:
         """
         self.notes = NoteWriter(self.study)
         try:
-            with Presence(self.study, self.pool.count) as presence:
-                self.me = presence.id
+            with Heartbeat(self.study, self.pool.count) as heartbeat:
+                self.me = heartbeat.id
                 self._recover()
                 self.observer.start(self.study, self.pool.count, self._left)
                 try:
@@ -114,7 +113,7 @@ class Supervisor:
             self._recover()
 
     def _recover(self) -> None:
-        count = recovery.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
+        count = lost.recover(self.study, self.home, self.me, self._first_seen, self.max_retries)
         if count:
             self.observer.say(f"{count} trials of processes that died are queued again")
 
@@ -223,7 +222,7 @@ class Supervisor:
         if worker.trial is not None:
             ending = Ending("crashed", f"its worker ended with {cause}", Again.COUNTED)
             args = self.study, self.home, worker.trial, ending, self.max_retries
-            again = recovery.give_up(*args, log=worker.last_words(50))
+            again = lost.give_up(*args, log=worker.last_words(50))
         self._count_failure(worker, f"worker {worker.number} ended with {cause}", again)
         self._trial_over(worker)
         if not self.limits.stopped:

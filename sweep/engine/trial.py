@@ -32,6 +32,7 @@ from sweep.tracking.hooks import RecordingHooks, TrialInterrupted
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
+from sweep.tracking.trackers import NOTE, PARENT, SOURCE
 from vae.training import checkpoint
 from vae.training.fit import fit
 from vae.training.hooks import RunResult
@@ -137,7 +138,7 @@ def _close(run: Run, status: str, outcome: str, reason: str, trace: str = "") ->
     with contextlib.suppress(OSError):
         if trace:
             run.files({"error.txt": redact(trace).encode()})
-        run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+        run.tags({"outcome": outcome, "reason": reason, NOTE: reason})
         run.end(status)
 
 
@@ -167,8 +168,8 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         "encoder_depth": config.model.encoder_depth,
         "decoder_depth": config.model.decoder_depth,
         "git_commit": context.provenance.commit,
-        "mlflow.source.name": "sweep run",
-        "mlflow.parentRunId": context.parent_run,
+        SOURCE: "sweep run",
+        PARENT: context.parent_run,
         "data_hash": context.tiles.content_hash,
         "outcome": "running",
         **replaced,
@@ -275,6 +276,6 @@ def _end(
         if fact is not None:
             trial.set_user_attr(key, fact)
     outcome, reason = facts[keys.OUTCOME], facts[keys.REASON]
-    run.tags({"outcome": outcome, "reason": reason, "mlflow.note.content": reason})
+    run.tags({"outcome": outcome, "reason": reason, NOTE: reason})
     run.end("FINISHED")
     finish(context.study, trial_id(trial), state, None if value is None else [value])

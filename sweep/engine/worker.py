@@ -34,6 +34,7 @@ class Spec(BaseModel):
     storage: str | None = None
     tracking: str | None = None
     checkpoint_uri: str | None = None
+    tracker: str | None = None
     study_name: str
     plan: Plan
     experiment: str
@@ -44,13 +45,19 @@ class Spec(BaseModel):
     @classmethod
     def of(cls, home: Home, **facts: Any) -> "Spec":
         """With the stores of `home`."""
-        places = {"storage": home.storage, "tracking": home.tracking, "checkpoint_uri": home.checkpoint_uri}
-        return cls(home=home.root, **places, **facts)
+        return cls(
+            home=home.root,
+            storage=home.storage,
+            tracking=home.tracking,
+            checkpoint_uri=home.checkpoint_uri,
+            tracker=home.tracker,
+            **facts,
+        )
 
     def open_home(self) -> Home:
         secrets.hide(self.storage)
         secrets.hide(self.tracking)
-        return Home(self.home, self.storage, self.tracking, self.checkpoint_uri)
+        return Home(self.home, self.storage, self.tracking, self.checkpoint_uri, self.tracker)
 
 
 class _Commands:
@@ -112,9 +119,9 @@ def _open(spec: Spec, trial: Any) -> Any:
 
     from data_io import prepare
     from sweep.search.sampling import ArmSampler
+    from sweep.store.links import run_linker
     from sweep.store.storage import open_optuna, read_all
-    from sweep.tracking.client import Tracker
-    from sweep.tracking.linking import linker
+    from sweep.tracking import trackers
     from sweep.tracking.sender import Sender
 
     home = spec.open_home()
@@ -128,7 +135,7 @@ def _open(spec: Spec, trial: Any) -> Any:
         study=study,
         study_name=spec.study_name,
         home=home,
-        sender=Sender(Tracker(home), linker(storage)),
+        sender=Sender(trackers.build(home), run_linker(storage)),
         experiment=spec.experiment,
         parent_run=spec.parent_run,
         provenance=spec.provenance,
@@ -170,5 +177,5 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
 if __name__ == "__main__":
     main()
     sys.stderr.flush()
-    # Everything is written and told; tearing down torch and mlflow would take two more seconds.
+    # Everything is written and told; tearing down torch and the like would take two more seconds.
     os._exit(0)

@@ -1,8 +1,8 @@
 """Attempts at a trial: taken from the queue, ended, and queued again with the same parameters and seed.
 
-Optuna knows no second attempt: a trial that was cut off is failed, and another one with its parameters is
-queued, which says whose attempt it is (`retry_of`), which was the first (`root`) and how often it failed
-(`retries`). Checkpoints belong to the root, so the next attempt goes on from them.
+Optuna has no second attempt: a trial that was cut off is failed, and another one with its parameters is
+queued, whose attributes name the trial it repeats (`retry_of`), the first attempt (`root`) and how often the
+trial has failed (`retries`). Checkpoints belong to the root, so the next attempt resumes from them.
 """
 
 import time
@@ -15,13 +15,15 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.recovery import heartbeat as presence
+from sweep.recovery import heartbeat
+from sweep.store.keys import RUN_KEY
+from sweep.store.links import run_id_of
 from sweep.store.optuna_internals import fixed_params, storage_of, study_id, trial_id
 from sweep.store.secrets import redact
 from sweep.store.storage import study_lock
 
 REASON_LENGTH = 2000
-OF_ITS_END = ("outcome", "reason", "next_attempt")
+ENDING_KEYS = ("outcome", "reason", "next_attempt")
 
 
 class Again(Enum):
@@ -29,14 +31,14 @@ class Again(Enum):
 
     NEVER = "never"
     COUNTED = "counted"
-    """It may have been the trial's own doing: so often and no oftener."""
+    """It may have been the trial's own fault, so the number of retries is limited."""
     FREE = "free"
-    """It was cut off from outside."""
+    """It was cut off from outside, which does not count."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended that has no result."""
+    """How an attempt without a result ended."""
 
     outcome: str
     reason: str
@@ -44,13 +46,13 @@ class Ending:
 
 
 class FencedError(Exception):
-    """The attempt was given up for dead, and its trial ended, by another process."""
+    """Another process has taken the attempt for dead and ended its trial."""
 
 
 def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
-    """Take the next trial from the queue; None where it is empty.
+    """Take the next trial from the queue; None if it is empty.
 
-    To be called under `study_lock(study)`: Optuna's own check-and-set is none on sqlite.
+    Call it under `study_lock(study)`: on sqlite, Optuna's own check-and-set is not atomic.
     """
     storage = storage_of(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -66,7 +68,7 @@ def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
 
 
 def finish(study: optuna.Study, trial_id: int, state: TrialState, values: Sequence[float] | None) -> None:
-    """Tell the store how a trial ended; once more is the same as once.
+    """Store how a trial ended; doing so twice is the same as once.
 
     Raises:
         FencedError: another process has ended it in another way.
@@ -84,7 +86,7 @@ def finish(study: optuna.Study, trial_id: int, state: TrialState, values: Sequen
 def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> bool:
     """End a RUNNING trial without a result, and queue its next attempt; returns whether there is one.
 
-    Nothing where the trial has ended already. Killed in the middle, it is completed by `queue_missing`.
+    Does nothing if the trial has ended already. If this is killed half-way, `queue_missing` completes it.
     """
     storage = storage_of(study)
     with study_lock(study):
@@ -94,11 +96,11 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
         retries = int(trial.user_attrs.get("retries", 0)) + (ending.again is Again.COUNTED)
         again = ending.again is not Again.NEVER and retries <= max_retries
         facts = ending.outcome, redact(ending.reason)[:REASON_LENGTH], retries if again else None
-        for key, value in zip(OF_ITS_END, facts, strict=True):
+        for key, value in zip(ENDING_KEYS, facts, strict=True):
             storage.set_trial_user_attr(trial_id(trial), key, value)
         try:
             storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
-        except UpdateFinishedTrialError:  # it finished at the last moment
+        except UpdateFinishedTrialError:  # it finished just before
             return False
         if again:
             _queue(study, storage.get_trial(trial_id(trial)))
@@ -106,7 +108,7 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
 
 
 def queue_missing(study: optuna.Study) -> int:
-    """Queue the next attempts that whoever failed a trial was killed before queueing; returns how many."""
+    """Queue the attempts of trials whose process was killed just after failing them; returns how many."""
     if not without_successor(study):
         return 0
     with study_lock(study):
@@ -119,13 +121,14 @@ def queue_missing(study: optuna.Study) -> int:
 def orphans(study: optuna.Study, me: str | None, first_seen: dict[int, float]) -> list[FrozenTrial]:
     """RUNNING trials whose supervisor is dead.
 
-    me: the supervisor that asks, where it is one; it is in the middle of no claim.
-    first_seen: when a trial was found that nobody has put a name to, kept by the caller between calls. With
-        another supervisor alive it may be just about to.
+    Args:
+        me: the supervisor that calls, if it is one; it is not in the middle of claiming a trial.
+        first_seen: by trial, when one was first found that no supervisor has its name on; the caller keeps
+            it between calls. As long as another supervisor is alive, it may be about to do so.
     """
-    ages = presence.ages(study)
-    others = any(owner != me and presence.is_alive(owner, ages) for owner in ages)
-    grace = presence.STALE_BEATS * presence.BEAT_S if others else 0.0
+    ages = heartbeat.ages(study)
+    others = any(owner != me and heartbeat.is_alive(owner, ages) for owner in ages)
+    grace = heartbeat.STALE_BEATS * heartbeat.BEAT_S if others else 0.0
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         claimed = trial.user_attrs.get("claimed")
@@ -133,7 +136,7 @@ def orphans(study: optuna.Study, me: str | None, first_seen: dict[int, float]) -
             since = first_seen.setdefault(trial.number, time.monotonic())
             if time.monotonic() - since >= grace:
                 found.append(trial)
-        elif claimed["by"] != me and not presence.is_alive(claimed["by"], ages):
+        elif claimed["by"] != me and not heartbeat.is_alive(claimed["by"], ages):
             found.append(trial)
     return found
 
@@ -150,7 +153,7 @@ def root_of(trial: optuna.Trial | FrozenTrial) -> int:
 
 
 def without_successor(study: optuna.Study) -> list[FrozenTrial]:
-    """FAIL trials whose next attempt was promised and never queued."""
+    """FAIL trials that are to have another attempt, which was never queued."""
     trials = study.get_trials(deepcopy=False)
     followed = {trial.user_attrs.get("retry_of") for trial in trials}
     return [
@@ -163,13 +166,13 @@ def without_successor(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
-    # One that nobody had put a name to has no more than it was given, and how it ended.
-    given = trial.user_attrs.get("claimed", {}).get("given", trial.user_attrs.keys() - set(OF_ITS_END))
+    # A trial that was never claimed has only the attributes it was queued with and those of its ending.
+    given = trial.user_attrs.get("claimed", {}).get("given", trial.user_attrs.keys() - set(ENDING_KEYS))
     attrs: dict[str, Any] = {key: trial.user_attrs[key] for key in given}
     if "seed" in trial.user_attrs:
         attrs["seed"] = trial.user_attrs["seed"]
     attrs |= {"retry_of": trial.number, "root": root_of(trial), "retries": trial.user_attrs["next_attempt"]}
-    if "run_key" in trial.user_attrs:
-        attrs["run_before"] = [trial.user_attrs["run_key"], trial.user_attrs.get("mlflow_run_id")]
-    # One that died while it was being asked for has no more than its request fixed.
+    if RUN_KEY in trial.user_attrs:
+        attrs["run_before"] = [trial.user_attrs[RUN_KEY], run_id_of(trial)]
+    # A trial that died while its parameters were being suggested has only those that its request fixed.
     study.enqueue_trial(fixed_params(trial) | trial.params, user_attrs=attrs)

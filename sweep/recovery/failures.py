@@ -16,9 +16,9 @@ class OutOfMemoryError(Exception):
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception of a trial as the JSON that a worker tells its parent: kind, message, trace.
+    """An exception of a trial as the JSON that a worker sends to its parent: kind, message, trace.
 
-    Kinds: `oom` (no memory for this batch, on the GPU or the CPU), `disk_full`, `error`.
+    Kinds: `oom` (the batch does not fit into the memory of the GPU or the CPU), `disk_full`, `error`.
     """
     message = f"{type(error).__name__}: {error}"
     if is_disk_full(error):
@@ -39,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def ending_of(kind: str, message: str) -> Ending:
-    """What a trial that raised ended with. One that does not fit into memory will not do so later."""
+    """The ending of a trial that raised. One that does not fit into memory will not fit later, either."""
     if kind == "oom":
         return Ending("oom", message, Again.NEVER)
     if kind == "disk_full":
@@ -48,7 +48,7 @@ def ending_of(kind: str, message: str) -> Ending:
 
 
 def oom_kills() -> int:
-    """How many processes of this container the kernel has killed for memory; 0 where it does not say."""
+    """How many processes of this container the kernel has killed for memory; 0 if it does not say."""
     for path in CGROUP_EVENTS:
         try:
             lines = Path(path).read_text().splitlines()
@@ -62,10 +62,10 @@ def oom_kills() -> int:
 
 
 def exit_cause(code: int, oom_kills_before: int) -> str:
-    """What an exit code tells: a signal by its name, and whether it was the kernel, for memory."""
+    """What an exit code means: a signal by its name, and whether the kernel sent it for want of memory."""
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
     if -code == signal.SIGKILL and oom_kills() > oom_kills_before:
-        return f"{name}, which the kernel sends where memory is out"
+        return f"{name}, which the kernel sends when memory runs out"
     return f"signal {name}"

@@ -1,8 +1,8 @@
-"""Who runs a study just now, on whatever machine: a row a supervisor, beaten by a thread of its own.
+"""Which processes run a study at the moment, on any machine: a row for each supervisor, renewed by a thread.
 
-Optuna's own heartbeats end with the first storage error, and are looked at only when a trial is started.
-A supervisor watches its workers itself and they end with it, so its row speaks for all of them. Ages are
-by the clock of the database.
+Optuna's own heartbeats stop at the first storage error, and are checked only when a trial starts. A
+supervisor watches its workers itself and they end with it, so its row stands for all of them. Ages are by
+the clock of the database.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from sweep.store.retry import impatient, patient
 
 BEAT_S = float(os.environ.get("SWEEP_HEARTBEAT_SECONDS", "10"))
 STALE_BEATS = 6
-"""A supervisor that has missed so many is taken for dead."""
+"""A supervisor that has missed that many beats is taken for dead."""
 
 SUPERVISORS = Table(
     "sweep_supervisors",
@@ -51,7 +51,7 @@ class Identity:
         return f"{self.place} {self.pid} {self.started}"
 
     def lives_here(self) -> bool | None:
-        """None: it is of another machine (or container), so this one cannot tell."""
+        """Whether it is alive; None if it is on another machine (or in another container)."""
         return _started(self.pid) == self.started if self.place == _place() else None
 
 
@@ -61,7 +61,7 @@ def this_process() -> str:
 
 
 def _place() -> str:
-    """This machine since its last start; two containers on it are two places."""
+    """This machine since its last boot; two containers on it are two places."""
     boot, namespace = "", ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
@@ -70,10 +70,10 @@ def _place() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """A number that tells a process from a later one of the same id; None where it is gone, or a zombie."""
+    """A number that tells a process from a later one with the same id; None if it is gone or a zombie."""
     if Path("/proc/self/stat").exists():
         with contextlib.suppress(OSError):
-            # Clock ticks since the machine started, which no change of the clock moves (proc(5), field 22).
+            # Clock ticks since the machine booted, whatever the clock is set to (proc(5), field 22).
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return None if fields[0] == "Z" else int(fields[19])
         return None
@@ -82,8 +82,8 @@ def _started(pid: int) -> int | None:
     return None
 
 
-class Presence:
-    """This process as a supervisor of a study, from `with` to its end."""
+class Heartbeat:
+    """Within `with`, this process is a supervisor of the study."""
 
     def __init__(self, study: optuna.Study, workers: int) -> None:
         self.id = this_process()
@@ -92,7 +92,7 @@ class Presence:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def __enter__(self) -> "Presence":
+    def __enter__(self) -> "Heartbeat":
         create_table(self._engine)
         patient(self._beat)()
         self._thread.start()
@@ -118,14 +118,14 @@ class Presence:
 
 
 def create_table(engine: sqlalchemy.Engine) -> None:
-    """Where it is missing; several processes may do so at once."""
-    with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # another one was faster
+    """Make the table if it is missing; several processes may do so at once."""
+    with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):  # another process was faster
         SUPERVISORS.create(engine, checkfirst=True)
 
 
 @patient
 def ages(study: optuna.Study) -> dict[str, float]:
-    """Seconds since each of the study's supervisors was last seen, by id."""
+    """By id, seconds since the last beat of each of the study's supervisors."""
     engine = engine_of(study)
     create_table(engine)
     query = sqlalchemy.select(SUPERVISORS.c.id, _now(engine) - SUPERVISORS.c.seen)
@@ -135,7 +135,7 @@ def ages(study: optuna.Study) -> dict[str, float]:
 
 
 def is_alive(owner: str, ages: dict[str, float]) -> bool:
-    """Whether the supervisor `owner` still runs; on this machine by its process, elsewhere by its beats."""
+    """Whether the supervisor `owner` still runs: by its process if it is on this machine, or by its beats."""
     here = Identity.parse(owner).lives_here()
     if here is not None:
         return here
@@ -144,7 +144,7 @@ def is_alive(owner: str, ages: dict[str, float]) -> bool:
 
 @patient
 def forget_dead(study: optuna.Study) -> None:
-    """Remove the rows of supervisors that ended without a word."""
+    """Remove the rows of supervisors that were killed."""
     dead = [owner for owner, age in ages(study).items() if not is_alive(owner, {owner: age})]
     if dead:
         with engine_of(study).begin() as connection:

@@ -1,20 +1,21 @@
-"""Attempts whose process is gone: their runs closed, their trials queued again."""
+"""Attempts whose process is gone: their runs are ended and their trials queued again."""
 
 import contextlib
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.recovery import attempts
-from sweep.recovery import heartbeat as presence
+from sweep.recovery import attempts, heartbeat
 from sweep.recovery.attempts import Again, Ending
 from sweep.store.home import Home
+from sweep.store.keys import RUN_KEY
+from sweep.store.links import run_id_of, study_link
 from sweep.store.secrets import redact
 from sweep.tracking.journal import JournalBusyError
-from sweep.tracking.linking import RUN_ID
 from sweep.tracking.run import close_run
+from sweep.tracking.trackers import PARENT
 
-LOST = Ending("lost", "its process ended without a word", Again.COUNTED)
+LOST = Ending("lost", "its process died", Again.COUNTED)
 
 
 def give_up(
@@ -25,9 +26,9 @@ def give_up(
     max_retries: int,
     log: str = "",
 ) -> bool:
-    """End an attempt in both stores whose process is dead; returns whether the trial is queued again.
+    """End, in both stores, an attempt whose process is dead; returns whether the trial is queued again.
 
-    log: the last lines of the dead process, an artifact of the run.
+    log: the last lines of the dead process, which become an artifact of the run.
     """
     trial = study.get_trials(deepcopy=False)[number]
     _close_run(study, home, trial, ending, log)
@@ -47,33 +48,35 @@ def give_up_own(study: optuna.Study, home: Home, me: str, max_retries: int) -> N
 def recover(
     study: optuna.Study, home: Home, me: str | None, first_seen: dict[int, float], max_retries: int
 ) -> int:
-    """Give up the attempts of dead supervisors, on whatever machine; returns how many there were."""
+    """Give up the attempts of dead supervisors on any machine; returns how many there were."""
     found = attempts.orphans(study, me, first_seen)
     for trial in found:
         give_up(study, home, trial.number, LOST, max_retries)
     missing = attempts.queue_missing(study)
-    presence.forget_dead(study)
+    heartbeat.forget_dead(study)
     return len(found) + missing
 
 
 def _close_run(study: optuna.Study, home: Home, trial: FrozenTrial, ending: Ending, log: str) -> None:
-    if "run_key" not in trial.user_attrs:
+    link = study_link(study)
+    if link is None or RUN_KEY not in trial.user_attrs:
         return
     where = {
-        "experiment": study.user_attrs["mlflow_experiment_id"],
+        "tracker": link.tracker,
+        "experiment": link.experiment,
         "name": f"trial {trial.number:03d}",
-        "run_id": trial.user_attrs.get(RUN_ID),
+        "run_id": run_id_of(trial),
         "attempt": trial.number,
         "trial": (study.study_name, trial.number),
     }
     tags = {
-        "mlflow.parentRunId": study.user_attrs["mlflow_run_id"],
+        PARENT: link.run_id,
         "study": study.study_name,
         "trial": trial.number,
         "outcome": ending.outcome,
         "reason": ending.reason,
     }
     files = {"error.txt": redact(f"{ending.reason}\n\n{log}").encode()}
-    # A writer that is about to die may still hold the journal: the next attempt then finds the run open.
+    # A writer that is about to die may still hold the journal; then the next attempt finds the run open.
     with contextlib.suppress(JournalBusyError):
-        close_run(home.spool, trial.user_attrs["run_key"], where, "FAILED", tags, files)
+        close_run(home.spool, trial.user_attrs[RUN_KEY], where, "FAILED", tags, files)

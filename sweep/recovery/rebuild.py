@@ -1,4 +1,4 @@
-"""A run for a finished trial that has none: what the trial knows, without the series that are gone."""
+"""A run for a finished trial that has none: all that the trial store has of it; the series are lost."""
 
 import json
 import math
@@ -7,18 +7,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery.findings import View
 from sweep.search.request import phase_of, settings_of
+from sweep.store.keys import RUN_ID, RUN_KEY
 from sweep.store.provenance import to_json
 from sweep.store.summary import outcome_of
 from sweep.study import Plan
 from sweep.study.config import flatten
 from sweep.study.resolve import resolve_config
-from sweep.tracking.linking import RUN_ID
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
+from sweep.tracking.trackers import PARENT
 
 
 def rebuild_run(view: View, trial: FrozenTrial) -> None:
-    """Make it, by the trial's own key, with its parameters, figures and outcome."""
+    """Make it, under the trial's own key, with its parameters, metrics and outcome."""
     attrs = trial.user_attrs
     plan = Plan.model_validate_json(view.attrs["plan"])
     config = resolve_config(plan, trial.params, int(attrs.get("seed", 0)), settings_of(trial))
@@ -27,14 +28,14 @@ def rebuild_run(view: View, trial: FrozenTrial) -> None:
         "study": view.name,
         "trial": trial.number,
         "phase": phase_of(trial),
-        "mlflow.parentRunId": view.parent,
+        PARENT: view.parent,
         "outcome": outcome_of(trial),
         "reason": attrs.get("reason", ""),
         "rebuilt": "from the trial: the series of the run are lost",
         "data_hash": view.attrs.get("data_hash", ""),
     }
-    sender = Sender(view.tracker, view.linked)
-    key = attrs.get("run_key") or new_key(view.name, trial.number)
+    sender = Sender(view.tracker, view.link)
+    key = attrs.get(RUN_KEY) or new_key(view.name, trial.number)
     run = Run(view.home.spool, key, sender).open(
         view.experiment,
         f"trial {trial.number:03d}",

@@ -1,37 +1,38 @@
-"""What may not agree between Optuna, MLflow and the disk, each kind with how it is mended.
+"""Disagreements between the trial store, the tracker and the disk, each kind with how it is fixed.
 
-Optuna says what became of a trial; the run is made to say the same. The order matters: what waits in the
-spool may be all that is missing, and a trial that is given up leaves a run to be closed.
+The trial store says what became of a trial; the run is made to say the same. The order matters: what waits in
+the spool may be all that is missing, and a trial that is given up leaves a run to be ended.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from mlflow.entities import Metric
-from mlflow.entities import Run as StoredRun
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.recovery import attempts
-from sweep.recovery import lost as recovery
+from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import root_of
 from sweep.recovery.findings import RECONCILED, WITH_RESULT, Finding, View, trial_of
 from sweep.recovery.rebuild import rebuild_run
 from sweep.store.checkpoints import PATTERNS, Checkpoints
+from sweep.store.keys import RUN_KEY
+from sweep.store.links import run_id_of
 from sweep.store.summary import outcome_of
 from sweep.tracking import journal
 from sweep.tracking.journal import Journal, JournalBusyError
-from sweep.tracking.linking import RUN_ID
+from sweep.tracking.run import now_ms
 from sweep.tracking.sender import send_waiting
+from sweep.tracking.trackers import KEY, StoredRun
 
 WITHOUT_TRIAL = "without_trial"
-"""Tag of a run whose trial the store does not know: nothing is deleted."""
+"""Tag of a run that belongs to no trial in the store: nothing is deleted."""
 
 
 def reconcile(view: View, fix: bool) -> list[Finding]:
-    """What does not agree; mended, where `fix`, one kind after the other.
+    """The disagreements of a study; with `fix`, they are fixed one kind after the other.
 
-    Raises what the MLflow client raises while the tracking store is away.
+    Raises:
+        Exception: what the tracker raises while its store is away.
     """
     found: list[Finding] = []
     for stage in STAGES:
@@ -39,29 +40,27 @@ def reconcile(view: View, fix: bool) -> list[Finding]:
             if finding not in found:
                 found.append(finding)
             if fix:
-                finding.mend()
+                finding.fix()
     if fix:
         _remember(view)
     return found
 
 
 def spools(view: View) -> Iterator[Finding]:
-    """Journals that nobody sends, of whatever study."""
-    for key in journal.waiting(view.home.spool):
+    """Journals for this study's tracker that no process is sending; other studies' too."""
+    for key in journal.waiting(view.home.spool, view.tracker.name):
         try:
             Journal(view.home.spool, key, timeout_s=0, must_exist=True).close()
         except (JournalBusyError, FileNotFoundError):
             continue
-        send = partial(send_waiting, view.home.spool, view.tracker, view.linked, [key])
+        send = partial(send_waiting, view.home.spool, view.tracker, view.link, [key])
         yield view.finding("spool", f"writes to the run {key} wait for the tracking store", send)
 
 
 def lost_trials(view: View) -> Iterator[Finding]:
-    """RUNNING, and nobody runs them."""
+    """Trials that are RUNNING without a process that runs them."""
     for trial in attempts.orphans(view.study, view.me, {}):
-        give_up = partial(
-            recovery.give_up, view.study, view.home, trial.number, recovery.LOST, view.max_retries
-        )
+        give_up = partial(lost.give_up, view.study, view.home, trial.number, lost.LOST, view.max_retries)
         yield view.finding("lost trial", f"trial {trial.number} is RUNNING without a live worker", give_up)
     for trial in attempts.without_successor(view.study):
         again = partial(attempts.queue_missing, view.study)
@@ -69,33 +68,32 @@ def lost_trials(view: View) -> Iterator[Finding]:
 
 
 def open_runs(view: View) -> Iterator[Finding]:
-    """RUNNING, and no trial writes them."""
+    """Runs that are RUNNING without a trial that writes them."""
     trials = view.study.get_trials(deepcopy=False)
-    client = view.tracker.client
     for run in view.tracker.children(view.experiment, view.parent, status="RUNNING"):
         trial = trial_of(run, trials)
         if trial is not None and trial.state is TrialState.RUNNING:
             continue
         status = "FINISHED" if trial is not None and trial.state in WITH_RESULT else "FAILED"
-        end = partial(client.set_terminated, run.info.run_id, status=status)
-        yield view.finding("open run", f"run {run.info.run_id} is RUNNING without a live trial", end)
+        end = partial(view.tracker.end, run.id, status, now_ms())
+        yield view.finding("open run", f"run {run.id} is RUNNING without a live trial", end)
     if view.me is None and not view.is_run_by_others():
-        parent = client.get_run(view.parent)
-        if parent.info.status == "RUNNING":
-            end = partial(client.set_terminated, view.parent, status="FINISHED")
+        parent = view.tracker.run(view.parent)
+        if parent is not None and parent.status == "RUNNING":
+            end = partial(view.tracker.end, view.parent, "FINISHED", now_ms())
             yield view.finding("open run", f"the study's run {view.parent} is RUNNING without a study", end)
 
 
 def missing_runs(view: View) -> Iterator[Finding]:
-    """Finished trials that know no run, or one that is not there."""
+    """Finished trials that name no run, or one that does not exist."""
     runs = view.runs()
     for trial in view.trials():
-        if trial.state not in WITH_RESULT or trial.user_attrs.get(RUN_ID) in runs:
+        if trial.state not in WITH_RESULT or run_id_of(trial) in runs:
             continue
-        key = trial.user_attrs.get("run_key")
+        key = trial.user_attrs.get(RUN_KEY)
         stored = None if key is None else view.tracker.find(view.experiment, key)
         if stored is not None:
-            link = partial(view.linked, view.name, trial.number, stored.info.run_id)
+            link = partial(view.link, view.name, trial.number, stored.id)
             yield view.finding("missing link", f"trial {trial.number} does not name its run", link)
         else:
             rebuild = partial(rebuild_run, view, trial)
@@ -103,43 +101,43 @@ def missing_runs(view: View) -> Iterator[Finding]:
 
 
 def strange_runs(view: View) -> Iterator[Finding]:
-    """Runs below the study's that no trial knows."""
+    """Runs below the study's that no trial names."""
     if not view.full:
         return
     trials = view.study.get_trials(deepcopy=False)
-    known = {trial.user_attrs.get(name) for trial in trials for name in (RUN_ID, "run_key")}
+    known = {name for trial in trials for name in (run_id_of(trial), trial.user_attrs.get(RUN_KEY))}
     for run_id, run in view.runs().items():
-        if {run_id, run.data.tags.get("run_key", run_id)} & known or WITHOUT_TRIAL in run.data.tags:
+        if {run_id, run.tags.get(KEY, run_id)} & known or WITHOUT_TRIAL in run.tags:
             continue
-        tag = partial(view.tracker.client.set_tag, run_id, WITHOUT_TRIAL, "true")
+        tag = partial(view.tracker.tags, run_id, {WITHOUT_TRIAL: "true"})
         yield view.finding("run without a trial", f"run {run_id} belongs to no trial", tag)
 
 
 def differences(view: View) -> Iterator[Finding]:
     """Finished trials whose run says something else."""
-    runs, client = view.runs(), view.tracker.client
+    runs = view.runs()
     for trial in view.trials():
-        run = runs.get(trial.user_attrs.get(RUN_ID, ""))
+        run = runs.get(run_id_of(trial) or "")
         if run is None or trial.state not in WITH_RESULT:
             continue
-        run_id, what = run.info.run_id, f"trial {trial.number} and run {run.info.run_id} differ:"
-        if run.info.status != "FINISHED":
-            end = partial(client.set_terminated, run_id, status="FINISHED")
-            yield view.finding("difference", f"{what} the run is {run.info.status}", end)
+        what = f"trial {trial.number} and run {run.id} differ:"
+        if run.status != "FINISHED":
+            end = partial(view.tracker.end, run.id, "FINISHED", now_ms())
+            yield view.finding("difference", f"{what} the run is {run.status}", end)
         outcome = outcome_of(trial)
-        if run.data.tags.get("outcome") != outcome:
-            tag = partial(client.set_tag, run_id, "outcome", outcome)
-            yield view.finding("difference", f"{what} outcome {run.data.tags.get('outcome')}", tag)
+        if run.tags.get("outcome") != outcome:
+            tag = partial(view.tracker.tags, run.id, {"outcome": outcome})
+            yield view.finding("difference", f"{what} outcome {run.tags.get('outcome')}", tag)
         value = trial.values[0] if trial.state is TrialState.COMPLETE else math.nan
-        if math.isfinite(value) and run.data.metrics.get("objective") != value:
-            found = run.data.metrics.get("objective")
+        found = run.metrics.get("objective")
+        if math.isfinite(value) and found != value:
             yield view.finding(
                 "difference", f"{what} objective {value} and {found}", _write_objective(view, run, value)
             )
 
 
 def old_checkpoints(view: View) -> Iterator[Finding]:
-    """State of trials that will not go on."""
+    """Resumable state of trials that are finished."""
     unfinished = {
         root_of(trial) for trial in view.study.get_trials(deepcopy=False) if not trial.state.is_finished()
     }
@@ -152,14 +150,13 @@ def old_checkpoints(view: View) -> Iterator[Finding]:
 
 
 def _write_objective(view: View, run: StoredRun, value: float) -> Callable[[], object]:
-    """Over what is there: the latest step is what a run shows."""
-    steps = [metric.step for metric in run.data._metric_objs if metric.key == "objective"]
-    metric = Metric("objective", value, int(run.info.start_time or 0), max(steps, default=-1) + 1)
-    return partial(view.tracker.client.log_batch, run.info.run_id, metrics=[metric])
+    """At a later step than all others, because a run shows the value at a metric's last step."""
+    step = run.last_steps.get("objective", -1) + 1
+    return partial(view.tracker.metrics, run.id, [("objective", value, run.started_ms, step)])
 
 
 def _remember(view: View) -> None:
-    """Up to here nothing can change any more."""
+    """Store which trials need not be looked at again, because nothing about them can change."""
     trials: list[FrozenTrial] = view.study.get_trials(deepcopy=False)
     unfinished = (trial.number for trial in trials if not trial.state.is_finished())
     view.study.set_user_attr(RECONCILED, next(unfinished, len(trials)))

@@ -3,16 +3,12 @@
 import io
 import json
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import optuna
 import pyarrow.parquet as pq
-from mlflow.exceptions import MlflowException
 
 from sweep.border.caps import same_base
 from sweep.report import plotted_map
@@ -25,12 +21,10 @@ from sweep.store.summary import Summary, summarise
 from sweep.store.trials import TrialView, views
 from sweep.study import Plan
 from sweep.study.config import flatten
-from sweep.tracking.client import Tracker
+from sweep.tracking.trackers import Tracker
 
 log = logging.getLogger(__name__)
 
-MLFLOW_UI = "http://127.0.0.1:5000"
-"""Where `sweep ui` serves the runs of a home that has no tracking server."""
 CURVE_COLUMNS = ("step", "loss", "grad_norm")
 
 
@@ -40,12 +34,14 @@ class Material:
 
     study, text: name and summary of its declaration. plan: None where this version cannot read it. control:
     the trials of `depth_control_study` in the same store. provenance, data: empty where the parent run has
-    none. mlflow_url: where the runs are browsed. picks: trials to show, and why they were picked; curves:
-    those of them whose steps are in the store.
+    none. run_url: the address of a run, except for its id at the end. tracker: what the store of the runs is
+    called. picks: trials to show, and why they were picked; curves: those of them whose steps are in the
+    store.
     """
 
     summary: Summary
-    mlflow_url: str
+    run_url: str
+    tracker: str
     study: str
     text: str
     plan: Plan | None
@@ -66,7 +62,8 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
     picks = chosen(trials)
     return Material(
         summary=summary,
-        mlflow_url=browsed_at(home),
+        run_url=tracker.run_url(summary.mlflow_experiment_id),
+        tracker=tracker.title,
         study=view.declared_name,
         text=view.summary,
         plan=plan,
@@ -83,15 +80,6 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
             if (curve := _curve(tracker, trial.run_id)) is not None
         ],
     )
-
-
-def browsed_at(home: Home) -> str:
-    """A tracking server's own address, without the user's name and password in it."""
-    url = home.tracking or ""
-    if not url.startswith(("http://", "https://")):
-        return MLFLOW_UI
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 def _control(study: optuna.Study) -> list[TrialView]:
@@ -154,13 +142,6 @@ def _curve(tracker: Tracker, run_id: str) -> Curve | None:
     return {name: table[name].to_pylist() for name in CURVE_COLUMNS}
 
 
-def _artifact(tracker: Tracker, run_id: str, path: str) -> bytes | None:
-    """None where there is no such run or file: a report is written of what is there."""
-    if not run_id:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            return Path(tracker.client.download_artifacts(run_id, path, folder)).read_bytes()
-        except (MlflowException, OSError) as error:
-            log.info("run %s has no artifact %s: %s", run_id, path, error)
-            return None
+def _artifact(tracker: Tracker, run_id: str, name: str) -> bytes | None:
+    """None if there is no such run or file: a report is written of what there is."""
+    return tracker.artifact(run_id, name) if run_id else None

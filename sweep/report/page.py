@@ -80,17 +80,13 @@ def render(
         numeric=NUMERIC,
         outcomes=sorted({trial.outcome for trial in material.trials}),
         phases=sorted({trial.phase for trial in material.trials}),
-        run_url=run_url(material),
+        run_url=material.run_url,
+        tracker=material.tracker,
         # `to_json_plotly` writes <, > and / so that no text can end the script element.
         figure_json=to_json_plotly(drawn),
         row_json=_script_json([row(trial) for trial in material.trials]),
         plotlyjs=get_plotlyjs(),
     )
-
-
-def run_url(material: Material) -> str:
-    """The address of a run, but for its id at the end."""
-    return f"{material.mlflow_url}/#/experiments/{material.summary.mlflow_experiment_id}/runs/"
 
 
 def row(trial: TrialView) -> list[Any]:

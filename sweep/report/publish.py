@@ -1,41 +1,43 @@
-"""Where else a report is seen: the study's MLflow run and the Optuna dashboard."""
+"""Other places that show a report: the study's run and the Optuna dashboard."""
 
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from mlflow.entities import RunTag
-from mlflow.exceptions import MlflowException
 
 from sweep.report.evidence import NO_CLAIM, Claim
 from sweep.report.figures import Figure
 from sweep.store.secrets import redact
-from sweep.tracking.client import Tracker
 from sweep.tracking.dashboard import mark_best
+from sweep.tracking.trackers import Tracker, TrackerError
 
 DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths")
 """Figures that the dashboard does not make itself."""
 
 
-def to_mlflow(
+def to_tracker(
     tracker: Tracker, run_id: str, folder: Path, figures: Sequence[Figure], claims: Sequence[Claim]
 ) -> str:
-    """The page, its pictures and the figures as `report/`, the verdicts as tags `claim.<key>`.
+    """Store the page, its pictures and the figures in the study's run as `report/`, the verdicts as tags.
 
-    Returns one line that says why not, where the tracking store does not take them; empty otherwise.
+    Returns one line that says why not, if the tracker does not accept them; otherwise nothing.
     """
     if not run_id:
-        return "The study has no MLflow run to log the report to."
+        return f"The study has no run in {tracker.title} to log the report to."
     try:
-        tracker.client.log_artifacts(run_id, str(folder), artifact_path="report")
-        for figure in figures:
-            if figure.figure is not None:
-                path = f"report/figures/{figure.key}.json"
-                tracker.client.log_text(run_id, figure.figure.to_json(), path)
-        tracker.client.log_batch(run_id, tags=[RunTag(f"claim.{c.key}", c.verdict) for c in claims])
-    except (MlflowException, OSError) as error:  # the run was deleted, or a server is away
-        return f"The report is not in MLflow: {redact(str(error)).splitlines()[0][:200]}"
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            tracker.file(run_id, f"report/{path.relative_to(folder).as_posix()}", path)
+        with tempfile.TemporaryDirectory() as place:
+            for figure in figures:
+                if figure.figure is not None:
+                    drawn = Path(place) / f"{figure.key}.json"
+                    drawn.write_text(figure.figure.to_json(), encoding="utf-8")
+                    tracker.file(run_id, f"report/figures/{drawn.name}", drawn)
+        tracker.tags(run_id, {f"claim.{claim.key}": claim.verdict for claim in claims})
+    except (TrackerError, OSError) as error:  # the run was deleted, or a server is away
+        return f"The report is not in {tracker.title}: {redact(str(error)).splitlines()[0][:200]}"
     return ""
 
 

@@ -20,7 +20,7 @@ from sweep.report.quality import quality_table
 from sweep.report.static import write_pngs
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
-from sweep.tracking.client import Tracker
+from sweep.tracking import trackers
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
 
     Returns its path, and the same numbers as JSON types.
     """
-    tracker = Tracker(home)
+    tracker = trackers.build(home, study)
     material = gather(home, study, tracker)
     head = overview(material)
     judged = claims(
@@ -54,7 +54,7 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     path = folder / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    said = publish.to_mlflow(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
+    said = publish.to_tracker(tracker, material.summary.mlflow_run_id, folder, drawn, judged)
     if said:
         log.warning(said)
     publish.to_dashboard(study, drawn, judged)

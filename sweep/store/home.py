@@ -15,13 +15,15 @@ class Home:
 
     storage, tracking: of other stores than the sqlite files in it; both may hold a password.
     checkpoint_uri: where resumable state is kept for other machines (any fsspec URI).
+    tracker: where a new study records its runs (`sweep.tracking.trackers`); None for the usual place. A study
+        that exists knows its own.
     """
 
     root: Path
     storage: str | None = field(default=None, repr=False)
     tracking: str | None = field(default=None, repr=False)
     checkpoint_uri: str | None = field(default=None, repr=False)
-    tracker: str = "mlflow"
+    tracker: str | None = None
 
     @classmethod
     def find(
@@ -39,7 +41,7 @@ class Home:
             storage=storage,
             tracking=tracking,
             checkpoint_uri=checkpoint_uri or os.environ.get("SWEEP_CHECKPOINT_URI") or None,
-            tracker=tracker or os.environ.get("SWEEP_TRACKER") or "mlflow",
+            tracker=tracker or os.environ.get("SWEEP_TRACKER") or None,
         )
 
     def create(self) -> "Home":

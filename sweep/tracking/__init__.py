@@ -1,1 +1,1 @@
-"""MLflow: what a run holds, written to a journal on disk first and sent when the store is there."""
+"""Recording runs: written to a journal on disk first, and sent to a tracker while it answers."""

@@ -1,4 +1,4 @@
-"""What the Optuna dashboard shows beside a trial, written by the parent from what the store holds."""
+"""Notes on trials for the Optuna dashboard, written by the supervisor from what the trial store has."""
 
 import math
 import queue
@@ -8,15 +8,16 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.search.request import phase_of
+from sweep.store.links import run_id_of
 from sweep.store.optuna_internals import live_trial, storage_of
 from sweep.store.summary import best_of, outcome_of
 
 BEST = "noted_best"
-"""Study attribute: the number of the trial whose note says that it is the best."""
+"""Study attribute: number of the trial whose note calls it the best."""
 
 
 def text(trial: FrozenTrial, is_best: bool = False) -> str:
-    """Markdown: how the trial ended and why, what it was run for, its settings, its run."""
+    """In Markdown: how the trial ended and why, what it was run for, its settings, its run."""
     attrs = trial.user_attrs
     value = trial.values[0] if trial.values else math.nan
     step = attrs.get("outcome_step")
@@ -29,7 +30,7 @@ def text(trial: FrozenTrial, is_best: bool = False) -> str:
         f"- objective {f'{value:.2f}' if math.isfinite(value) else 'none'}",
         *(f"- {path} {f'{v:.3g}' if isinstance(v, float) else v}" for path, v in trial.params.items()),
         f"- {attrs.get('steps', 0)} steps, {attrs.get('train_seconds', 0.0):.1f} s",
-        f"- MLflow run `{attrs.get('mlflow_run_id', 'none')}`",
+        f"- run `{run_id_of(trial) or 'none'}`",
     ]
     if "retry_of" in attrs:
         lines.append(f"- repeats trial {attrs['retry_of']}")
@@ -45,7 +46,7 @@ def _purpose(trial: FrozenTrial) -> str:
 
 
 def mark_best(study: optuna.Study) -> None:
-    """Have the note of the best trial say so, and that of the one before it no more."""
+    """Make the note of the best trial say so, and that of the former best no longer."""
     from optuna_dashboard import save_note
 
     trials = study.get_trials(deepcopy=False)
@@ -62,10 +63,10 @@ def mark_best(study: optuna.Study) -> None:
 
 
 class NoteWriter:
-    """Writes notes in a thread of its own: importing the dashboard takes two seconds, once."""
+    """Writes notes in a thread of its own, because importing the dashboard takes two seconds."""
 
     def __init__(self, study: optuna.Study) -> None:
-        # A Trial asks its study's sampler when it is made; this one answers nothing.
+        # Making a Trial calls its study's sampler; this one does nothing.
         self._study = optuna.load_study(
             study_name=study.study_name, storage=storage_of(study), sampler=optuna.samplers.RandomSampler()
         )
@@ -77,7 +78,7 @@ class NoteWriter:
         self._numbers.put(number)
 
     def close(self) -> None:
-        """Returns when all notes are written."""
+        """Wait until all notes are written."""
         self._numbers.put(None)
         self._thread.join()
 

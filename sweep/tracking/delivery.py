@@ -1,48 +1,84 @@
-"""From a journal to the tracking store: in order, each write once, however often it is tried."""
+"""From a journal to a tracker: in order, each write once, however often it is tried."""
 
+import contextlib
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.entities import Run as StoredRun
-from mlflow.exceptions import MlflowException
+from sweep.store.links import LinkRun
+from sweep.tracking.journal import Journal
+from sweep.tracking.trackers import ATTEMPT, Point, RefusedError, StoredRun, Tracker
 
-from sweep.tracking.client import RUN_KEY, Tracker
-from sweep.tracking.outbox import Linked, Sending, warn
-
-METRICS_A_BATCH = 1000  # MLflow's limits on one log_batch
-PARAMS_A_BATCH = TAGS_A_BATCH = 100
-REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "MALFORMED_REQUEST"}
-"""MLflow's codes for a write that no later attempt would make good."""
+METRICS_A_WRITE = 1000
 
 
-def send(tracker: Tracker, sending: Sending, linked: Linked) -> None:
-    """Send what a journal holds beyond `sending.offset`. Raises what the client raises."""
-    if sending.uncertain:
-        _refresh(tracker, sending)
-    for write, end in _merged(sending.journal.read(sending.offset)):
-        if sending.given_up:
+@dataclass
+class Delivery:
+    """How far one journal has been sent, and what is known of its run."""
+
+    journal: Journal
+    offset: int = 0
+    run_id: str | None = None
+    outranked: bool = False
+    """A later attempt has taken the run over: tags and status are no longer this one's to write."""
+    complete: bool = False
+    """Its writer will write no more."""
+    busy: bool = False
+    """The sender's thread is sending from it."""
+    given_up: bool = False
+    """It is to be left on disk as it is."""
+    gone: bool = False
+    """All of it was sent, and the journal is deleted."""
+    uncertain: bool = False
+    """A write failed, but may have arrived all the same."""
+    last_steps: dict[str, int] = field(default_factory=dict)
+    """By metric, the last step that the run has."""
+    steps: dict[str, set[int]] = field(default_factory=dict)
+    """By metric, all steps that the run has, for the few metrics for which that had to be asked."""
+
+    def is_sent(self) -> bool:
+        return self.offset >= self.journal.size()
+
+
+def deliver(tracker: Tracker, delivery: Delivery, link: LinkRun) -> None:
+    """Send what the journal holds beyond `delivery.offset`.
+
+    Raises:
+        Exception: what the tracker or the disk raises; the rest of the journal is not sent yet.
+    """
+    if delivery.uncertain:
+        _ask_again(tracker, delivery)
+    for write, end in _merged(delivery.journal.read(delivery.offset)):
+        if delivery.given_up:
             return
         try:
-            _apply(tracker, sending, write, linked)
-        except MlflowException as error:
-            if error.error_code not in REFUSALS or write["do"] == "open":
-                sending.uncertain = True
+            _apply(tracker, delivery, write, link)
+        except RefusedError as error:
+            if write["do"] == "open":
+                delivery.uncertain = True
                 raise
-            warn(f"MLflow refuses a write to run {sending.run_id}: {error}")
+            warn(f"{tracker.title} refuses a write to run {delivery.run_id}: {error}")
         except Exception:
-            sending.uncertain = True
+            delivery.uncertain = True
             raise
-        sending.offset = end
+        delivery.offset = end
+
+
+def warn(text: str) -> None:
+    """A line in the worker's log."""
+    moment = time.strftime("%H:%M:%S")
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        print(f"{moment} {' '.join(text.split())[:500]}", file=sys.stderr, flush=True)
 
 
 def _merged(writes: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Metrics that follow one another as one write, up to a batch: an outage leaves hundreds of epochs."""
+    """Metrics that follow one another as one write: an outage leaves hundreds of epochs behind."""
     points: list[Any] = []
     until = 0
     for write, end in writes:
-        if points and (write["do"] != "metrics" or len(points) + len(write["points"]) > METRICS_A_BATCH):
+        if points and (write["do"] != "metrics" or len(points) + len(write["points"]) > METRICS_A_WRITE):
             yield {"do": "metrics", "points": points}, until
             points = []
         if write["do"] == "metrics":
@@ -53,97 +89,89 @@ def _merged(writes: Iterable[tuple[dict[str, Any], int]]) -> Iterator[tuple[dict
         yield {"do": "metrics", "points": points}, until
 
 
-def _apply(tracker: Tracker, sending: Sending, write: Mapping[str, Any], linked: Linked) -> None:
-    client, do = tracker.client, write["do"]
+def _apply(tracker: Tracker, delivery: Delivery, write: Mapping[str, Any], link: LinkRun) -> None:
+    do = write["do"]
     if do == "open":
-        _open(tracker, sending, write, linked)
+        _open(tracker, delivery, write, link)
         return
-    run_id = sending.run_id
+    run_id = delivery.run_id
     assert run_id is not None, "a journal begins with `open`"
     if do == "params":
-        params = [Param(key, value) for key, value in write["params"].items()]
-        for start in range(0, len(params), PARAMS_A_BATCH):
-            client.log_batch(run_id, params=params[start : start + PARAMS_A_BATCH])
+        tracker.params(run_id, write["params"])
     elif do == "metrics":
-        _send_metrics(tracker, sending, run_id, write["points"])
-    elif do == "files":
-        for name in write.get("files", ()):
-            path = sending.journal.folder / name
-            if path.exists():  # else it was sent by one who died before saying so
-                client.log_artifact(run_id, str(path), str(Path(name).parent) if "/" in name else None)
-                path.unlink()
+        _send_metrics(tracker, delivery, run_id, write["points"])
+    elif do in ("files", "image"):
+        _send_files(tracker, delivery, run_id, write)
     elif do == "dataset":
-        dataset = Dataset(write["name"], write["digest"], "local", write["source"], profile=write["profile"])
-        tags = [InputTag("mlflow.data.context", write["context"])]
-        client.log_inputs(run_id, [DatasetInput(dataset, tags)])
-    elif do == "tags" and not sending.outranked:
-        _send_tags(tracker, run_id, write["tags"])
-    elif do == "end" and not sending.outranked:
-        client.set_terminated(run_id, status=write["status"], end_time=write["time"])
+        tracker.dataset(run_id, **{key: value for key, value in write.items() if key != "do"})
+    elif do == "tags" and not delivery.outranked:
+        tracker.tags(run_id, write["tags"])
+    elif do == "end" and not delivery.outranked:
+        tracker.end(run_id, write["status"], write["time"])
 
 
-def _open(tracker: Tracker, sending: Sending, write: Mapping[str, Any], linked: Linked) -> None:
-    """Find the run or make it. Made and not yet known to us, it is found by its key."""
-    key, attempt = sending.journal.key, write["attempt"]
-    run = _existing(tracker, write, key)
+def _open(tracker: Tracker, delivery: Delivery, write: Mapping[str, Any], link: LinkRun) -> None:
+    """Find the run, or make it. A run that was made without our hearing of it is found by its key."""
+    key, attempt = delivery.journal.key, int(write["attempt"])
+    run = _stored_run(tracker, write, key)
     if run is None:
-        tags = write["tags"] | {RUN_KEY: key, "attempt": str(attempt)}
-        run = tracker.client.create_run(write["experiment"], write["time"], tags, write["name"])
+        tags = write["tags"] | {ATTEMPT: str(attempt)}
+        delivery.run_id = tracker.create(write["experiment"], key, write["name"], tags, write["time"])
+        delivery.last_steps = {}
     else:
-        sending.outranked = int(run.data.tags.get("attempt", 0)) > attempt
-        if not sending.outranked:
-            _send_tags(tracker, run.info.run_id, write["tags"] | {"attempt": str(attempt)})
-            tracker.client.update_run(run.info.run_id, status="RUNNING", name=write["name"])
-    sending.run_id = run.info.run_id
-    sending.last_steps = {metric.key: metric.step for metric in run.data._metric_objs}
+        delivery.outranked = int(run.tags.get(ATTEMPT, 0)) > attempt
+        if not delivery.outranked:
+            tracker.tags(run.id, write["tags"] | {ATTEMPT: str(attempt)})
+            tracker.reopen(run.id, write["name"])
+        delivery.run_id, delivery.last_steps = run.id, run.last_steps
     if write["trial"]:
         study, trial = write["trial"]
-        linked(study, trial, run.info.run_id)
+        link(study, trial, delivery.run_id)
 
 
-def _existing(tracker: Tracker, write: Mapping[str, Any], key: str) -> StoredRun | None:
-    if write["run_id"]:
-        try:
-            return tracker.client.get_run(write["run_id"])
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    return tracker.find(write["experiment"], key)
+def _stored_run(tracker: Tracker, write: Mapping[str, Any], key: str) -> StoredRun | None:
+    known = tracker.run(write["run_id"]) if write["run_id"] else None
+    return known or tracker.find(write["experiment"], key)
 
 
-def _send_metrics(tracker: Tracker, sending: Sending, run_id: str, points: list[Any]) -> None:
-    """Those that the run does not have. Steps of a key mostly grow, so its last one tells most of them."""
-    new: dict[tuple[str, int], Metric] = {}
-    for key, value, when, step in points:
-        if (key, step) not in new and not _has(tracker, sending, run_id, key, step):
-            new[key, step] = Metric(key, value, when, step)
-    metrics = list(new.values())
-    for start in range(0, len(metrics), METRICS_A_BATCH):
-        tracker.client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
-    for key, step in new:
-        sending.last_steps[key] = max(step, sending.last_steps.get(key, step))
-        if key in sending.steps:
-            sending.steps[key].add(step)
+def _send_files(tracker: Tracker, delivery: Delivery, run_id: str, write: Mapping[str, Any]) -> None:
+    for name in write.get("files", ()):
+        path = delivery.journal.folder / name
+        if not path.exists():  # it was sent by a process that died before recording that
+            continue
+        if write["do"] == "image":
+            tracker.image(run_id, write["metric"], write["step"], path)
+        else:
+            tracker.file(run_id, name, path)
+        path.unlink()
 
 
-def _has(tracker: Tracker, sending: Sending, run_id: str, key: str, step: int) -> bool:
-    if step > sending.last_steps.get(key, -1):
+def _send_metrics(tracker: Tracker, delivery: Delivery, run_id: str, points: list[Any]) -> None:
+    """Send the points that the run does not have, each (metric, step) once."""
+    new: dict[tuple[str, int], Point] = {}
+    for metric, value, time_ms, step in points:
+        if (metric, step) not in new and not _has(tracker, delivery, run_id, metric, step):
+            new[metric, step] = (metric, value, time_ms, step)
+    if new:
+        tracker.metrics(run_id, list(new.values()))
+    for metric, step in new:
+        delivery.last_steps[metric] = max(step, delivery.last_steps.get(metric, step))
+        if metric in delivery.steps:
+            delivery.steps[metric].add(step)
+
+
+def _has(tracker: Tracker, delivery: Delivery, run_id: str, metric: str, step: int) -> bool:
+    """Steps mostly grow, so a metric's last step answers for most points without asking the store."""
+    if step > delivery.last_steps.get(metric, -1):
         return False
-    if key not in sending.steps:
-        sending.steps[key] = {metric.step for metric in tracker.client.get_metric_history(run_id, key)}
-    return step in sending.steps[key]
+    if metric not in delivery.steps:
+        delivery.steps[metric] = {step for step, _ in tracker.history(run_id, metric)}
+    return step in delivery.steps[metric]
 
 
-def _refresh(tracker: Tracker, sending: Sending) -> None:
+def _ask_again(tracker: Tracker, delivery: Delivery) -> None:
     """After a failure it is not known what has arrived."""
-    if sending.run_id is not None:
-        run = tracker.client.get_run(sending.run_id)
-        sending.last_steps = {metric.key: metric.step for metric in run.data._metric_objs}
-    sending.steps.clear()
-    sending.uncertain = False
-
-
-def _send_tags(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
-    rows = [RunTag(key, value) for key, value in tags.items()]
-    for start in range(0, len(rows), TAGS_A_BATCH):
-        tracker.client.log_batch(run_id, tags=rows[start : start + TAGS_A_BATCH])
+    run = tracker.run(delivery.run_id) if delivery.run_id is not None else None
+    delivery.last_steps = run.last_steps if run else {}
+    delivery.steps.clear()
+    delivery.uncertain = False

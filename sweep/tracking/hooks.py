@@ -1,4 +1,4 @@
-"""From what `vae.training.fit` tells its hooks to MLflow, to Optuna and to the parent's progress display."""
+"""Hooks of `vae.training.fit` that record a trial: in its run, in Optuna and on the progress display."""
 
 import math
 import tempfile
@@ -19,7 +19,7 @@ from vae.model.pictures import Pictures
 from vae.training.hooks import Hooks, RunInfo, RunResult
 
 CHART_POINTS = 200
-"""Points of a per-step series in MLflow; the Parquet artifact has every step."""
+"""Points of a per-step series among the metrics; the Parquet artifact has every step."""
 CHARTED = (
     "loss",
     "recon_loss",
@@ -36,7 +36,7 @@ CHARTED = (
 
 
 class TrialInterrupted(Exception):
-    """The worker was told to stop now; the state of the run is on disk."""
+    """The worker was asked to stop now; the state of the run is on disk."""
 
 
 def picture_grid(pictures: Pictures) -> Image.Image:
@@ -47,10 +47,11 @@ def picture_grid(pictures: Pictures) -> Image.Image:
 
 
 class RecordingHooks(Hooks):
-    """Buffers metrics and writes one batch an epoch; pictures go to both UIs.
+    """Buffers metrics and writes them in one batch an epoch; pictures go to the run and to Optuna.
 
-    `progress` is called with what the parent shows and tells whether to leave: then the run ends with
-    TrialInterrupted as soon as its state is on disk. `pruned` is asked after every epoch.
+    `progress` is called with what the parent shows and returns whether to leave the trial; if so, training
+    ends with TrialInterrupted as soon as its state is on disk. `pruned` is called after every epoch and
+    returns whether to prune the trial.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class RecordingHooks(Hooks):
         self.steps_per_epoch = 1
         self.last_pictures: Pictures | None = None
         self.unreported: dict[int, float] = {}
-        """Objectives by epoch that the trial store has not taken yet."""
+        """By epoch, objectives that the trial store has not accepted yet."""
 
     def on_resume(self, step: int) -> None:
         self.series.restore(step)
@@ -126,7 +127,7 @@ class RecordingHooks(Hooks):
             raise TrialInterrupted
 
     def _report(self) -> None:
-        """Training does not wait for a store that is away: the next epoch or the end reports again."""
+        """Training does not wait for a store that is away: the next epoch, or the end, reports again."""
         try:
             with impatient():
                 for epoch, objective in list(self.unreported.items()):
@@ -138,10 +139,10 @@ class RecordingHooks(Hooks):
 
     def on_pictures(self, step: int, pictures: Pictures) -> None:
         self.last_pictures = pictures
-        self.run.image(picture_grid(pictures), key="sample/pictures", step=step)
+        self.run.image(picture_grid(pictures), metric="sample/pictures", step=step)
 
     def finish(self, result: RunResult) -> None:
-        """The final metrics, the step series and the last pictures; the run is still open."""
+        """Record the final metrics, the series and the last pictures; the run is still open."""
         self.final_metrics(result)
         if result.kl_per_dim:
             dims = [{"latent_dim": i, "kl": kl} for i, kl in enumerate(result.kl_per_dim)]
@@ -151,7 +152,7 @@ class RecordingHooks(Hooks):
             self.trial.report(objective, epoch)
 
     def final_metrics(self, result: RunResult) -> None:
-        # A run that ended in mid-epoch has no record of that epoch: its last figures belong there.
+        # A run that ended in the middle of an epoch has no record of it: its last figures belong there.
         last = math.ceil(result.steps / self.steps_per_epoch)
         for key, value in (result.summary | result.intervals).items():
             self.run.metric(key, value, last)
@@ -164,7 +165,7 @@ class RecordingHooks(Hooks):
             self.run.metric("train/last_finite_loss", result.last_finite_loss)
 
     def finish_early(self) -> None:
-        """Of a run that ends before its length: the series so far and the last pictures."""
+        """Record what a run has that ends before its length: the series so far and the last pictures."""
         self.run.files(self.series.files())
         self.run.flush()
         if self.last_pictures is not None:

@@ -1,9 +1,9 @@
-"""What is to be written to an MLflow run, in order and on disk before anything is sent.
+"""What is to be written to a run, in order and on disk before anything is sent.
 
-One file a run, `mlruns/spool/<key>.jsonl`, one write a line, with its artifacts in the folder
-`mlruns/spool/<key>/`. While the tracking server answers, a journal is sent as it grows and lives as long
-as its run. While it is away the journal waits, and whoever finds it later may send it: the writes are such
-that sending one twice changes nothing (`sweep.tracking.sender`).
+There is one file for a run, `mlruns/spool/<key>.jsonl`, with one write in each line, and its artifacts in the
+folder `mlruns/spool/<key>/`. While the tracking store answers, a journal is sent as it grows and lives as
+long as its run. While the store is away the journal waits, and any process that finds it later may send it:
+sending a write twice changes nothing (`sweep.tracking.delivery`).
 """
 
 import contextlib
@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from sweep.store.links import DEFAULT_TRACKER
+
 LOCK_TIMEOUT_S = 60.0
 POLL_S = 0.05
 
@@ -25,16 +27,16 @@ class JournalBusyError(Exception):
 
 
 class Journal:
-    """An open journal, locked by this process until `close`; the system frees the lock of a dead one."""
+    """An open journal, locked by this process until `close`; the system frees the lock of a dead process."""
 
     def __init__(
         self, spool: Path, key: str, timeout_s: float = LOCK_TIMEOUT_S, must_exist: bool = False
     ) -> None:
-        """Open or begin it.
+        """Open the journal of the run `key`, or begin it.
 
         Raises:
-            JournalBusyError: another process holds it for longer than that.
-            FileNotFoundError: `must_exist`, and it does not.
+            JournalBusyError: another process still holds it after `timeout_s`.
+            FileNotFoundError: it does not exist, and `must_exist`.
         """
         self.key, self.path, self.folder = key, spool / f"{key}.jsonl", spool / key
         spool.mkdir(parents=True, exist_ok=True)
@@ -44,24 +46,20 @@ class Journal:
         self._synced = self.size()
 
     def append(self, write: Mapping[str, Any], files: Mapping[str, bytes] | None = None) -> None:
-        """One write; its artifacts by their path in the run. Survives the death of this process."""
+        """Add a write, and artifacts by their path in the run. It survives the death of this process."""
         for name, content in (files or {}).items():
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(target)
+            write_whole(self.folder / name, content)
         listed = {"files": sorted(files)} if files else {}
         self._file.write(json.dumps(dict(write) | listed).encode() + b"\n")
 
     def sync(self) -> None:
-        """What was appended survives the death of the machine, too."""
+        """Make what was appended survive the death of the machine, too."""
         if self.size() > self._synced:
             self._synced = self.size()
             os.fsync(self._file.fileno())
 
     def read(self, offset: int) -> Iterator[tuple[dict[str, Any], int]]:
-        """The writes from an offset in the file, each with the offset behind it."""
+        """The writes from an offset in the file on, each with the offset at its end."""
         with self.path.open("rb") as file:
             file.seek(offset)
             for line in file:
@@ -77,7 +75,7 @@ class Journal:
         self._file.close()
 
     def delete(self) -> None:
-        """All of it was sent."""
+        """Remove the journal and its artifacts: all of it was sent."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.path.unlink(missing_ok=True)
         self.close()
@@ -88,7 +86,7 @@ class Journal:
             file = self.path.open(mode, buffering=0)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The one who held the lock may have deleted the file meanwhile.
+                # Whoever held the lock may have deleted the file meanwhile.
                 if os.fstat(file.fileno()).st_nlink:
                     return file
             except BlockingIOError:
@@ -104,10 +102,26 @@ class Journal:
         self._file.seek(0, os.SEEK_END)
 
 
-def waiting(spool: Path) -> list[str]:
-    """Keys of the journals in a spool, oldest first."""
+def waiting(spool: Path, tracker: str | None = None) -> list[str]:
+    """Keys of the journals in a spool, oldest first; with `tracker`, of those for that tracker."""
     found = []
     for path in spool.glob("*.jsonl"):
-        with contextlib.suppress(FileNotFoundError):  # sent just now
-            found.append((path.stat().st_mtime, path.stem))
+        with contextlib.suppress(FileNotFoundError):  # it was sent just now
+            if tracker is None or _tracker_of(path) in (None, tracker):
+                found.append((path.stat().st_mtime, path.stem))
     return [key for _, key in sorted(found)]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, and its folders, such that a reader finds all of the content or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _tracker_of(path: Path) -> str | None:
+    """None for a journal whose writer died before the end of the first line: there is nothing to send."""
+    with path.open("rb") as file:
+        line = file.readline()
+    return str(json.loads(line).get("tracker", DEFAULT_TRACKER)) if line.endswith(b"\n") else None

@@ -1,4 +1,4 @@
-"""A study's place in the two stores: found or made, linked both ways, left clean by whoever died."""
+"""A study in both stores, its trials' and its runs': found, or made and linked to each other."""
 
 import json
 import warnings
@@ -10,24 +10,28 @@ import optuna
 from optuna.storages import RDBStorage
 
 from sweep.errors import UserError
+from sweep.store.home import Home
+from sweep.store.links import StudyLink, study_link
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.store.storage import check_same_space, display_url, stored_names, study_lock
 from sweep.study import Plan, Study, space_hash
 from sweep.study.config import flatten
-from sweep.tracking.client import Tracker
+from sweep.tracking import trackers
 from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
+from sweep.tracking.trackers import NOTE, Tracker
 
 if TYPE_CHECKING:
     from data_io.tiles.tileset import TileSet
-
 
 CREATION_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
 class Registered:
+    """A study in the trial store, and its experiment and open parent run in the tracker."""
+
     study: optuna.Study
     experiment: str
     run: Run
@@ -35,7 +39,7 @@ class Registered:
 
 
 def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None) -> str:
-    """Under what name a run is recorded: the study's, or with the scale where another scale holds it."""
+    """The name that a run is recorded under: the study's, with the scale added if another scale has it."""
     if name:
         return name
     if study.name not in stored_names(storage):
@@ -44,8 +48,18 @@ def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None)
     return study.name if held == scale else f"{study.name}-{scale}"
 
 
+def tracker_for(home: Home, storage: RDBStorage, name: str) -> Tracker:
+    """The tracker that a study of that name has its runs in; for a new study the one that `home` asks for.
+
+    Raises:
+        UserError: there is no such tracker.
+    """
+    known = name in stored_names(storage)
+    return trackers.build(home, optuna.load_study(study_name=name, storage=storage) if known else None)
+
+
 def identity_of(plan: Plan, tiles: "TileSet", scale: str) -> dict[str, Any]:
-    """What all runs of one stored study share."""
+    """What all trials of one stored study have in common."""
     return plan.identity() | {"data hash": tiles.content_hash, "scale": scale}
 
 
@@ -60,23 +74,23 @@ def register(
     tiles: "TileSet",
     provenance: Provenance,
 ) -> Registered:
-    """Find or make the study's Optuna study, MLflow experiment and parent run.
+    """Find or make the study's Optuna study, experiment and parent run.
 
     Raises:
         UserError: the stored trials were made with another space, base config or data; or the study is new
-            and its tracking server does not answer.
+            and its tracking store does not answer.
     """
     identity = identity_of(plan, tiles, scale)
     stored = optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
     with study_lock(stored):
-        attrs = stored.user_attrs
-        if "mlflow_run_id" not in attrs:
+        link = study_link(stored)
+        if link is None:
             _set_names(stored)
             return _make(stored, tracker, sender, study, scale, plan, tiles, provenance, identity)
     check_same_space(stored, identity)
-    experiment, run_id = attrs["mlflow_experiment_id"], attrs["mlflow_run_id"]
-    run = Run(tracker.home.spool, attrs["run_key"], sender).open(experiment, name, {}, run_id=run_id)
-    return Registered(stored, experiment, run, run_id)
+    run = Run(tracker.home.spool, link.run_key, sender)
+    run.open(link.experiment, name, {}, run_id=link.run_id)
+    return Registered(stored, link.experiment, run, link.run_id)
 
 
 def _make(
@@ -90,13 +104,13 @@ def _make(
     provenance: Provenance,
     identity: Mapping[str, Any],
 ) -> Registered:
-    """Also where a run was killed between making the study and linking it."""
+    """Make what is missing; a process may have been killed after making the Optuna study."""
     name = stored.study_name
     try:
         experiment = tracker.experiment(name, study.summary)
     except Exception as error:
         raise UserError(
-            f"the tracking store {display_url(tracker.home.mlflow_url)} does not answer "
+            f"the tracking store {tracker.location} does not answer "
             f"({redact(str(error)).splitlines()[0][:200]}): a new study needs it to begin"
         ) from error
     key = new_key(name, "study")
@@ -107,7 +121,7 @@ def _make(
         "optuna_storage": display_url(tracker.home.optuna_url),
         "space_hash": space_hash(identity),
         "git_commit": provenance.commit,
-        "mlflow.note.content": study.summary,
+        NOTE: study.summary,
     }
     run = Run(tracker.home.spool, key, sender).open(experiment, name, tags)
     run.params({"scale": scale} | flatten(plan.base.model_dump(mode="json")))
@@ -115,8 +129,8 @@ def _make(
     run.files(_files(plan, tiles, provenance))
     sender.drain(CREATION_TIMEOUT_S)
     if run.id is None:
-        url = display_url(tracker.home.mlflow_url)
-        raise UserError(f"the tracking store {url} does not take the study's run")
+        raise UserError(f"the tracking store {tracker.location} does not take the study's run")
+    link = StudyLink(tracker.name, experiment, run.id, key)
     attrs: Mapping[str, Any] = {
         "study": study.name,
         "summary": study.summary,
@@ -124,12 +138,10 @@ def _make(
         "identity": json.dumps(identity),
         "plan": plan.model_dump_json(),
         "data_hash": tiles.content_hash,
-        "run_key": key,
-        "mlflow_experiment_id": experiment,
-        "mlflow_run_id": run.id,  # last: its presence says that the study is whole
+        **link.as_attrs(),  # last: the study is complete once it has them
     }
-    for key, value in attrs.items():
-        stored.set_user_attr(key, value)
+    for attr, value in attrs.items():
+        stored.set_user_attr(attr, value)
     return Registered(stored, experiment, run, run.id)
 
 

@@ -1,6 +1,6 @@
-"""Who sends journals to the tracking store (`sweep.tracking.delivery`), and tries again while it is away.
+"""Threads that send journals to a tracker (`sweep.tracking.delivery`), and try again while it is away.
 
-mlflow is imported with the delivery, in the sender's thread: a second for which no trial should wait.
+What the tracker imports, such as mlflow, is imported in the sender's thread too: no trial waits for it.
 """
 
 import contextlib
@@ -8,67 +8,76 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from sweep.store.links import LinkRun
 from sweep.store.retry import impatient
 from sweep.tracking import journal as journals
-from sweep.tracking.client import Tracker
+from sweep.tracking.delivery import Delivery, deliver, warn
 from sweep.tracking.journal import Journal, JournalBusyError
-from sweep.tracking.outbox import Linked, Sending, warn
+from sweep.tracking.trackers import Tracker
 
+PERIOD_S = 5.0
+LAST_S = 30.0
+"""How long a study that ends waits for a delivery that is under way; what is left stays in the spool."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
 
 class Sender:
     """A thread that sends the journals of this process, and tries again while the store is away."""
 
-    def __init__(self, tracker: Tracker, linked: Linked) -> None:
-        self._tracker, self._linked = tracker, linked
-        self._sendings: list[Sending] = []
+    def __init__(self, tracker: Tracker, link: LinkRun) -> None:
+        self.tracker, self._link = tracker, link
+        self._deliveries: list[Delivery] = []
         self._changed = threading.Condition()
         self._down = False
         self._over = False
         threading.Thread(target=self._work, daemon=True).start()
 
-    def take(self, journal: Journal) -> Sending:
-        sending = Sending(journal)
+    def take(self, journal: Journal) -> Delivery:
+        """Send this journal from now on, as it grows."""
+        delivery = Delivery(journal)
         with self._changed:
-            self._sendings.append(sending)
+            self._deliveries.append(delivery)
             self._changed.notify_all()
-        return sending
+        return delivery
 
     def wake(self) -> None:
+        """A journal has grown."""
         with self._changed:
             self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until all is sent, for so long at most, and not at all while the store is known to be away."""
+        """Wait until all is sent, `timeout_s` at most; returns whether it is.
+
+        While the store is known to be away, this does not wait.
+        """
         with self._changed:
             return (
                 self._changed.wait_for(lambda: self._down or not self._unsent(), timeout_s) and not self._down
             )
 
-    def release(self, sending: Sending, timeout_s: float) -> None:
-        """Send the rest, where that goes within so long; otherwise leave it in the spool for anybody."""
+    def release(self, delivery: Delivery, timeout_s: float) -> None:
+        """Send the rest within `timeout_s`, or else leave it in the spool for any other process."""
         with self._changed:
-            if sending not in self._sendings:
+            if delivery not in self._deliveries:
                 return
-            sending.complete = True
+            delivery.complete = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: sending.gone or self._down, timeout_s)
-            sending.given_up = True
-            # A call that is under way ends with MLflow's timeout; two must not send one journal.
-            self._changed.wait_for(lambda: not sending.busy)
-            if not sending.gone:
-                self._sendings.remove(sending)
-                sending.journal.close()
+            self._changed.wait_for(lambda: delivery.gone or self._down, timeout_s)
+            delivery.given_up = True
+            # A call that is under way ends with the tracker's timeout; two must not send one journal.
+            self._changed.wait_for(lambda: not delivery.busy)
+            if not delivery.gone:
+                self._deliveries.remove(delivery)
+                delivery.journal.close()
 
     def close(self) -> None:
-        """End the thread; what is not sent stays in the spool."""
+        """End the thread. What is not sent stays in the spool."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
 
-    def _unsent(self) -> list[Sending]:
-        return [s for s in self._sendings if s.complete or not s.is_sent()]
+    def _unsent(self) -> list[Delivery]:
+        return [delivery for delivery in self._deliveries if delivery.complete or not delivery.is_sent()]
 
     def _work(self) -> None:
         wait = FIRST_WAIT_S
@@ -78,7 +87,7 @@ class Sender:
                 if self._over:
                     return
                 unsent = self._unsent()
-            failed = sum(not self._send(sending) for sending in unsent)
+            failed = sum(not self._send(delivery) for delivery in unsent)
             with self._changed:
                 self._down = failed > 0
                 self._changed.notify_all()
@@ -86,47 +95,44 @@ class Sender:
                     self._changed.wait_for(lambda: self._over, wait)
             wait = FIRST_WAIT_S if not failed else min(2 * wait, LONGEST_WAIT_S)
 
-    def _send(self, sending: Sending) -> bool:
+    def _send(self, delivery: Delivery) -> bool:
         with self._changed:
-            if sending.given_up:
+            if delivery.given_up:
                 return True
-            sending.busy, complete = True, sending.complete
+            delivery.busy, complete = True, delivery.complete
         sent = False
         try:
-            from sweep.tracking.delivery import send
-
             with impatient():
-                send(self._tracker, sending, self._linked)
+                deliver(self.tracker, delivery, self._link)
             sent = True
-        except Exception as error:  # whatever a client of a dead server, or a full disk, raises
+        except Exception as error:  # whatever the client of a dead server, or a full disk, raises
             if not self._down:
-                warn(f"the tracking store does not take what is written; it waits in the spool: {error}")
+                warn(f"the tracking store does not answer; what is to be written waits in the spool: {error}")
         finally:
             with self._changed:
-                sending.busy = False
-                if sent and complete and sending.is_sent():
-                    sending.journal.delete()
-                    sending.gone = True
-                    self._sendings.remove(sending)
+                delivery.busy = False
+                if sent and complete and delivery.is_sent():
+                    delivery.journal.delete()
+                    delivery.gone = True
+                    self._deliveries.remove(delivery)
                 self._changed.notify_all()
         return sent
 
 
-def send_waiting(spool: Path, tracker: Tracker, linked: Linked, keys: Iterable[str] | None = None) -> int:
-    """Send the journals that nobody else writes or sends; returns how many there were.
+def send_waiting(spool: Path, tracker: Tracker, link: LinkRun, keys: Iterable[str] | None = None) -> int:
+    """Send the tracker's journals that no other process writes or sends; returns how many there were.
 
-    Raises what the client raises while the store is away; what was not sent stays.
+    Raises:
+        Exception: what the tracker raises while its store is away; what was not sent stays.
     """
-    from sweep.tracking.delivery import send
-
     count = 0
-    for key in journals.waiting(spool) if keys is None else keys:
+    for key in journals.waiting(spool, tracker.name) if keys is None else keys:
         try:
             journal = Journal(spool, key, timeout_s=0, must_exist=True)
         except (JournalBusyError, FileNotFoundError):
             continue
         try:
-            send(tracker, Sending(journal), linked)
+            deliver(tracker, Delivery(journal), link)
             journal.delete()
         finally:
             journal.close()
@@ -134,16 +140,11 @@ def send_waiting(spool: Path, tracker: Tracker, linked: Linked, keys: Iterable[s
     return count
 
 
-PERIOD_S = 5.0
-LAST_S = 30.0
-"""At the end, how long a delivery that is under way may take; what is left then stays in the spool."""
-
-
 class Postman:
-    """Within `with`, a thread; each journal is left alone for as long as its writer is alive."""
+    """Within `with`, a thread that sends the journals of dead processes; a live writer's is left to it."""
 
-    def __init__(self, spool: Path, tracker: Tracker, linked: Linked) -> None:
-        self.spool, self.tracker, self.linked = spool, tracker, linked
+    def __init__(self, spool: Path, tracker: Tracker, link: LinkRun) -> None:
+        self.spool, self.tracker, self.link = spool, tracker, link
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -153,15 +154,14 @@ class Postman:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._over.set()
-        # Stopped by an error, or by somebody who insists, it does not wait for what can be sent later.
+        # After an error, or a second Ctrl-C, it does not wait for what can be sent later.
         self._thread.join(timeout=LAST_S if kind is None else PERIOD_S)
         if kind is None and not self._thread.is_alive():
             self._deliver()
 
     def _deliver(self) -> None:
-        """Send what there is and nobody else sends."""
-        with contextlib.suppress(Exception):  # the store is away: it waits
-            send_waiting(self.spool, self.tracker, self.linked)
+        with contextlib.suppress(Exception):  # the store is away: the journals wait
+            send_waiting(self.spool, self.tracker, self.link)
 
     def _work(self) -> None:
         while not self._over.wait(PERIOD_S):

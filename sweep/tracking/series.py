@@ -1,4 +1,4 @@
-"""The series of a run, whole whatever interrupts it: in memory, and in parts beside its checkpoint."""
+"""The series of a run, complete whatever interrupts it: in memory, and in parts beside its checkpoint."""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Record = dict[str, float]
 
 
 def parquet(records: Sequence[Record]) -> bytes:
-    """One row a record, one column a quantity; null where a record has none."""
+    """A Parquet table of a row for each record and a column for each quantity; null if a record has none."""
     columns = dict.fromkeys(name for record in records for name in record)
     rows = [{name: record.get(name) for name in columns} for record in records]
     buffer = io.BytesIO()
@@ -23,10 +23,11 @@ def parquet(records: Sequence[Record]) -> bytes:
 
 
 class Series:
-    """`steps` and `epochs` of a run: records as `vae.training.fit` gives them to its hooks.
+    """The records by step and by epoch of a run, as `vae.training.fit` gives them to its hooks.
 
-    Before a checkpoint the records since the last one are written as a part, named by its first step. What
-    a part holds beyond the checkpoint (the process died between the two) is made again, so it is dropped.
+    Before each checkpoint, the records since the last one are written as a part, named by its first step. If
+    the process dies between the two, the part has records beyond the checkpoint; they are dropped, because
+    the run makes them again.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -37,13 +38,13 @@ class Series:
         self._new: list[Path] = []
 
     def add_epoch(self, record: Record) -> None:
-        """One that was evaluated before, by a process that died before its checkpoint, is replaced."""
+        """Add a record, in place of one of the same step from before a crash."""
         if self.epochs and self.epochs[-1]["step"] == record["step"]:
             self.epochs.pop()
         self.epochs.append(record)
 
     def save(self) -> None:
-        """Write what came since the last part; the checkpoint follows."""
+        """Write the records since the last part; the checkpoint follows."""
         steps, epochs = self._saved
         for name, records in (("steps", self.steps[steps:]), ("epochs", self.epochs[epochs:])):
             if records:
@@ -53,18 +54,18 @@ class Series:
         self._saved = len(self.steps), len(self.epochs)
 
     def publish(self) -> None:
-        """The checkpoint is written: other machines may have it, and the parts it needs."""
+        """Give other machines the checkpoint, which is written now, and the parts that it needs."""
         self.checkpoints.publish(self._new)
         self._new = []
 
     def restore(self, step: int) -> None:
-        """Read the parts back, for a run that goes on at `step`."""
+        """Read the parts back for a run that resumes at `step`."""
         self.steps = [r for r in self._read("steps") if r["step"] < step]
         self.epochs = [r for r in self._read("epochs") if r["step"] < step]
         self._saved = len(self.steps), len(self.epochs)
 
     def files(self) -> dict[str, bytes]:
-        """Artifacts of the run."""
+        """The series as artifacts of the run."""
         named = {"series/steps.parquet": self.steps, "series/epochs.parquet": self.epochs}
         return {name: parquet(records) for name, records in named.items() if records}
 

@@ -25,12 +25,12 @@ from sweep.recovery.attempts import claim
 from sweep.search.request import Request
 from sweep.search.sampling import ArmSampler
 from sweep.store.home import Home
+from sweep.store.links import run_linker
 from sweep.store.provenance import collect
 from sweep.store.storage import open_optuna
 from sweep.study import FloatAxis, Plan, Study
 from sweep.study.config import TrialConfig, with_settings
-from sweep.tracking.client import Tracker
-from sweep.tracking.linking import linker
+from sweep.tracking import trackers
 from sweep.tracking.registration import register
 from sweep.tracking.sender import Sender
 from tests.benchmarks.table import Row, show
@@ -76,8 +76,8 @@ def harness(config: TrialConfig, folder: Path) -> tuple[Context, TileSet]:
     lr = config.optim.lr
     plan = Plan(base=config, axes=(FloatAxis(path="optim.lr", low=lr, high=lr),), trials=1)
     study = Study(name="overhead", summary="What the harness costs.", plans={"laptop": plan})
-    storage, tracker, provenance = open_optuna(home), Tracker(home), collect()
-    sender = Sender(tracker, linker(storage))
+    storage, tracker, provenance = open_optuna(home), trackers.build(home), collect()
+    sender = Sender(tracker, run_linker(storage))
     registered = register(storage, tracker, sender, study.name, study, "laptop", plan, tiles, provenance)
     context = Context(
         plan=plan,

@@ -20,7 +20,7 @@ import optuna
 from sweep.store.home import Home
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import ratios
-from tests.sweep.engine.servers import MlflowServer, database, running_server
+from tests.sweep.servers import MlflowServer, database, running_server
 
 DEPTH = ("--set", "model.encoder_depth=2", "--set", "model.decoder_depth=2", "--set", "threads=1")
 RUN = ("run", "depth_study", "--scale", "laptop", "--device", "cpu", "--workers", "1", "--trials", "4")

@@ -91,7 +91,7 @@
       link.target = "_blank";
       link.rel = "noopener";
       link.textContent = String(value).slice(0, 12);
-      link.title = `MLflow run ${value}`;
+      link.title = `run ${value}`;
       element.append(link);
     } else if (String(value).length > 32) {
       element.className = "long";

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.request import phase_of, settings_of
-from tests.sweep.engine.conftest import Lab, kill_at_random, wait_until
+from tests.sweep.conftest import Lab, kill_at_random, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")
 TWO = (*BORDER, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.engine.conftest import RUN, Lab, kill_at_random, kill_tree, make_lab, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab, kill_at_random, kill_tree, make_lab, wait_until, workers_of
 
 RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
 SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=500")

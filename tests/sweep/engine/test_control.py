@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from sweep.engine.devices import place, visible_gpus
 from sweep.errors import UserError
-from tests.sweep.engine.conftest import RUN, STUDY, Lab, make_lab, wait_until
+from tests.sweep.conftest import RUN, STUDY, Lab, make_lab, wait_until
 
 ONE_WORKER = ("--workers", "1", "--set", "epochs=2")
 

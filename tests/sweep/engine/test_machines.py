@@ -9,8 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.engine.conftest import RUN, Lab, fill, kill_tree, make_lab, wait_until
-from tests.sweep.engine.servers import PASSWORD, database, running_server
+from tests.sweep.conftest import RUN, Lab, fill, kill_tree, make_lab, wait_until
+from tests.sweep.servers import PASSWORD, database, running_server
 
 ONE_WORKER = ("--workers", "1", "--device", "cpu")
 

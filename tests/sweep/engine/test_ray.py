@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.engine.conftest import RUN, Lab, wait_until
+from tests.sweep.conftest import RUN, Lab, wait_until
 
 
 @pytest.fixture

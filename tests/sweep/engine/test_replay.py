@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from sweep.engine.replay import compare
-from tests.sweep.engine.conftest import Lab
+from tests.sweep.conftest import Lab
 
 
-def test_a_replay_finds_all_metrics_equal(lab: Lab) -> None:
+def test_a_replay_finds_all_metrics_equal(lab_of_each: Lab) -> None:
+    lab = lab_of_each
     lab.run("--set", "epochs=5", "--trials", "2", "--workers", "1")
     done = lab.sweep("replay", "tiny", "1", "--json")
     assert done.returncode == 0, done.stdout
@@ -17,8 +18,7 @@ def test_a_replay_finds_all_metrics_equal(lab: Lab) -> None:
     assert found["different"] == {}
     assert found["metrics"] > 25
     assert found["points"] > 100
-    client, trial = lab.client(), lab.trials()[1]
-    client.log_metric(trial.user_attrs["mlflow_run_id"], "val/kl", 1e9, step=6)
+    lab.tracker().metrics(lab.trials()[1].user_attrs["mlflow_run_id"], [("val/kl", 1e9, 0, 6)])
     changed = lab.sweep("replay", "tiny", "1")
     assert changed.returncode == 1
     assert "val/kl: step 6" in changed.stdout

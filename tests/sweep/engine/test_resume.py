@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.engine.conftest import RUN, Lab, make_lab, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab, make_lab, wait_until, workers_of
 
 LONG = ("--set", "epochs=30", "--workers", "1")
 """Some seconds of training: time to be caught in the middle."""
@@ -50,13 +50,14 @@ def _kill_all(process: subprocess.Popen[str]) -> None:
     ],
 )
 def test_a_trial_that_was_cut_off_goes_on_in_its_run(
-    lab: Lab,
+    lab_of_each: Lab,
     undisturbed: Lab,
     cut_off: Callable[[subprocess.Popen[str]], None],
     code: int,
     outcome: str,
     retries: int,
 ) -> None:
+    lab = lab_of_each
     process = lab.start(*RUN, *LONG, "--trials", "1")
     _in_the_middle(lab)
     cut_off(process)
@@ -69,12 +70,13 @@ def test_a_trial_that_was_cut_off_goes_on_in_its_run(
     assert first.user_attrs["outcome"] == outcome
     assert (second.user_attrs["retry_of"], second.user_attrs["retries"]) == (0, retries)
     assert second.user_attrs["mlflow_run_id"] == first.user_attrs["mlflow_run_id"]
-    files = {f.path for f in lab.client().list_artifacts(second.user_attrs["mlflow_run_id"])}
-    assert ("error.txt" in files) == (outcome != "interrupted")
+    trace = lab.tracker().artifact(second.user_attrs["mlflow_run_id"], "error.txt")
+    assert (trace is not None) == (outcome != "interrupted")
     lab.assert_whole([0], undisturbed)
 
 
-def test_without_a_checkpoint_the_run_is_replaced_and_named(lab: Lab) -> None:
+def test_without_a_checkpoint_the_run_is_replaced_and_named(lab_of_each: Lab) -> None:
+    lab = lab_of_each
     settings = (*LONG, "--set", "checkpoint_seconds=3600")
     process = lab.start(*RUN, *settings, "--trials", "1")
     wait_until(lambda: any("mlflow_run_id" in trial.user_attrs for trial in lab.running()))
@@ -84,7 +86,6 @@ def test_without_a_checkpoint_the_run_is_replaced_and_named(lab: Lab) -> None:
     first, second = lab.trials()
     stale = first.user_attrs["mlflow_run_id"]
     assert second.user_attrs["retry_of_run_id"] == stale != second.user_attrs["mlflow_run_id"]
-    run = lab.client().get_run(second.user_attrs["mlflow_run_id"])
-    assert run.data.tags["retry_of_run_id"] == stale
-    assert lab.client().get_run(stale).info.status == "FAILED"
+    assert lab.run_of(second).tags["retry_of_run_id"] == stale
+    assert lab.run_of(first).status == "FAILED"
     lab.assert_whole([0])

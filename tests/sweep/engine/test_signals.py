@@ -5,7 +5,7 @@ import signal
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.engine.conftest import RUN, Lab, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab, wait_until, workers_of
 
 TWO = ("--workers", "2", "--set", "checkpoint_seconds=3600")
 BOTH = (*TWO, "--set", "epochs=200")

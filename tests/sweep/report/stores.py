@@ -24,7 +24,7 @@ from sweep.search.sampling import search_space
 from sweep.store.home import Home
 from sweep.store.storage import open_optuna
 from sweep.study import Plan, load_study
-from sweep.tracking.client import Tracker
+from sweep.tracking import trackers
 
 RUN = "0123456789abcdef0123456789abcdef"
 
@@ -129,11 +129,12 @@ def store(
     """A home with one study, its experiment and its parent run."""
     home = Home(root).create()
     study = optuna.create_study(study_name=name, storage=open_optuna(home), direction="minimize")
-    tracker = Tracker(home)
+    tracker = trackers.build(home)
     experiment = tracker.experiment("made up", text)
-    run_id = tracker.client.create_run(experiment, run_name="made up").info.run_id
-    tracker.client.log_text(run_id, json.dumps(PROVENANCE), "provenance.json")
-    tracker.client.set_terminated(run_id)
+    run_id = tracker.create(experiment, "made up", "made up", {}, 0)
+    (home.cache / "provenance.json").write_text(json.dumps(PROVENANCE))
+    tracker.file(run_id, "provenance.json", home.cache / "provenance.json")
+    tracker.end(run_id, "FINISHED", 1)
     plan = plan or depth_plan()
     attrs = {
         "study": "depth_study",

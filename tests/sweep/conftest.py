@@ -1,5 +1,6 @@
-"""Studies to interrupt, and what must hold of their stores afterwards."""
+"""Studies to interrupt, what must hold of their stores afterwards, and trial stores of both kinds."""
 
+import io
 import json
 import math
 import os
@@ -11,27 +12,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import optuna
 import psutil
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.recovery import attempts, heartbeat
+from sweep.store.home import Home
 from sweep.store.optuna_internals import engine_of
+from sweep.store.storage import open_optuna
+from sweep.tracking import trackers
+from sweep.tracking.trackers import StoredRun, Tracker
 from tests.conftest import ROOT, run_module
 
-STUDY = str(Path(__file__).parent / "tiny_study.py")
+STUDY = str(Path(__file__).parent / "engine" / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
+TRACKERS = sorted(trackers.NAMES)
 MAKE_TRACKING = """
 from sweep.store.home import Home
-from sweep.tracking.client import Tracker
-Tracker(Home.find()).client
+from sweep.tracking import trackers
+trackers.build(Home.find()).client
 """
 
 
@@ -123,8 +130,20 @@ class Lab:
     def finished(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state is TrialState.COMPLETE]
 
-    def client(self) -> mlflow.MlflowClient:
+    def client(self) -> Any:
+        """MLflow's own, for what a tracker does not tell."""
+        import mlflow
+
         return mlflow.MlflowClient(self.tracking)
+
+    def tracker(self) -> Tracker:
+        home = Home(self.home, tracking=self.settings.get("SWEEP_TRACKING_URI"))
+        return trackers.build(replace(home, tracker=self.settings.get("SWEEP_TRACKER")))
+
+    def run_of(self, trial: FrozenTrial) -> StoredRun:
+        run = self.tracker().run(trial.user_attrs["mlflow_run_id"])
+        assert run is not None
+        return run
 
     def doctor(self, *words: str) -> dict[str, Any]:
         done = self.sweep("doctor", "--json", *words)
@@ -133,11 +152,9 @@ class Lab:
 
     def series(self, trial: FrozenTrial, name: str = "steps") -> list[dict[str, float]]:
         """Of the trial's run, times aside."""
-        folder = self.home / "downloaded" / str(trial.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        run = trial.user_attrs["mlflow_run_id"]
-        path = self.client().download_artifacts(run, f"series/{name}.parquet", str(folder))
-        table = pq.read_table(path)
+        content = self.tracker().artifact(trial.user_attrs["mlflow_run_id"], f"series/{name}.parquet")
+        assert content is not None
+        table = pq.read_table(io.BytesIO(content))
         return table.drop_columns([c for c in table.column_names if c.startswith("time/")]).to_pylist()
 
     def assert_whole(self, seeds: list[int], reference: "Lab | None" = None) -> None:
@@ -147,14 +164,17 @@ class Lab:
         assert sorted(t.params["seed"] for t in self.finished()) == sorted(seeds)
         assert all(trial.state.is_finished() for trial in self.trials())
         for trial in finished.values():
-            run = self.client().get_run(trial.user_attrs["mlflow_run_id"])
-            assert run.info.status == "FINISHED"
-            assert run.data.tags["trial"] == str(trial.number)
-            assert run.data.metrics.get("objective", math.inf) == trial.value
+            run = self.run_of(trial)
+            assert run.status == "FINISHED"
+            assert run.tags["trial"] == str(trial.number)
+            assert run.metrics.get("objective", math.inf) == trial.value
             assert [row["step"] for row in self.series(trial)] == list(range(trial.user_attrs["steps"]))
-            history = self.client().get_metric_history(run.info.run_id, "val/objective")
-            assert [point.step for point in history] == list(range(1, trial.user_attrs["epochs"] + 1))
-        if self.tracking.startswith("sqlite"):
+            history = {metric: self.tracker().history(run.id, metric) for metric in run.metrics}
+            assert [step for step, _ in history["val/objective"]] == list(
+                range(1, trial.user_attrs["epochs"] + 1)
+            )
+            assert all(len(points) == len(dict(points)) for points in history.values())
+        if self.tracking.startswith("sqlite") and (self.home / "mlflow.db").exists():
             assert self.doubled_points() == []
         if reference is not None:
             for trial in reference.finished():
@@ -231,6 +251,12 @@ def lab(labs: Callable[..., Lab]) -> Lab:
     return labs("home")
 
 
+@pytest.fixture(params=TRACKERS)
+def lab_of_each(request: pytest.FixtureRequest, labs: Callable[..., Lab]) -> Lab:
+    """A lab that records its runs in MLflow, and one for every other tracker."""
+    return labs("home", SWEEP_TRACKER=request.param)
+
+
 def fill(home: Path, prepared: Path) -> None:
     """A machine's home, before anything is run in it."""
     shutil.copytree(prepared / "cache", home / "cache")
@@ -239,6 +265,57 @@ def fill(home: Path, prepared: Path) -> None:
 
 def make_lab(home: Path, prepared: Path, **settings: str) -> Lab:
     fill(home, prepared)
+    if settings.get("SWEEP_TRACKER", "mlflow") != "mlflow":
+        (home / "mlflow.db").unlink()
     storage = settings.get("SWEEP_STORAGE", f"sqlite:///{home / 'optuna.db'}")
     tracking = settings.get("SWEEP_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     return Lab(home, storage, tracking, settings)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """PostgreSQL."""
+    from tests.sweep.servers import running_server
+
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    """One whose trials are in sqlite, and one whose trials are in PostgreSQL."""
+    from tests.sweep.servers import database
+
+    storage = None
+    if request.param == "postgresql":
+        storage = database(request.getfixturevalue("server"), tmp_path.name)
+    return Home(tmp_path / "home", storage).create()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Home], RDBStorage]]:
+    """opened(home): the home's store, whose connections are closed in the end."""
+    storages: list[RDBStorage] = []
+
+    def open_it(home: Home) -> RDBStorage:
+        storages.append(open_optuna(home))
+        return storages[-1]
+
+    yield open_it
+    for storage in storages:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@pytest.fixture
+def study(home: Home, opened: Callable[[Home], RDBStorage]) -> optuna.Study:
+    study = optuna.create_study(study_name="tiny", storage=opened(home))
+    heartbeat.create_table(engine_of(study))
+    return study
+
+
+def claim(study: optuna.Study, owner: str, **attrs: Any) -> int:
+    study.enqueue_trial({"x": 0.5}, user_attrs=attrs)
+    trial = attempts.claim(study, owner)
+    assert trial is not None
+    return trial.number

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.engine.conftest import RUN, Lab, make_lab, wait_until
-from tests.sweep.engine.servers import MlflowServer
+from tests.sweep.conftest import RUN, Lab, make_lab, wait_until
+from tests.sweep.servers import MlflowServer
 
 
 @pytest.fixture
