@@ -34,7 +34,7 @@ from tests.conftest import ROOT, run_module
 
 STUDY = str(Path(__file__).parent / "engine" / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
-TRACKERS = sorted(trackers.NAMES)
+TRACKERS = trackers.TRACKERS.names
 MAKE_TRACKING = """
 from sweep.store.home import Home
 from sweep.tracking import trackers

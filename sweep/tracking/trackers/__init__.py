@@ -15,11 +15,9 @@ keep:
   needs, and waits for the store, in the thread that sends, while its first trial is training.
 """
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
@@ -29,9 +27,9 @@ import optuna
 from sweep.errors import UserError
 from sweep.store.home import Home
 from sweep.store.links import DEFAULT_TRACKER, study_link
-from vae.names import nearest
+from vae.names import Registry
 
-NAMES = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+TRACKERS = Registry(__name__)
 
 PARENT, NOTE, SOURCE = "parent_run", "note", "source"
 """Tags that a tracker may have a place of its own for: the study's run, text for people, who made the run."""
@@ -178,9 +176,10 @@ def check(name: str) -> str:
     Raises:
         UserError: there is none; the message proposes the nearest name.
     """
-    if name not in NAMES:
-        raise UserError(f"there is no tracker {name!r}; {nearest(name, NAMES)}")
-    return name
+    try:
+        return TRACKERS.check(name)
+    except ValueError as error:
+        raise UserError(f"--tracker: {error}") from error
 
 
 def build(home: Home, study: optuna.Study | None = None) -> Tracker:
@@ -191,5 +190,5 @@ def build(home: Home, study: optuna.Study | None = None) -> Tracker:
     """
     link = None if study is None else study_link(study)
     name = check(link.tracker if link else home.tracker or DEFAULT_TRACKER)
-    tracker: Tracker = import_module(f"{__name__}.{name}").Store(replace(home, tracker=name))
+    tracker: Tracker = TRACKERS.load(name).Store(replace(home, tracker=name))
     return tracker
