@@ -1,4 +1,4 @@
-"""Where else a report is seen: the study's MLflow run and the Optuna dashboard."""
+"""Publishing a report beyond its file: to the study's MLflow run and the Optuna dashboard."""
 
 import warnings
 from collections.abc import Sequence
