@@ -131,13 +131,11 @@ class BorderModel:
         mine = [run for run in self.runs if run.column == row.column]
         if not mine:
             return "no run yet"
-        runs_here = f"the runs here ({len(mine)}, over {len({run.seed for run in mine})} of the seeds)"
+        these = f"the runs here ({len(mine)}, over {len({run.seed for run in mine})} of the seeds)"
         reached = [10**run.x for run in mine]
         if row.status == "above":
-            return f"none of {runs_here} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
-        return (
-            f"all of {runs_here} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
-        )
+            return f"none of {these} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
+        return f"all of {these} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
 
     def probability(self, settings: Mapping[str, Any]) -> float | None:
         """P(crossed) of a run with these flat settings and a new seed; None outside the plane."""
