@@ -69,9 +69,9 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
 def show_border_end(name: str) -> None:
     """What a border study is for, at its end: it maps, and looks for no best model."""
     print(
-        "A border study maps where training stops being stable: for every column of settings, the learning\n"
-        "rate at which half of the runs blow up, with its band. Most of its runs are probes, which end as\n"
-        "soon as they have answered and have no objective."
+        "\nA border study maps where training stops being stable: at every column of settings, the learning\n"
+        "rate at which half of the runs cross the border, with its band. Most of its runs are probes, which\n"
+        "end as soon as they have answered and have no objective."
     )
     print("\nnext:")
     print(f"  python -m sweep map {name:22} print the map, and write it as JSON, PNG and HTML")
@@ -83,4 +83,4 @@ def _confirmed(group: Group) -> str:
     if group.confirmed is None:
         return "-"
     mean, low, high = group.confirmed
-    return f"{mean:.1f}\n{low:.1f} to {high:.1f}\n{group.seeds} seeds"
+    return f"{mean:.1f}\n{low:.4g} to {high:.4g}\n{group.seeds} seeds"
