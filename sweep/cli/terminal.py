@@ -43,10 +43,10 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
     from rich.table import Table
 
     caption = f"by {title} (objective: validation loss an image, smaller is better)"
-    table = Table(title=caption, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=caption, box=SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column(title, overflow="fold")
     for column in ("trials", "unstable", "best", "median"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("settings of the best", no_wrap=True, overflow="fold")
     are_confirmed = any(group.confirmed for group in groups)
     if are_confirmed:
