@@ -11,7 +11,7 @@ from sweep.study import Arm, ChoiceAxis, Confirm, Plan, Study
 from sweep.study.config import TrialConfig, with_settings
 
 POLICIES = ("none", "norm", "value", "percentile", "zscore", "agc")
-CLIP, SCHEDULE, RATE = "optim.clip", "optim.lr_schedule", "optim.lr"
+CLIP, SCHEDULE, LR = "optim.clip", "optim.lr_schedule", "optim.lr"
 
 
 def _plan(base: TrialConfig, trials: int, epochs: int) -> Plan:
@@ -22,11 +22,11 @@ def _plan(base: TrialConfig, trials: int, epochs: int) -> Plan:
         axes=(
             ChoiceAxis(path=CLIP, choices=POLICIES),
             ChoiceAxis(path=SCHEDULE, choices=("constant", "cosine", "wsd")),
-            ChoiceAxis(path=RATE, choices=(3e-4, 1e-3, 3e-3)),
+            ChoiceAxis(path=LR, choices=(3e-4, 1e-3, 3e-3)),
         ),
         arms=(*policies, constant),
         trials=trials,
-        confirm=Confirm(settings={SCHEDULE: "wsd", "epochs": epochs}, shared=(RATE,)),
+        confirm=Confirm(settings={SCHEDULE: "wsd", "epochs": epochs}, shared=(LR,)),
     )
 
 

@@ -1,9 +1,9 @@
 """Is one run with the stable preset as good as the best of a learning-rate sweep? And does a controller help?
 
 A cell is a depth, a number of steps, and what else is changed. In every cell the preset, and what might
-replace it or a part of it, is compared with two sweeps of seven rates: of the plain model, and of the model
-with the preset's bound. A sweep chooses its rate with one seed a rate; then it and all others are run with
-the same fresh seeds, on which no choice was made. Nothing is stopped early.
+replace it or a part of it, is compared with two sweeps of seven learning rates: of the plain model, and of
+the model with the preset's bound. A sweep chooses its rate from one run a rate; then its choice and all the
+others are run with the same fresh seeds, on which no choice was made. Nothing is stopped early.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from sweep.study import Arm, Confirm, FloatAxis, Plan, Study
 from sweep.study.config import TrialConfig, with_settings
 
 LR = "optim.lr"
-RATES = (3e-4, 6.5e-4, 1.4e-3, 3e-3, 6.5e-3, 1.4e-2, 3e-2)
-SGD_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+LRS = (3e-4, 6.5e-4, 1.4e-3, 3e-3, 6.5e-3, 1.4e-2, 3e-2)
+SGD_LRS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 SGD: Settings = {"optim.optimizer": "sgd", "optim.clip": "norm", "optim.clip_norm": 1.0}
 
 NO_BOUND: Settings = {"model.logvar_bound": "none"}
@@ -39,17 +39,17 @@ def _depth(depth: int, **more: str | int | float) -> Settings:
 
 
 def _cell(
-    name: str, cell: Settings, methods: Mapping[str, Settings], rates: tuple[float, ...] = RATES
+    name: str, cell: Settings, methods: Mapping[str, Settings], lrs: tuple[float, ...] = LRS
 ) -> list[Arm]:
     """The two sweeps, then the methods, each the preset with something changed."""
     arms = [
-        Arm(name=f"{sweep}: {name}", settings={**cell, **bound}, grid={LR: rates})
+        Arm(name=f"{sweep}: {name}", settings={**cell, **bound}, grid={LR: lrs})
         for sweep, bound in (("sweep", NO_BOUND), ("sweep with the bound", BOUND))
     ]
     for method, changed in methods.items():
         settings = {**STABLE, **cell, **changed}
-        rate = settings.pop(LR)
-        arms.append(Arm(name=f"{method}: {name}", fixed={LR: rate}, settings=settings, confirm_only=True))
+        lr = settings.pop(LR)
+        arms.append(Arm(name=f"{method}: {name}", fixed={LR: lr}, settings=settings, confirm_only=True))
     return arms
 
 
@@ -66,7 +66,7 @@ def _plan(base: TrialConfig, arms: list[Arm], seeds: int) -> Plan:
 
 
 def _smoke() -> Plan:
-    return _plan(SMOKE, _cell("depth 4", _depth(4), {**PRESETS, **OTHERS}, RATES[1::2]), seeds=2)
+    return _plan(SMOKE, _cell("depth 4", _depth(4), {**PRESETS, **OTHERS}, LRS[1::2]), seeds=2)
 
 
 def _laptop() -> Plan:
@@ -80,7 +80,7 @@ def _laptop() -> Plan:
     arms += _cell("batch 8", {**_depth(4, epochs=10), "batch_size": 8}, only)
     arms += _cell("batch 128", {**_depth(4, epochs=200), "batch_size": 128}, only)
     sgd = {"preset": {k: v for k, v in STABLE_SGD.items() if k not in SGD}}
-    arms += _cell("SGD", {**at_4, **SGD}, sgd, SGD_RATES)
+    arms += _cell("SGD", {**at_4, **SGD}, sgd, SGD_LRS)
     for depth in (2, 4, 6, 8):
         arms += _cell(f"depth {depth}, 1,500 steps", _depth(depth, epochs=107), PRESETS)
     return _plan(LAPTOP, arms, seeds=3)

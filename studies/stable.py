@@ -2,7 +2,7 @@
 
 A soft bound on the encoder's log-variance keeps a run stable at rates that are fast, and the decay at its
 end makes it good. The bound changes the model, so no study of the paper's claims has it. Under SGD the best
-rate hangs on everything, so it is a tenth of the border, which short runs find.
+rate depends on everything else, so it is a tenth of the border, which short runs find.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ STABLE_SGD: Settings = {
     "optim.clip_norm": 1.0,
     "optim.lr_border_fraction": 0.1,
 }
-"""What it sets besides where the optimizer is sgd."""
+"""What the preset sets in addition where the optimizer is sgd."""
 
 
 def _plan(base: TrialConfig) -> Plan:

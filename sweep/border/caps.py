@@ -1,7 +1,7 @@
 """A map in the store keeps the trials of other studies inside the border.
 
-Trials beyond the border of the label `useless` (of `nonfinite`, where that was not mapped) tell nothing
-that the map has not told already, so an arm's learning rate is searched below the lower end of its band.
+Trials beyond the border of the label `useless` (of `nonfinite`, where that was not mapped) say nothing
+that the map has not said already, so an arm's learning rate is searched below the lower end of its band.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ OF_A_LENGTH: Label = "useless"
 """Judged at a run's end: a map of runs of another length serves without it. From 24 epochs to 12 it moved by
 up to 0.4 decades in three columns."""
 ROOM = 10.0
-"""An arm keeps at least this ratio of rates to search, whatever the map says."""
+"""An arm keeps at least this ratio of learning rates to search, whatever the map says."""
 
 
 def with_caps(plan: Plan, home: Home) -> tuple[Plan, str | None]:

@@ -1,4 +1,4 @@
-"""What a border study found: as a table, as JSON, as pictures, all from what is in the store."""
+"""The border map of a study, made from its trials in the store."""
 
 import math
 from collections import Counter
@@ -39,7 +39,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class BorderMap:
-    """Of one study. spent: probes and steps a phase. fan_ins: of the columns' latent heads."""
+    """The map of one study.
+
+    spent: runs and optimizer steps by phase. fan_ins: fan-in of the latent head, by column.
+    """
 
     study: str
     plan: BorderPlan

@@ -8,7 +8,7 @@
    ragged: between rates that break training some do not, and a ladder from above ends at the first of those.
    Where that run crosses, the ladder goes on from there down to the next stable one. Then the cell (a column
    and a seed) is done.
-2. Refinement where the band is widest, at the run that tells most about its cell's border (BALD: Houlsby
+2. Refinement where the band is widest, at the run that says most about its cell's border (BALD: Houlsby
    et al. 2011). Never per unit of cost: that hugs the cheap diverging side and does not find the border.
 
 A running probe counts as the outcome that is expected of it, so that workers side by side work on
@@ -70,13 +70,13 @@ class Point:
 
 def next_point(task: Task, points: Sequence[Point]) -> Point | None:
     """The next probe; None where the border is known as well as was asked, or
-    all that is left hangs on probes that run."""
+    all that is left depends on running probes."""
     known = _with_expected_outcomes(task, points)
     model = posterior(task, known) if known else None
     ladder = _Ladders(task, known, model)
     running = {(point.column, point.seed) for point in points if point.crossed is None}
     cells = [(column, seed) for seed in task.seeds for column in range(len(task.z))]
-    # A cell with a running probe last: what to do there hangs on an outcome that is only expected.
+    # A cell with a running probe last: what to do there depends on an outcome that is only expected.
     for cell in sorted(cells, key=lambda cell: cell in running):
         x = ladder.next_rung(*cell)
         if x is not None:
@@ -170,7 +170,7 @@ class _Ladders:
 
 
 def _refinement(task: Task, points: Sequence[Point], model: Posterior) -> Point | None:
-    """At the column with the widest band, where a run tells most about the border of its cell."""
+    """At the column with the widest band, where a run says most about the border of its cell."""
     widths = half_widths(task, model)
     for column in (int(c) for c in np.argsort(-widths)):
         mine = [p for p in points if p.column == column]

@@ -127,15 +127,15 @@ class BorderModel:
         return [f"{self.label} border at {row.name}: {self._why_none(row)}." for row in rows]
 
     def _why_none(self, row: ColumnBorder) -> str:
-        """As far as the runs tell: a few of them can miss a border that is ragged."""
+        """As far as the runs show: a few of them can miss a border that is ragged."""
         mine = [run for run in self.runs if run.column == row.column]
         if not mine:
             return "no run yet"
-        told = f"the runs here ({len(mine)}, over {len({run.seed for run in mine})} of the seeds)"
+        these = f"the runs here ({len(mine)}, over {len({run.seed for run in mine})} of the seeds)"
         reached = [10**run.x for run in mine]
         if row.status == "above":
-            return f"none of {told} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
-        return f"all of {told} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
+            return f"none of {these} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
+        return f"all of {these} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
 
     def probability(self, settings: Mapping[str, Any]) -> float | None:
         """P(crossed) of a run with these flat settings and a new seed; None outside the plane."""

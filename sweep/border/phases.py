@@ -1,6 +1,6 @@
 """The phases of a border study: map, verify, then train at distances below the border.
 
-A probe is a trial that was ended on purpose before its full length, so it is told to Optuna as PRUNED,
+A probe is a trial that was ended on purpose before its full length, so Optuna has it as PRUNED,
 without a value: what it found is in its user attributes (`sweep.border.runs`) and in its MLflow run. The
 study's value stays what it is everywhere, the objective of a full training run, so the runs at a distance
 compare with one another and with other studies, and the best trial is the best model.
@@ -37,7 +37,7 @@ def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
 
 
 def models(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> dict[Label, BorderModel]:
-    """The border of every label of the plan, from what the trials told so far."""
+    """The border of every label of the plan, from the trials so far."""
     runs = probes_in(plan, trials)
     return {
         label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
@@ -101,7 +101,7 @@ class Distance:
         return len(self._missing(trials))
 
     def _missing(self, trials: Sequence[FrozenTrial]) -> list[tuple[int, int, float]]:
-        """Seed, column and distance of runs that are still to be made: known by these, not by the rate."""
+        """Seed, column and distance of the runs that are still to be made; these identify a run."""
         plan = self.plan
         made = {
             (run.seed, run.column, distance)

@@ -1,4 +1,4 @@
-"""From trials to what a border map works on: who ran where, and what came of it.
+"""From trials to what a border map works on: which run was where in the plane, and how it went.
 
 A trial of a border study carries user attributes of its own: `border/at` (values of its column),
 `border/x` (log10 of the searched setting), `border/label` and `border/horizon` (what was asked of a
@@ -66,7 +66,7 @@ class PlacedRun:
         return self.steps >= min(total, total if steps is None else steps)
 
     def crossed(self, label: Label, horizon: Horizon) -> bool | None:
-        """None while it is under way, or where it was followed for too few steps to tell."""
+        """None while it is under way, or where it was followed for too few steps to decide."""
         return None if self.observation is None else verdict(label, self.observation, horizon)
 
 
@@ -101,8 +101,9 @@ def _placed(trial: TrialView, column: int) -> PlacedRun:
 
 
 def furthest(runs: Sequence[PlacedRun], label: Label, horizon: Horizon) -> list[PlacedRun]:
-    """Of every place the run that was followed furthest among those that tell about the label, and what is
-    under way: what a shorter one called stable was a forecast, no more.
+    """Per place, the run that was followed furthest among those that decide the label, and all running ones.
+
+    What a shorter run called stable was only a forecast.
     """
     longest: dict[tuple[int, int, float], PlacedRun] = {}
     for run in runs:
@@ -113,7 +114,7 @@ def furthest(runs: Sequence[PlacedRun], label: Label, horizon: Horizon) -> list[
 
 
 def points_of(label: Label, runs: Sequence[PlacedRun], horizon: Horizon) -> list[Point]:
-    """For the mapper: runs that tell about the label, and probes of it that are under way."""
+    """For the mapper: runs that decide the label, and its probes that are under way."""
     points = []
     for run in furthest(runs, label, horizon):
         crossed = run.crossed(label, horizon)
@@ -124,7 +125,7 @@ def points_of(label: Label, runs: Sequence[PlacedRun], horizon: Horizon) -> list
 
 
 def border_runs(label: Label, runs: Sequence[PlacedRun], horizon: Horizon) -> list[BorderRun]:
-    """For the model: finished runs that tell about the label, with the steps of all that were made there."""
+    """For the model: finished runs that decide the label, with the steps of all runs at their place."""
     steps: Counter[tuple[int, int, float]] = Counter()
     for run in runs:
         steps[run.place] += run.steps

@@ -82,7 +82,7 @@ class BorderSampler(BaseSampler):
         return next_point(self.task, self._points(study.get_trials(deepcopy=False))) is None
 
     def model(self, study: optuna.Study) -> BorderModel:
-        """What the finished trials told."""
+        """The border as the finished trials show it."""
         runs = [
             BorderRun(point.column, point.seed, point.x, point.crossed, steps=0, trial=trial.number)
             for trial in study.get_trials(deepcopy=False)

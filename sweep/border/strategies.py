@@ -1,7 +1,7 @@
 """What to run next, by the plan's strategy: a pure function of the runs so far.
 
 `mapper` proposes short probes, label after label; the others propose full-length runs over the whole range
-in every column and seed, as anyone would without it, and each of their runs tells about all labels.
+in every column and seed, as anyone would without it, and each of their runs says something about all labels.
 """
 
 import warnings
@@ -26,7 +26,7 @@ LOOK_BELOW = {"blowup": 0.6, "nonfinite": 0.6, "useless": 0.0}
 """Decades below a ladder's end at which one more run must be stable. Without it the gaps of a ragged border
 were taken for its end, up to a decade too high (clip norm 100 under SGD). Runs of useless are too dear."""
 ORDER: tuple[Label, ...] = ("nonfinite", "useless", "blowup")
-"""A run that is followed until it is not finite, or to its end, tells about blowing up too."""
+"""A run that is followed until it is not finite, or to its end, also shows whether it blew up."""
 NEAR = 2.5
 """Steps below the border within which a full-length run verifies it."""
 
@@ -93,13 +93,13 @@ class ProbeChooser:
     def next_verification(self, runs: Sequence[PlacedRun]) -> Proposal | None:
         """A full-length run where short ones say that the edge of stability is, a column after another.
 
-        It checks the largest rate that a seed's probes called stable; a column has `verify` such checks that
+        It checks the largest value that a seed's probes called stable; a column has `verify` such checks that
         held. Where one did not, every seed of the column is checked.
         """
         for label in self.labels:
-            told = furthest(runs, label, probe_horizon(label))
+            decided = furthest(runs, label, probe_horizon(label))
             for column in range(len(self.plan.plane.columns)):
-                proposal = self._verification(label, [run for run in told if run.column == column])
+                proposal = self._verification(label, [run for run in decided if run.column == column])
                 if proposal is not None and _is_new(proposal, runs):
                     return proposal
         return None
@@ -148,7 +148,7 @@ class ProbeChooser:
 
 
 def _is_new(proposal: Proposal, runs: Sequence[PlacedRun]) -> bool:
-    """The same run again would tell the same again, and be asked for again."""
+    """A run that was made already would give the same answer, and be proposed again for ever."""
     place = (proposal.column, proposal.seed, round(proposal.x, 6))
     asked = (place, proposal.label, proposal.horizon)
     return all((run.place, run.label, run.horizon) != asked for run in runs)

@@ -9,7 +9,7 @@ from sweep.store.home import Home
 
 
 def write_map(home: Home, found: BorderMap) -> list[Path]:
-    """map.json, map.html and map.png in the study's folder of reports; returns their paths."""
+    """Write map.json, map.html and map.png to the study's folder of reports; return their paths."""
     folder = home.root / "reports" / found.study
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "map.json", folder / "map.html", folder / "map.png"]

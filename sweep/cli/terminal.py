@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from sweep.store.groups import Group
-from sweep.store.labels import describe_settings
+from sweep.store.labels import settings_in_words
 from sweep.store.summary import Summary
 
 
@@ -38,15 +38,19 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
     """The table of a study's arms, or of the values of its axis; nothing where it has neither."""
     if not groups:
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"by {title} (objective: validation loss an image, smaller is better)")
+    caption = f"by {title} (objective: validation loss an image, smaller is better)"
+    table = Table(title=caption, box=SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column(title, overflow="fold")
     for column in ("trials", "unstable", "best", "median"):
-        table.add_column(column, justify="right")
-    table.add_column("settings of the best", overflow="fold")
-    table.add_column("confirmed", justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("settings of the best", no_wrap=True, overflow="fold")
+    are_confirmed = any(group.confirmed for group in groups)
+    if are_confirmed:
+        table.add_column("confirmed", justify="right", no_wrap=True)
     finite = [group.best for group in groups if group.best is not None]
     for group in groups:
         row = [
@@ -55,8 +59,8 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
             str(group.unstable),
             "-" if group.best is None else f"{group.best:.2f}",
             "-" if group.median is None else f"{group.median:.2f}",
-            escape(describe_settings(group.settings)) or "-",
-            _confirmed(group),
+            escape("\n".join(settings_in_words(group.settings))) or "-",
+            *([_confirmed(group)] if are_confirmed else []),
         ]
         table.add_row(*row, style="bold" if finite and group.best == min(finite) else "")
     Console().print(table)
@@ -65,9 +69,9 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
 def show_border_end(name: str) -> None:
     """What a border study is for, at its end: it maps, and looks for no best model."""
     print(
-        "A border study maps where training stops being stable: for every column of settings, the learning\n"
-        "rate at which half of the runs blow up, with its band. Most of its runs are probes, which end as\n"
-        "soon as they have answered and have no objective."
+        "\nA border study maps where training stops being stable: at every column of settings, the learning\n"
+        "rate at which half of the runs cross the border, with its band. Most of its runs are probes, which\n"
+        "end as soon as they have answered and have no objective."
     )
     print("\nnext:")
     print(f"  python -m sweep map {name:22} print the map, and write it as JSON, PNG and HTML")
@@ -75,8 +79,8 @@ def show_border_end(name: str) -> None:
 
 
 def _confirmed(group: Group) -> str:
-    """Mean, 95 % interval, seeds."""
+    """Mean, 95 % interval and seeds, a line each."""
     if group.confirmed is None:
         return "-"
     mean, low, high = group.confirmed
-    return f"{mean:.1f} ({low:.1f} to {high:.1f}, {group.seeds} seeds)"
+    return f"{mean:.1f}\n{low:.4g} to {high:.4g}\n{group.seeds} seeds"

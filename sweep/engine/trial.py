@@ -240,6 +240,8 @@ def _record(
         **{k: v for k, v in result.summary.items() if math.isfinite(v)},
         **observed,
     }
+    if intervals := _quality_intervals(result):
+        facts[keys.QUALITY_INTERVALS] = intervals
     for key, value in observed.items():
         run.metric(key, value)
     if probing:  # ended before its length, on purpose: it has no objective
@@ -247,6 +249,17 @@ def _record(
         return
     # A divergence is a result: COMPLETE with inf, so that the sampler learns from it.
     _end(context, trial, run, facts, TrialState.COMPLETE, result.objective)
+
+
+def _quality_intervals(result: RunResult) -> dict[str, tuple[float, float]]:
+    """Metric -> ends of the interval, of those whose value is among the trial's facts."""
+    metrics = [key for key in result.summary if key.startswith(keys.QUALITY)]
+    ends = {key: (result.intervals.get(f"{key}_low"), result.intervals.get(f"{key}_high")) for key in metrics}
+    return {
+        key.removeprefix(keys.QUALITY): (low, high)
+        for key, (low, high) in ends.items()
+        if low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
+    }
 
 
 def _record_pruned(

@@ -1,4 +1,4 @@
-"""Pictures in the page: real tiles, and what a trial made of them, as data URIs."""
+"""Pictures for the page, as data URIs: real tiles, and what trials made of them."""
 
 import base64
 import io

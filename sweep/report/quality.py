@@ -1,7 +1,7 @@
 """Image quality side by side: of each arm's best trial every metric that was measured, with its interval.
 
-Driven by the names that trials have: `quality/<metric>` is a row, with what lies beside it under `_low`,
-`_high` (95 % interval) and `_floor` (what real tiles score against real ones). A new metric shows by itself.
+Driven by the names that trials have: each `quality/<metric>` is a row, with its 95 % interval and with
+`quality/<metric>_floor`, what real tiles score against other real tiles. A new metric shows by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from sweep.store.trials import TrialView
 from sweep.study import Plan
 
 MOST_COLUMNS = 8
-PARTS = ("_floor_low", "_floor_high", "_low", "_high", "_floor")
+FLOOR = "_floor"
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class QualityColumn:
 
 @dataclass(frozen=True)
 class QualityTable:
-    """left_out: groups that are not shown, which are those with the worst objectives."""
+    """by: what the groups are; empty where there are none. left_out: groups that are not shown, which are
+    those with the worst objectives."""
 
+    by: str
     metrics: Sequence[str]
     columns: Sequence[QualityColumn]
     left_out: int = 0
@@ -68,19 +70,16 @@ def quality_table(trials: Sequence[TrialView], plan: Plan | None) -> QualityTabl
         for name, t in shown
     ]
     metrics = sorted({metric for column in columns for metric in column.scores})
-    return QualityTable(metrics, columns, left_out=len(best) - len(shown))
+    return QualityTable(grouping.title if grouping else "", metrics, columns, left_out=len(best) - len(shown))
 
 
 def _metrics(trial: TrialView) -> list[str]:
-    """Without the prefix; `_low` and the rest belong to the metric that they stand beside."""
+    """Without the prefix; a floor belongs to the metric that it stands beside."""
     found = {key.removeprefix(QUALITY) for key in trial.attrs if key.startswith(QUALITY)}
-    return sorted(name for name in found if not _is_part(name, found))
-
-
-def _is_part(name: str, names: set[str]) -> bool:
-    return any(name.endswith(part) and name.removesuffix(part) in names for part in PARTS)
+    return sorted(name for name in found if name.removesuffix(FLOOR) not in found - {name})
 
 
 def _score(trial: TrialView, metric: str) -> Score:
-    low, high, floor = (trial.number_of(f"{QUALITY}{metric}{part}") for part in ("_low", "_high", "_floor"))
-    return Score(trial.number_of(QUALITY + metric), low, high, floor)
+    low, high = trial.quality_intervals.get(metric, (None, None))
+    key = QUALITY + metric
+    return Score(trial.number_of(key), low, high, trial.number_of(key + FLOOR))

@@ -1,4 +1,4 @@
-"""Write a study's report, and put it where it is seen."""
+"""Write a study's report and publish it."""
 
 import hashlib
 import logging

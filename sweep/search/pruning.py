@@ -11,7 +11,7 @@ from sweep.study.config import TrialConfig
 STARTUP_TRIALS = 5
 WORST_PERCENT = 25.0
 PEERS = 200
-"""So many of the latest are looked at: more would change no median and cost time after every epoch."""
+"""This many of the latest are compared: more would change no median and cost time after every epoch."""
 
 
 def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) -> bool:

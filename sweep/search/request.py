@@ -27,7 +27,7 @@ class Request:
     params: values of axes of the plan; the sampler fills the others.
     settings: dotted config paths that this trial sets beyond the axes, such as {"epochs": 12}.
     seed: of the training; None: the study's seed plus the trial's number.
-    attrs: further user attributes of the trial, such as {"arm": "depth 4"}.
+    attrs: other attributes of the trial (`sweep.store.keys`), such as {"arm": "depth 4"}.
     """
 
     phase: str

@@ -1,4 +1,4 @@
-"""Where a trial's resumable state lies: a folder a root trial, and a copy of it for other machines."""
+"""Where a trial's resumable state is kept: one folder for each root trial, and a copy for other machines."""
 
 import contextlib
 import os
@@ -11,14 +11,14 @@ from sweep.store.home import Home
 
 STATE = "state.pt"
 PATTERNS = (STATE, f"{STATE}.*", "*.parquet", ".*.partial")
-"""What a folder may hold of a run under way; the weights of a finished one are kept."""
+"""Files of a run under way; the weights of a finished run are kept."""
 
 
 class Checkpoints:
-    """The state of one trial, by its root: its first attempt.
+    """The state of one trial, under the number of its first attempt, the root.
 
-    Local files; with `home.checkpoint_uri` they are also copied there, the checkpoint last, and taken from
-    there. A copy that cannot be made costs a line in the log: the local files are whole.
+    Files are local. With `home.checkpoint_uri` they are also copied there, the checkpoint last, and fetched
+    from there. A copy that fails is only logged: the local files are complete.
     """
 
     def __init__(self, home: Home, study: str, root: int) -> None:
@@ -32,7 +32,7 @@ class Checkpoints:
             self._remote = system, f"{path.rstrip('/')}/{study}/{root}"
 
     def fetch(self) -> bool:
-        """Bring the state here from where other machines keep it; whether there is one here then."""
+        """Fetch the state from where other machines keep it; returns whether there is one here afterwards."""
         if self._remote:
             system, there = self._remote
             with _tolerated("read"):
@@ -44,14 +44,14 @@ class Checkpoints:
         return self.state.exists()
 
     def write(self, path: Path, content: bytes) -> None:
-        """A file of the state: whole or not at all."""
+        """Write one file of the state, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         partial.write_bytes(content)
         partial.replace(path)
 
     def publish(self, parts: Sequence[Path]) -> None:
-        """Copy the checkpoint, and the parts it needs before it."""
+        """Copy the parts that the checkpoint needs, then the checkpoint."""
         if self._remote:
             system, there = self._remote
             with _tolerated("written"):
@@ -61,7 +61,7 @@ class Checkpoints:
                     system.mv(f"{there}/{path.name}.partial", f"{there}/{path.name}")
 
     def discard(self) -> None:
-        """The trial has its result: nothing goes on from here."""
+        """Delete the state of a trial that has its result."""
         for pattern in PATTERNS:
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
@@ -77,5 +77,5 @@ class Checkpoints:
 def _tolerated(what: str) -> Any:
     try:
         yield
-    except Exception as error:  # every file system of fsspec has kinds of its own
+    except Exception as error:  # every file system of fsspec raises kinds of its own
         print(f"the checkpoint's copy could not be {what}: {error}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import optuna
 
 
 def rows(study: optuna.Study) -> list[dict[str, Any]]:
-    """One row a trial, in the order of their numbers; every row has every column, None where unknown."""
+    """One row for each trial, by number; every row has every column, None where unknown."""
     table = []
     for trial in study.get_trials(deepcopy=False):
         start, end = trial.datetime_start, trial.datetime_complete

@@ -13,7 +13,7 @@ from sweep.store import secrets
 class Home:
     """`mlruns/` in the current directory, or where SWEEP_HOME says; absolute.
 
-    storage, tracking: of other stores than the sqlite files in it; both may hold a password.
+    storage, tracking: URLs of stores other than the sqlite files in it; both may hold a password.
     checkpoint_uri: where resumable state is kept for other machines (any fsspec URI).
     tracker: where a new study records its runs (`sweep.tracking.trackers`); None for the usual place. A study
         that exists knows its own.
@@ -33,7 +33,7 @@ class Home:
         checkpoint_uri: str | None = None,
         tracker: str | None = None,
     ) -> "Home":
-        """From what was asked for, or the environment's SWEEP_HOME, SWEEP_STORAGE, ... ."""
+        """The home that the arguments ask for, or else the environment: SWEEP_HOME, SWEEP_STORAGE, ..."""
         secrets.hide(storage := storage or os.environ.get("SWEEP_STORAGE") or None)
         secrets.hide(tracking := tracking or os.environ.get("SWEEP_TRACKING_URI") or None)
         return cls(

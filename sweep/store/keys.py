@@ -37,7 +37,9 @@ TRAIN_SECONDS = "train_seconds"
 VOLATILITY = "stability/grad_norm_volatility"
 HEAD_FAN_IN = "model/head_fan_in"
 QUALITY = "quality/"
-"""Prefix of image quality: `quality/<metric>`, with `_low`, `_high`, `_floor` behind it."""
+"""Prefix of image quality: `quality/<metric>`, and `quality/<metric>_floor` beside it."""
+QUALITY_INTERVALS = "quality_intervals"
+"""Metric -> [low, high], one attribute for all: each costs the store a write."""
 
 # Of a trial of a border study.
 BORDER = "border/"

@@ -18,10 +18,15 @@ def format_value(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def describe_settings(settings: Mapping[str, Any]) -> str:
-    """As `lr 0.0021, clip norm, latent_dim 32`; empty where there are none."""
+def settings_in_words(settings: Mapping[str, Any]) -> list[str]:
+    """As `lr 0.0021`, `clip norm`, `latent_dim 32`, by short names."""
     names = short_names(settings.keys())
-    return ", ".join(
+    return [
         f"lr {value:g} of the border" if path == LR_SHARE else f"{names[path]} {format_value(value)}"
         for path, value in settings.items()
-    )
+    ]
+
+
+def describe_settings(settings: Mapping[str, Any]) -> str:
+    """As `lr 0.0021, clip norm, latent_dim 32`; empty where there are none."""
+    return ", ".join(settings_in_words(settings))

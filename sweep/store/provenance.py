@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, uncommitted diff, package versions, machine."""
+"""Where a result comes from: commit, uncommitted changes, package versions, machine."""
 
 import importlib.metadata
 import json

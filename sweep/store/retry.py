@@ -1,4 +1,4 @@
-"""A store that is away for a while costs waiting and nothing else."""
+"""Waiting out an outage of the store: a call that fails because it is away is made again."""
 
 import contextlib
 import functools
@@ -57,7 +57,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether no space is left, as the system, sqlite or one of their wrappers says it."""
+    """Whether the cause is a full disk, in the words of the system, sqlite or one of their wrappers."""
     while error is not None:
         if getattr(error, "errno", None) in (28, 122):  # ENOSPC, EDQUOT
             return True

@@ -1,4 +1,4 @@
-"""Passwords in the URLs of stores: shown nowhere."""
+"""Keeping passwords, which are part of the stores' URLs, out of logs and messages."""
 
 import contextlib
 import re
@@ -15,7 +15,7 @@ _known: set[str] = set()
 
 
 def hide(url: str | None) -> None:
-    """From now on `redact` knows this URL's password, in whatever spelling."""
+    """Make this URL's password known to `redact`, in every spelling."""
     if url is None:
         return
     found = _PASSWORD.search(url)

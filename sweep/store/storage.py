@@ -1,4 +1,4 @@
-"""The Optuna store of a home, and what is written beside a study in it."""
+"""The Optuna store of a home: opening it, locking a study in it, checking what it holds."""
 
 import contextlib
 import functools
@@ -29,12 +29,12 @@ CONNECT_TIMEOUT_S = 5
 
 
 def open_optuna(home: Home, wait: bool = False) -> RDBStorage:
-    """Open or create it; safe for several processes at once. Its methods sit out an outage of the server.
+    """Open or create it; safe for several processes at once. Its methods wait out an outage of the server.
 
     Args:
         home: says where it is.
-        wait: sit out an outage here already, as a worker that starts in the middle of a study should. A
-            command that somebody typed says at once that there is no server.
+        wait: wait out an outage already while opening, as a worker that starts in the middle of a study
+            should. A command that somebody typed says at once that there is no server.
 
     Raises:
         UserError: it cannot be opened.
@@ -74,7 +74,7 @@ def _url(home: Home) -> sqlalchemy.URL:
 
 
 def display_url(url: sqlalchemy.URL | str) -> str:
-    """A store's URL for people: without its password, a file by its path."""
+    """A store's URL as it may be shown: without its password; a file by its path."""
     url = sqlalchemy.make_url(url)
     if url.get_backend_name() == "sqlite":
         return str(url.database)
@@ -107,13 +107,13 @@ def _named_lock(url: sqlalchemy.URL, name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # Of a connection that was cut, the server has freed the lock already.
+        # Where the connection was cut, the server has freed the lock already.
         with contextlib.suppress(sqlalchemy.exc.DBAPIError):
             connection.close()
 
 
 def _advisory_lock(url: sqlalchemy.URL, name: str) -> sqlalchemy.Connection:
-    """A connection that holds it; the server frees it with the connection, also of a holder that died."""
+    """A connection that holds the lock; the server frees it when the connection ends."""
     connection = _lock_engine(url).connect()
     key = sqlalchemy.func.hashtext(f"vae-stability-sweep {name}")
     connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))
@@ -152,8 +152,8 @@ def load(storage: RDBStorage, name: str) -> optuna.Study:
 def read_all(study: optuna.Study) -> None:
     """Have Optuna remember all trials: from then on it asks for what is new.
 
-    Of ten thousand trials, the garbage collector would take half of the eight seconds, and a share of every
-    later pass; they stay for as long as the process does, so it need not look at them.
+    With ten thousand trials, the garbage collector would take half of the eight seconds, and a share of every
+    later pass. The trials live as long as the process does, so it need not look at them.
     """
     gc.disable()
     try:

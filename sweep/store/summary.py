@@ -1,4 +1,4 @@
-"""What the store says about a study: counts, outcomes and the best trial."""
+"""A study in a few numbers: counts, outcomes and the best trial."""
 
 import math
 from collections import Counter

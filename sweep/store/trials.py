@@ -198,6 +198,12 @@ class TrialView:
         return self.attrs.get(keys.BEST_EPOCH)
 
     @property
+    def quality_intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Metric -> ends of the 95 % interval of its image quality; empty in old stores."""
+        found: Mapping[str, tuple[float, float]] = self.attrs.get(keys.QUALITY_INTERVALS, {})
+        return found
+
+    @property
     def steps(self) -> int:
         return int(self.attrs.get(keys.STEPS, 0))
 

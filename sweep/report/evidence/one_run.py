@@ -19,7 +19,7 @@ STUDY = "one_run_study"
 PRESET, UNBOUND = "preset", "preset without the bound"
 SWEEP, BOUNDED_SWEEP = "sweep", "sweep with the bound"
 GRID = "depth"
-"""The cells that claims are about begin with it; of the others the table tells."""
+"""Claims are about the cells that begin with it; the others are in the table only."""
 WORTH_SHIPPING = math.log(1.02)
 """What a controller must gain to be worth its complication."""
 

@@ -2,7 +2,7 @@
 
 Two factors, each a claim of its own: gradient clipping (every policy against none) and the decay of the
 learning rate (against a constant one). Each needs both: steadier gradients, and a worse objective. The
-two sides are paired by seed and learning rate; where the rates differ, they are not.
+two sides are paired by seed and learning rate; where learning rates differ, they are not paired.
 """
 
 import math

@@ -21,17 +21,16 @@ def figures(
     curves: Sequence[tuple[str, TrialView, Curve]],
 ) -> list[Figure]:
     """Those that are about what the study varies; one that cannot be drawn yet says why."""
-    found = [objective_by_group(trials, plan), objective_by_axis(trials, plan)]
+    found = [objective_by_group(trials, plan)]
+    if plan is not None and plan.axes:
+        found.append(objective_by_axis(trials, plan))
     if has_border_plane(plan, borders):
         found.append(border_figure(trials, borders, plan))
-    if borders is not None:
+    if borders is not None and any(borders.column(trial) is not None for trial in trials):
         found.append(quality_by_distance(trials, borders))
-    found += [
-        quality_by_volatility(trials),
-        learning_curves(curves),
-        parallel_coordinates(trials),
-        importance(trials),
-    ]
+    found += [quality_by_volatility(trials), learning_curves(curves)]
+    if plan is None or (plan.axes and plan.border is None):
+        found += [parallel_coordinates(trials), importance(trials)]
     if varies_depth(plan, trials):
         found.append(depth_heat_map(trials))
     return found

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sweep.report.figures.objective import OBJECTIVE
 from sweep.report.figures.style import (
     BLUE,
     Figure,
@@ -31,14 +30,14 @@ KEY, TITLE = "axes", "Objective against what was searched"
 
 
 def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure:
-    """Explored trials: points, with a box about them for every value of a discrete axis."""
-    axes = [] if plan is None else list(plan.axes)
-    if not axes:
+    """Explored trials (of a border study its whole runs) as points, boxed where an axis is discrete."""
+    if plan is None or not plan.axes:
         return Figure(KEY, TITLE, "", missing="This study searches no setting.")
-    explored = [t for t in trials if t.is_explored and t.objective is not None]
-    if not explored:
+    axes = plan.axes
+    finite = [t for t in trials if t.objective is not None and (t.is_explored or plan.border is not None)]
+    if not finite:
         return Figure(KEY, TITLE, "", missing="No explored trial has a finite objective.")
-    drawn = thin(sorted(explored, key=lambda t: t.objective or 0), MAX_PANEL_POINTS)
+    drawn = thin(sorted(finite, key=lambda t: t.objective or 0), MAX_PANEL_POINTS)
     names = short_names([axis.path for axis in axes])
     columns = min(COLUMNS, len(axes))
     rows = math.ceil(len(axes) / columns)
@@ -54,13 +53,13 @@ def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure:
         figure.update_xaxes(title=plain(names[axis.path]), row=row, col=column)
         _scale(figure, axis, row, column)
     for row in range(1, rows + 1):
-        figure.update_yaxes(title=OBJECTIVE, row=row, col=1)
+        figure.update_yaxes(title="objective", row=row, col=1)
     log_axes(figure, y=True)
     caption = (
-        f"{count(len(explored), 'explored trial')} with a finite objective, a panel for each searched "
+        f"{count(len(finite), 'trial')} with a finite objective, a panel for each searched "
         "setting. All settings vary at once, so a panel shows no effect of its setting alone."
     )
-    return Figure(KEY, TITLE, caption + thinned(len(drawn), len(explored)), figure, wide=True)
+    return Figure(KEY, TITLE, caption + thinned(len(drawn), len(finite)), figure, wide=True)
 
 
 def _add_panel(figure: go.Figure, axis: Axis, trials: Sequence[TrialView], row: int, column: int) -> None:

@@ -84,7 +84,10 @@ def border_figure(
     if not log and len(places) <= MAX_TICKS:
         figure.update_xaxes(tickmode="array", tickvals=places)
     caption = f"{count(len(shown), 'trial')}; stable ones coloured by the volatility of their gradient norm. "
-    caption += NO_MAP if borders is None else _about(borders)
+    if borders is None:
+        caption += NO_MAP
+    elif any(path in column.settings for column in borders.columns):
+        caption += _about(borders)
     return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
 
 
@@ -94,7 +97,7 @@ def _plane(
     """Path, name, and whether its axis is logarithmic."""
     mapped = {path for column in borders.columns for path in column.settings} if borders else set()
     for plane in PLANES:
-        if plane[0] in mapped:
+        if plane[0] in mapped and any(t.number_of(plane[0]) is not None for t in runs):
             return plane
     others = [] if plan is None else _numeric_axes(plan)
     for plane in [*PLANES, *others]:

@@ -32,7 +32,7 @@ OBJECTIVE = "objective (validation loss an image)"
 def objective_by_group(trials: Sequence[TrialView], plan: Plan | None) -> Figure:
     """Every finite trial at its arm, or at its value of the axis that groups it, and the confirmed means."""
     grouping = grouping_of(plan)
-    title = "Objective by " + (grouping.title if grouping else "arm")
+    title = f"Objective by {grouping.title}" if grouping else "Objective"
     finite = [t for t in trials if t.objective is not None]
     if not finite:
         return Figure("objective", title, "", missing="No trial has a finite objective.")

@@ -15,11 +15,11 @@ from sweep.report.figures.style import BLUE, Figure, layout, plain, thin, thinne
 from sweep.store.trials import TrialView
 
 MAX_TRIALS, TREES = 200, 32
-"""That the importance is estimated from: with 400 and 64 it takes 15 s of a core, and tells the same."""
+"""That the importance is estimated from: with 400 and 64 it takes 15 s of a core, and gives the same."""
 MAX_LINES = 200
 FEWEST = 4
 GOOD_TO_BAD = [[0.0, "#e06000"], [0.3, "#c79a3c"], [1.0, "#7d8590"]]
-"""Seen on white and on near-black."""
+"""Visible on white and on near-black."""
 
 
 def parallel_coordinates(trials: Sequence[TrialView]) -> Figure:

@@ -27,7 +27,7 @@ OUTCOMES: Mapping[str, tuple[str, str]] = {
 OTHER = (GREY, "circle-open")
 
 MAX_POINTS = 1500
-"""Of a scatter: more cannot be told apart, and make the page heavy."""
+"""In a scatter plot: more cannot be told apart, and make the page heavy."""
 MOST_DECADES = 7
 """That an axis names one by one."""
 LABEL_LENGTH = 60

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.report.plotted_map import PlottedMap, read
@@ -24,6 +25,7 @@ def made_trial(
     settings: Mapping[str, Any] | None = None,
     attrs: Mapping[str, Any] | None = None,
     state: TrialState = TrialState.COMPLETE,
+    space: Mapping[str, BaseDistribution] | None = None,
     **facts: Any,
 ) -> TrialView:
     """A trial that was never run; `facts` are attributes too, such as phase, arm, seed and outcome."""
@@ -36,7 +38,7 @@ def made_trial(
             datetime_start=None,
             datetime_complete=None,
             params=dict(params or {}),
-            distributions={},
+            distributions=dict(space or {}),
             user_attrs={**(attrs or {}), **facts, **named},
             system_attrs={},
             intermediate_values={},
