@@ -12,7 +12,7 @@ import pytest
 
 import sweep
 from sweep import Arm, IntAxis, Plan, RunEvent, Stop, Study, TrialConfig, UserError, results, run
-from tests.sweep.engine.conftest import wait_until
+from tests.sweep.conftest import wait_until
 
 MODEL = {"image_size": 16, "base_channels": 4, "max_channels": 8, "encoder_depth": 2, "decoder_depth": 2}
 BASE = TrialConfig.model_validate(
