@@ -19,7 +19,9 @@ from sweep.engine.planning import choose_plan
 from sweep.engine.run import load_tiles, run_study
 from sweep.store.home import Home
 from sweep.store.storage import open_optuna, stored_names
-from sweep.store.summary import finite_trials, outcome_of, summarise
+from sweep.store.study_view import StudyView
+from sweep.store.summary import finite_trials, summarise
+from sweep.store.trials import TrialView
 from sweep.study import Plan, load_preset
 from sweep.study.config import TrialConfig, flatten
 from sweep.tracking.registration import identity_of
@@ -55,7 +57,8 @@ def train_command(options: Options, home: Home, as_json: bool) -> int:
         return code
     ended = finished.study.get_trials(deepcopy=False)[-1]
     if not finite_trials([ended]):
-        print(f"the run ended as {outcome_of(ended)}: {ended.user_attrs.get('reason', '')}", file=sys.stderr)
+        view = TrialView(ended)
+        print(f"the run ended as {view.outcome}: {view.reason}", file=sys.stderr)
         return EXIT_FAILED
     if not as_json:
         _show_end(home, name, ended, plan.base.model.logvar_bound != "none")
@@ -117,9 +120,9 @@ def _free_name(first: str, plan: Plan, scale: str, home: Home) -> str:
         name = first if number == 1 else f"{first}-{number}"
         if name not in stored_names(store):
             return name
-        attrs = store.get_study_user_attrs(store.get_study_id_from_name(name))
+        held = StudyView(name, store.get_study_user_attrs(store.get_study_id_from_name(name)))
         # A study has no identity yet if it was killed before it was linked to its run.
-        if json.loads(attrs.get("identity", "null")) in (wanted, None):
+        if held.identity in (wanted, None):
             return name
     raise AssertionError("the numbers have no end")
 
@@ -139,14 +142,14 @@ def logvar_warning(largest: float, bounded: bool) -> str | None:
 def _show_end(home: Home, name: str, trial: FrozenTrial, bounded: bool) -> None:
     from sweep.report.samples import draw
 
-    attrs = trial.user_attrs
+    view = TrialView(trial)
     path = home.trial_folder(name, trial.number) / "samples.png"
     draw(home, name, trial.number, SAMPLES, seed=0).save(path)
-    print(f"objective: {trial.values[0]:.2f} on the validation tiles (epoch {attrs['best_epoch']})")
-    if "lr/border" in attrs:
-        steps = attrs["lr/border_search_steps"]
-        print(f"           at a share of the border, {attrs['lr/border']:.2g}, found in {steps} steps")
-    largest = attrs.get("stability/max_logvar")
+    print(f"objective: {trial.values[0]:.2f} on the validation tiles (epoch {view.best_epoch})")
+    border, steps = view.number_of("lr/border"), view.number_of("lr/border_search_steps")
+    if border is not None:
+        print(f"           at a share of the border, {border:.2g}, found in {steps:.0f} steps")
+    largest = view.number_of("stability/max_logvar")
     if largest is not None:
         print(f"largest raw log-variance of the run: {largest:.1f}")
         if warning := logvar_warning(largest, bounded):

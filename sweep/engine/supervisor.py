@@ -21,6 +21,7 @@ from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
 from sweep.store.storage import study_lock
 from sweep.store.study_view import StudyView
+from sweep.store.trials import TrialView
 from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
@@ -234,7 +235,7 @@ class Supervisor:
             self.observer.say(f"{message}: {worker.last_words(1)}")
             return
         self.failures += not again
-        self.limits.one_failed(attempts.root_of(self._trials()[worker.trial]))
+        self.limits.one_failed(TrialView(self._trials()[worker.trial]).root)
         what = "it is queued again" if again else "it is given up"
         self.observer.say(f"trial {worker.trial} failed, {what}: {message} (more in {worker.log})")
 

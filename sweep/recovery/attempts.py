@@ -16,14 +16,14 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery import heartbeat
-from sweep.store.keys import RUN_KEY
-from sweep.store.links import run_id_of
+from sweep.store import keys
 from sweep.store.optuna_internals import fixed_params, storage_of, study_id, trial_id
 from sweep.store.secrets import redact
 from sweep.store.storage import study_lock
+from sweep.store.trials import TrialView, views
 
 REASON_LENGTH = 2000
-ENDING_KEYS = ("outcome", "reason", "next_attempt")
+ENDING_KEYS = (keys.OUTCOME, keys.REASON, keys.NEXT_ATTEMPT)
 
 
 class Again(Enum):
@@ -62,7 +62,7 @@ def claim(study: optuna.Study, owner: str) -> FrozenTrial | None:
             continue
         if taken:
             claimed = {"by": owner, "given": sorted(trial.user_attrs)}
-            storage.set_trial_user_attr(trial_id(trial), "claimed", claimed)
+            storage.set_trial_user_attr(trial_id(trial), keys.CLAIMED, claimed)
             return trial
     return None
 
@@ -93,7 +93,7 @@ def fail(study: optuna.Study, number: int, ending: Ending, max_retries: int) -> 
         trial = storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study_id(study), number))
         if trial.state is not TrialState.RUNNING:
             return False
-        retries = int(trial.user_attrs.get("retries", 0)) + (ending.again is Again.COUNTED)
+        retries = TrialView(trial).retries + (ending.again is Again.COUNTED)
         again = ending.again is not Again.NEVER and retries <= max_retries
         facts = ending.outcome, redact(ending.reason)[:REASON_LENGTH], retries if again else None
         for key, value in zip(ENDING_KEYS, facts, strict=True):
@@ -131,7 +131,7 @@ def orphans(study: optuna.Study, me: str | None, first_seen: dict[int, float]) -
     grace = heartbeat.STALE_BEATS * heartbeat.BEAT_S if others else 0.0
     found = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        claimed = trial.user_attrs.get("claimed")
+        claimed = TrialView(trial).claimed
         if claimed is None:
             since = first_seen.setdefault(trial.number, time.monotonic())
             if time.monotonic() - since >= grace:
@@ -144,35 +144,31 @@ def orphans(study: optuna.Study, me: str | None, first_seen: dict[int, float]) -
 def given_up(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that failed for good."""
     trials = study.get_trials(deepcopy=False)
-    return [t for t in trials if t.state is TrialState.FAIL and t.user_attrs.get("next_attempt") is None]
-
-
-def root_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """The number of the first attempt."""
-    return int(trial.user_attrs.get("root", trial.number))
+    return [t for t in trials if t.state is TrialState.FAIL and TrialView(t).next_attempt is None]
 
 
 def without_successor(study: optuna.Study) -> list[FrozenTrial]:
     """FAIL trials that are to have another attempt, which was never queued."""
     trials = study.get_trials(deepcopy=False)
-    followed = {trial.user_attrs.get("retry_of") for trial in trials}
+    followed = {trial.retry_of for trial in views(trials)}
     return [
         trial
         for trial in trials
         if trial.state is TrialState.FAIL
-        and trial.user_attrs.get("next_attempt") is not None
+        and TrialView(trial).next_attempt is not None
         and trial.number not in followed
     ]
 
 
 def _queue(study: optuna.Study, trial: FrozenTrial) -> None:
     # A trial that was never claimed has only the attributes it was queued with and those of its ending.
-    given = trial.user_attrs.get("claimed", {}).get("given", trial.user_attrs.keys() - set(ENDING_KEYS))
-    attrs: dict[str, Any] = {key: trial.user_attrs[key] for key in given}
-    if "seed" in trial.user_attrs:
-        attrs["seed"] = trial.user_attrs["seed"]
-    attrs |= {"retry_of": trial.number, "root": root_of(trial), "retries": trial.user_attrs["next_attempt"]}
-    if RUN_KEY in trial.user_attrs:
-        attrs["run_before"] = [trial.user_attrs[RUN_KEY], run_id_of(trial)]
+    view = TrialView(trial)
+    given = (view.claimed or {}).get("given", view.attrs.keys() - set(ENDING_KEYS))
+    attrs: dict[str, Any] = {key: view.attrs[key] for key in given}
+    if view.seed is not None:
+        attrs[keys.SEED] = view.seed
+    attrs |= {keys.RETRY_OF: view.number, keys.ROOT: view.root, keys.RETRIES: view.next_attempt}
+    if view.run_key is not None:
+        attrs[keys.RUN_BEFORE] = [view.run_key, view.run_id or None]
     # A trial that died while its parameters were being suggested has only those that its request fixed.
     study.enqueue_trial(fixed_params(trial) | trial.params, user_attrs=attrs)

@@ -1,21 +1,19 @@
 """What recovery looks at, a study in both stores, and what it finds there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery import heartbeat
 from sweep.store.home import Home
-from sweep.store.keys import RUN_KEY
-from sweep.store.links import LinkRun, StudyLink, run_id_of, study_link
+from sweep.store.links import LinkRun, StudyLink, study_link
+from sweep.store.study_view import StudyView
+from sweep.store.trials import TrialView, views
 from sweep.tracking.trackers import KEY, StoredRun, Tracker
 
-RECONCILED = "reconciled"
-"""Study attribute: all trials below this number have ended and agree with their runs."""
 WITH_RESULT = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -53,10 +51,6 @@ class View:
         return self.study.study_name
 
     @cached_property
-    def attrs(self) -> Mapping[str, Any]:
-        return self.study.user_attrs
-
-    @cached_property
     def _place(self) -> StudyLink:
         place = study_link(self.study)
         assert place is not None, "the study is complete"
@@ -74,7 +68,7 @@ class View:
     @cached_property
     def first(self) -> int:
         """The number of the first trial to look at."""
-        return 0 if self.full else int(self.attrs.get(RECONCILED, 0))
+        return 0 if self.full else StudyView.of(self.study).reconciled
 
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)[self.first :]
@@ -83,7 +77,7 @@ class View:
         """The runs of those trials, by id; if `full`, all runs below the study's."""
         if self.full:
             return {run.id: run for run in self.tracker.children(self.experiment, self.parent)}
-        ids = {run_id for trial in self.trials() if (run_id := run_id_of(trial)) is not None}
+        ids = {run_id for trial in self.trials() if (run_id := TrialView(trial).run_id)}
         found = (self.tracker.run(run_id) for run_id in sorted(ids))
         return {run.id: run for run in found if run is not None}
 
@@ -99,8 +93,8 @@ def trial_of(run: StoredRun, trials: list[FrozenTrial]) -> FrozenTrial | None:
     """The last attempt that wrote the run."""
     key = run.tags.get(KEY)
     mine = [
-        trial
-        for trial in trials
-        if run_id_of(trial) == run.id or (key is not None and trial.user_attrs.get(RUN_KEY) == key)
+        trial.stored
+        for trial in views(trials)
+        if trial.run_id == run.id or (key is not None and trial.run_key == key)
     ]
     return max(mine, key=lambda trial: trial.number, default=None)

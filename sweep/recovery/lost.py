@@ -3,14 +3,14 @@
 import contextlib
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from sweep.recovery import attempts, heartbeat
 from sweep.recovery.attempts import Again, Ending
 from sweep.store.home import Home
-from sweep.store.keys import RUN_KEY
-from sweep.store.links import run_id_of, study_link
+from sweep.store.links import study_link
 from sweep.store.secrets import redact
+from sweep.store.trials import TrialView
 from sweep.tracking.journal import JournalBusyError
 from sweep.tracking.run import close_run
 from sweep.tracking.trackers import PARENT
@@ -31,7 +31,7 @@ def give_up(
     log: the last lines of the dead process, which become an artifact of the run.
     """
     trial = study.get_trials(deepcopy=False)[number]
-    _close_run(study, home, trial, ending, log)
+    _close_run(study, home, TrialView(trial), ending, log)
     return attempts.fail(study, number, ending, max_retries)
 
 
@@ -41,7 +41,7 @@ def give_up_own(study: optuna.Study, home: Home, me: str, max_retries: int) -> N
     To be called before this process runs a trial of the study.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get("claimed", {}).get("by") == me:
+        if (TrialView(trial).claimed or {}).get("by") == me:
             give_up(study, home, trial.number, LOST, max_retries)
 
 
@@ -57,15 +57,15 @@ def recover(
     return len(found) + missing
 
 
-def _close_run(study: optuna.Study, home: Home, trial: FrozenTrial, ending: Ending, log: str) -> None:
+def _close_run(study: optuna.Study, home: Home, trial: TrialView, ending: Ending, log: str) -> None:
     link = study_link(study)
-    if link is None or RUN_KEY not in trial.user_attrs:
+    if link is None or trial.run_key is None:
         return
     where = {
         "tracker": link.tracker,
         "experiment": link.experiment,
         "name": f"trial {trial.number:03d}",
-        "run_id": run_id_of(trial),
+        "run_id": trial.run_id or None,
         "attempt": trial.number,
         "trial": (study.study_name, trial.number),
     }
@@ -79,4 +79,4 @@ def _close_run(study: optuna.Study, home: Home, trial: FrozenTrial, ending: Endi
     files = {"error.txt": redact(f"{ending.reason}\n\n{log}").encode()}
     # A writer that is about to die may still hold the journal; then the next attempt finds the run open.
     with contextlib.suppress(JournalBusyError):
-        close_run(home.spool, trial.user_attrs[RUN_KEY], where, "FAILED", tags, files)
+        close_run(home.spool, trial.run_key, where, "FAILED", tags, files)

@@ -11,13 +11,11 @@ from functools import partial
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.recovery import attempts, lost
-from sweep.recovery.attempts import root_of
-from sweep.recovery.findings import RECONCILED, WITH_RESULT, Finding, View, trial_of
+from sweep.recovery.findings import WITH_RESULT, Finding, View, trial_of
 from sweep.recovery.rebuild import rebuild_run
+from sweep.store import keys
 from sweep.store.checkpoints import PATTERNS, Checkpoints
-from sweep.store.keys import RUN_KEY
-from sweep.store.links import run_id_of
-from sweep.store.summary import outcome_of
+from sweep.store.trials import TrialView, views
 from sweep.tracking import journal
 from sweep.tracking.journal import Journal, JournalBusyError
 from sweep.tracking.run import now_ms
@@ -88,9 +86,9 @@ def missing_runs(view: View) -> Iterator[Finding]:
     """Finished trials that name no run, or one that does not exist."""
     runs = view.runs()
     for trial in view.trials():
-        if trial.state not in WITH_RESULT or run_id_of(trial) in runs:
+        if trial.state not in WITH_RESULT or TrialView(trial).run_id in runs:
             continue
-        key = trial.user_attrs.get(RUN_KEY)
+        key = TrialView(trial).run_key
         stored = None if key is None else view.tracker.find(view.experiment, key)
         if stored is not None:
             link = partial(view.link, view.name, trial.number, stored.id)
@@ -105,7 +103,7 @@ def strange_runs(view: View) -> Iterator[Finding]:
     if not view.full:
         return
     trials = view.study.get_trials(deepcopy=False)
-    known = {name for trial in trials for name in (run_id_of(trial), trial.user_attrs.get(RUN_KEY))}
+    known = {name for trial in views(trials) for name in (trial.run_id, trial.run_key)}
     for run_id, run in view.runs().items():
         if {run_id, run.tags.get(KEY, run_id)} & known or WITHOUT_TRIAL in run.tags:
             continue
@@ -117,14 +115,14 @@ def differences(view: View) -> Iterator[Finding]:
     """Finished trials whose run says something else."""
     runs = view.runs()
     for trial in view.trials():
-        run = runs.get(run_id_of(trial) or "")
+        run = runs.get(TrialView(trial).run_id)
         if run is None or trial.state not in WITH_RESULT:
             continue
         what = f"trial {trial.number} and run {run.id} differ:"
         if run.status != "FINISHED":
             end = partial(view.tracker.end, run.id, "FINISHED", now_ms())
             yield view.finding("difference", f"{what} the run is {run.status}", end)
-        outcome = outcome_of(trial)
+        outcome = TrialView(trial).outcome
         if run.tags.get("outcome") != outcome:
             tag = partial(view.tracker.tags, run.id, {"outcome": outcome})
             yield view.finding("difference", f"{what} outcome {run.tags.get('outcome')}", tag)
@@ -139,7 +137,7 @@ def differences(view: View) -> Iterator[Finding]:
 def old_checkpoints(view: View) -> Iterator[Finding]:
     """Resumable state of trials that are finished."""
     unfinished = {
-        root_of(trial) for trial in view.study.get_trials(deepcopy=False) if not trial.state.is_finished()
+        trial.root for trial in views(view.study.get_trials(deepcopy=False)) if not trial.state.is_finished()
     }
     for folder in sorted((view.home.checkpoints / view.name).glob("*")):
         if not folder.name.isdigit() or int(folder.name) in unfinished:
@@ -159,7 +157,7 @@ def _remember(view: View) -> None:
     """Store which trials need not be looked at again, because nothing about them can change."""
     trials: list[FrozenTrial] = view.study.get_trials(deepcopy=False)
     unfinished = (trial.number for trial in trials if not trial.state.is_finished())
-    view.study.set_user_attr(RECONCILED, next(unfinished, len(trials)))
+    view.study.set_user_attr(keys.RECONCILED, next(unfinished, len(trials)))
 
 
 STAGES = (

@@ -32,17 +32,18 @@ CURVE_COLUMNS = ("step", "loss", "grad_norm")
 class Material:
     """What the stores hold about a study.
 
-    study, text: name and summary of its declaration. plan: None where this version cannot read it. control:
-    the trials of `depth_control_study` in the same store. provenance, data: empty where the parent run has
-    none. run_url: the address of a run, except for its id at the end. tracker: what the store of the runs is
-    called. picks: trials to show, and why they were picked; curves: those of them whose steps are in the
-    store.
+    study, text: name and summary of its declaration. module: its path, if it does not ship. plan: None where
+    this version cannot read it. control: the trials of `depth_control_study` in the same store. provenance,
+    data: empty where the parent run has none. run_url: the address of a run, except for its id at the end.
+    tracker: what the store of the runs is called. picks: trials to show, and why they were picked; curves:
+    those of them whose steps are in the store.
     """
 
     summary: Summary
     run_url: str
     tracker: str
     study: str
+    module: str | None
     text: str
     plan: Plan | None
     trials: Sequence[TrialView]
@@ -65,6 +66,7 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
         run_url=tracker.run_url(summary.mlflow_experiment_id),
         tracker=tracker.title,
         study=view.declared_name,
+        module=view.module,
         text=view.summary,
         plan=plan,
         trials=trials,

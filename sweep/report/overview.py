@@ -9,6 +9,7 @@ from typing import Any
 from sweep.report.gather import Material
 from sweep.store.groups import geometric_mean
 from sweep.store.trials import TrialView, confirmed
+from sweep.study.find import named
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,13 @@ def best_setting(trials: Sequence[TrialView]) -> BestSetting | None:
 
 def _commands(material: Material, best: BestSetting | None) -> dict[str, str]:
     name = shlex.quote(material.summary.study)
-    commands = {"run the study on": f"python -m sweep run {shlex.quote(material.study)}"}
-    commands["run the study on"] += f" --scale {material.summary.scale}" if material.summary.scale else ""
-    if material.study != material.summary.study:
-        commands["run the study on"] += f" --name {name}"
+    commands = {}
+    # A study that was made in Python has no module to name.
+    if material.module or material.study in named():
+        run = f"python -m sweep run {shlex.quote(material.module or material.study)}"
+        run += f" --scale {material.summary.scale}" if material.summary.scale else ""
+        run += f" --name {name}" if material.study != material.summary.study else ""
+        commands["run the study on"] = run
     if best is not None:
         commands["run the best trial again"] = f"python -m sweep replay {name} {best.trial}"
     return commands

@@ -14,7 +14,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.store import keys
-from sweep.store.optuna_internals import frozen
 from sweep.store.trials import TrialView
 
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -65,15 +64,6 @@ class Phase(Protocol):
         ...
 
 
-def phase_of(trial: optuna.Trial | FrozenTrial) -> str:
-    return _view(trial).phase
-
-
-def settings_of(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """What the trial sets beyond the axes, by dotted path."""
-    return _view(trial).settings
-
-
 def of_phase(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
     return [trial for trial in trials if TrialView(trial).phase == name]
 
@@ -81,7 +71,3 @@ def of_phase(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
 def originals(trials: Sequence[FrozenTrial], name: str) -> list[FrozenTrial]:
     """The phase's trials without the later attempts at the same one."""
     return [trial for trial in of_phase(trials, name) if TrialView(trial).retry_of is None]
-
-
-def _view(trial: optuna.Trial | FrozenTrial) -> TrialView:
-    return TrialView(frozen(trial) if isinstance(trial, optuna.Trial) else trial)

@@ -53,6 +53,7 @@ BORDER_DISTANCE = "border/distance"
 # Of a study.
 STUDY = "study"
 SUMMARY = "summary"
+MODULE = "module"
 SCALE = "scale"
 PLAN = "plan"
 IDENTITY = "identity"

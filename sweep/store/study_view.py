@@ -31,6 +31,11 @@ class StudyView:
         return str(self.attrs.get(keys.STUDY, self.name))
 
     @property
+    def module(self) -> str | None:
+        """Path of the module that declares it, as it was given; None for a study that ships."""
+        return self.attrs.get(keys.MODULE)
+
+    @property
     def summary(self) -> str:
         return str(self.attrs.get(keys.SUMMARY, ""))
 

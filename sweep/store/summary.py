@@ -52,10 +52,6 @@ def summarise(study: optuna.Study) -> Summary:
     )
 
 
-def outcome_of(trial: FrozenTrial) -> str:
-    return TrialView(trial).outcome
-
-
 def finite_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Finished with a finite objective."""
     return [

@@ -28,6 +28,11 @@ def shipped() -> dict[str, str]:
     return {name: module for name, module in _modules().items() if name.endswith("_study")}
 
 
+def named() -> dict[str, str]:
+    """Name -> module of the studies that `run` knows by name: those that ship, and what `train` recorded."""
+    return shipped() | {"train": _modules()["stable"]}
+
+
 def load_preset() -> tuple[Study, Mapping[str, Any]]:
     """The study of one run that `train` makes, and what it sets besides under SGD (`studies/stable.py`)."""
     module = importlib.import_module(_modules()["stable"])
@@ -42,8 +47,7 @@ def load_study(name: str) -> Study:
     """
     if name.endswith(".py") or "/" in name:
         return _from_file(Path(name))
-    # The commands that a report and `stop` name for what `train` recorded.
-    modules = shipped() | {"train": _modules()["stable"]}
+    modules = named()
     if name not in modules:
         raise UserError(f"there is no study {name!r}; {nearest(name, modules)} or a path to a module")
     study = importlib.import_module(modules[name]).STUDY
@@ -68,4 +72,6 @@ def _from_file(path: Path) -> Study:
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise UserError(f"{path} defines no STUDY = Study(...)")
-    return study
+    found = study.model_copy()  # it may be one that ships, under another name
+    found._module = str(path)
+    return found

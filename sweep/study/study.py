@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from sweep.errors import UserError
 from sweep.study.plan import Frozen, Plan
@@ -22,6 +22,12 @@ class Study(Frozen):
     name: Annotated[str, Field(pattern=NAME)]
     summary: str
     plans: Mapping[Scale, Plan]
+    _module: str | None = PrivateAttr(None)
+
+    @property
+    def module(self) -> str | None:
+        """Path of the module it was loaded from; None for one that ships, or was made in Python."""
+        return self._module
 
     def plan(self, scale: str) -> Plan:
         """Raises UserError where the study has no such scale."""

@@ -1,48 +1,42 @@
 """Notes on trials for the Optuna dashboard, written by the supervisor from what the trial store has."""
 
-import math
 import queue
 import threading
 
 import optuna
 from optuna.trial import FrozenTrial
 
-from sweep.search.request import phase_of
-from sweep.store.links import run_id_of
+from sweep.store import keys
 from sweep.store.optuna_internals import live_trial, storage_of
-from sweep.store.summary import best_of, outcome_of
+from sweep.store.study_view import StudyView
+from sweep.store.summary import best_of
+from sweep.store.trials import TrialView
 
-BEST = "noted_best"
-"""Study attribute: number of the trial whose note calls it the best."""
 
-
-def text(trial: FrozenTrial, is_best: bool = False) -> str:
+def text(stored: FrozenTrial, is_best: bool = False) -> str:
     """In Markdown: how the trial ended and why, what it was run for, its settings, its run."""
-    attrs = trial.user_attrs
-    value = trial.values[0] if trial.values else math.nan
-    step = attrs.get("outcome_step")
+    trial = TrialView(stored)
+    at = "" if trial.outcome_step is None else f" at step {trial.outcome_step}"
     lines = [
         *(["**The best trial of the study.**", ""] if is_best else []),
-        f"**{outcome_of(trial)}**{'' if step is None else f' at step {step}'}: "
-        f"{attrs.get('reason', 'no reason recorded')}",
+        f"**{trial.outcome}**{at}: {trial.reason or 'no reason recorded'}",
         "",
         f"- {_purpose(trial)}",
-        f"- objective {f'{value:.2f}' if math.isfinite(value) else 'none'}",
+        f"- objective {'none' if trial.objective is None else f'{trial.objective:.2f}'}",
         *(f"- {path} {f'{v:.3g}' if isinstance(v, float) else v}" for path, v in trial.params.items()),
-        f"- {attrs.get('steps', 0)} steps, {attrs.get('train_seconds', 0.0):.1f} s",
-        f"- run `{run_id_of(trial) or 'none'}`",
+        f"- {trial.steps} steps, {trial.train_seconds:.1f} s",
+        f"- run `{trial.run_id or 'none'}`",
     ]
-    if "retry_of" in attrs:
-        lines.append(f"- repeats trial {attrs['retry_of']}")
+    if trial.retry_of is not None:
+        lines.append(f"- repeats trial {trial.retry_of}")
     return "\n".join(lines)
 
 
-def _purpose(trial: FrozenTrial) -> str:
-    attrs = trial.user_attrs
-    words = f"phase {phase_of(trial)}, seed {attrs.get('seed', 'unknown')}"
-    if "arm" in attrs:
-        words += f", arm {attrs['arm']}"
-    return words + (f", repeats the setting of trial {attrs['confirms']}" if "confirms" in attrs else "")
+def _purpose(trial: TrialView) -> str:
+    words = f"phase {trial.phase}, seed {'unknown' if trial.seed is None else trial.seed}"
+    if trial.names_arm:
+        words += f", arm {trial.arm}"
+    return words + ("" if trial.confirms is None else f", repeats the setting of trial {trial.confirms}")
 
 
 def mark_best(study: optuna.Study) -> None:
@@ -52,14 +46,14 @@ def mark_best(study: optuna.Study) -> None:
     trials = study.get_trials(deepcopy=False)
     best = best_of(trials)
     number = None if best is None else best.trial
-    before = study.user_attrs.get(BEST)
+    before = StudyView.of(study).noted_best
     quiet = optuna.load_study(
         study_name=study.study_name, storage=storage_of(study), sampler=optuna.samplers.RandomSampler()
     )
     for marked in {n for n in (before, number) if n is not None}:
         trial = trials[marked]
         save_note(live_trial(quiet, trial), text(trial, is_best=marked == number))
-    study.set_user_attr(BEST, number)
+    study.set_user_attr(keys.NOTED_BEST, number)
 
 
 class NoteWriter:

@@ -10,11 +10,13 @@ import optuna
 from optuna.storages import RDBStorage
 
 from sweep.errors import UserError
+from sweep.store import keys
 from sweep.store.home import Home
 from sweep.store.links import StudyLink, study_link
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.store.storage import check_same_space, display_url, stored_names, study_lock
+from sweep.store.study_view import StudyView
 from sweep.study import Plan, Study, space_hash
 from sweep.study.config import flatten
 from sweep.tracking import trackers
@@ -44,7 +46,7 @@ def stored_name(storage: RDBStorage, study: Study, scale: str, name: str | None)
         return name
     if study.name not in stored_names(storage):
         return study.name
-    held = optuna.load_study(study_name=study.name, storage=storage).user_attrs.get("scale", scale)
+    held = StudyView.of(optuna.load_study(study_name=study.name, storage=storage)).scale or scale
     return study.name if held == scale else f"{study.name}-{scale}"
 
 
@@ -138,6 +140,7 @@ def _make(
         "identity": json.dumps(identity),
         "plan": plan.model_dump_json(),
         "data_hash": tiles.content_hash,
+        **({keys.MODULE: study.module} if study.module else {}),
         **link.as_attrs(),  # last: the study is complete once it has them
     }
     for attr, value in attrs.items():

@@ -24,9 +24,9 @@ from optuna.trial import FrozenTrial, TrialState
 from studies.base import LAPTOP
 from sweep.search.explore import Explore
 from sweep.search.pruning import should_prune
-from sweep.search.request import phase_of
 from sweep.store.home import Home
 from sweep.store.storage import open_optuna
+from sweep.store.trials import TrialView
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import middle
 
@@ -106,7 +106,7 @@ def main() -> None:
     trials = [
         t
         for t in stored.get_trials(states=(TrialState.COMPLETE,))
-        if phase_of(t) == Explore.name and t.intermediate_values
+        if TrialView(t).phase == Explore.name and t.intermediate_values
     ]
     if not trials:
         sys.exit(f"the study {o.study} has no finished explore trials with learning curves")

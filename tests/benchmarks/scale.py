@@ -26,9 +26,9 @@ from optuna.trial import TrialState
 
 from sweep.engine import agenda
 from sweep.recovery import attempts
-from sweep.recovery.findings import RECONCILED
 from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.store.home import Home
+from sweep.store.keys import RECONCILED
 from sweep.store.sql_summary import count
 from sweep.store.storage import open_optuna, read_all, study_lock
 from sweep.study import Plan, load_study

@@ -186,10 +186,13 @@ def test_an_exception_in_the_callback_ends_the_run_and_comes_back(tmp_path: Path
 
 
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from tests.sweep.test_face import _run, _study
 home = Path(sys.argv[1])
+# A shell that starts this in the background has it ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     _run(home, _study(epochs=300), trials=1, progress=lambda event: print(event.kind, flush=True))
 except KeyboardInterrupt:

@@ -13,9 +13,10 @@ from studies.base import SMOKE
 from sweep.border.phases import Distance, Map, Verify, chooser, models
 from sweep.border.runs import border_runs, furthest, points_of, runs_in
 from sweep.engine.agenda import next_request, phases
-from sweep.search.request import Request, phase_of, settings_of
+from sweep.search.request import Request
 from sweep.search.sampling import search_space
 from sweep.store import keys
+from sweep.store.trials import TrialView
 from sweep.study import Plan
 from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import TrialConfig, with_settings
@@ -78,7 +79,7 @@ class Loop:
         return self.study.ask(search_space(self.plan))
 
     def finish(self, trial: optuna.Trial) -> None:
-        facts = settings_of(trial)
+        facts = TrialView(trial).settings
         x, depth = trial.user_attrs[keys.BORDER_X], trial.params["model.encoder_depth"]
         label, horizon = facts.get("probe.label", "nonfinite"), facts.get("probe.horizon")
         loss = 8.0 if x > self.useless_above else 1.0
@@ -100,7 +101,7 @@ class Loop:
                 self.finish(running.pop(0))
             else:
                 trials = self.study.get_trials()
-                asked = [str((t.params, t.user_attrs["seed"], settings_of(t))) for t in trials]
+                asked = [str((t.params, t.user_attrs["seed"], TrialView(t).settings)) for t in trials]
                 assert len(set(asked)) == len(asked), "nothing is run twice"
                 return trials
         raise AssertionError("the study does not end")
@@ -109,14 +110,16 @@ class Loop:
 def test_probes_come_first_then_checks_then_runs_at_the_distances() -> None:
     loop = Loop(border_plan(distances=(0.3, 1.0)), at_once)
     trials = loop.run()
-    names = list(dict.fromkeys(phase_of(trial) for trial in trials))
+    names = list(dict.fromkeys(TrialView(trial).phase for trial in trials))
     assert names == ["map", "verify", "distance"]
     border = loop.plan.border
     assert border is not None
     found = models(border, SMOKE, trials)["nonfinite"]
     for row, depth in zip(found.columns, (2, 3), strict=True):
         assert row.border == pytest.approx(-2.0 - 0.1 * depth, abs=0.15)
-        runs = [t for t in trials if phase_of(t) == "distance" and t.params["model.encoder_depth"] == depth]
+        runs = [
+            t for t in trials if TrialView(t).phase == "distance" and t.params["model.encoder_depth"] == depth
+        ]
         for trial in runs:
             below = row.border - trial.user_attrs[keys.BORDER_X]
             assert below == pytest.approx(trial.user_attrs[keys.BORDER_DISTANCE], abs=1e-6)
@@ -126,9 +129,9 @@ def test_probes_come_first_then_checks_then_runs_at_the_distances() -> None:
 def test_a_probe_has_no_objective_and_a_whole_run_has_one() -> None:
     trials = Loop(border_plan(distances=(0.5,)), at_once).run()
     for trial in trials:
-        probe = phase_of(trial) != "distance"
+        probe = TrialView(trial).phase != "distance"
         assert trial.state is (TrialState.PRUNED if probe else TrialState.COMPLETE)
-        assert ("probe.label" in settings_of(trial)) == probe
+        assert ("probe.label" in TrialView(trial).settings) == probe
 
 
 def test_a_check_that_fails_sends_the_study_back_to_the_map() -> None:
@@ -139,8 +142,8 @@ def test_a_check_that_fails_sends_the_study_back_to_the_map() -> None:
 
     loop = Loop(border_plan(), late)
     trials = loop.run()
-    first_check = next(i for i, trial in enumerate(trials) if phase_of(trial) == "verify")
-    assert "map" in {phase_of(trial) for trial in trials[first_check:]}
+    first_check = next(i for i, trial in enumerate(trials) if TrialView(trial).phase == "verify")
+    assert "map" in {TrialView(trial).phase for trial in trials[first_check:]}
     assert loop.plan.border is not None
     found = models(loop.plan.border, SMOKE, trials)["nonfinite"]
     for row in found.columns:
@@ -159,7 +162,7 @@ def test_where_the_head_is_wide_every_seeds_edge_is_followed_further() -> None:
     assert loop.plan.border is not None
     found = models(loop.plan.border, wide, trials)["nonfinite"]
     assert all(row.border == pytest.approx(-2.5, abs=0.2) for row in found.columns)
-    assert not any(phase_of(trial) == "verify" for trial in trials)
+    assert not any(TrialView(trial).phase == "verify" for trial in trials)
 
 
 def test_a_run_followed_further_replaces_what_was_forecast_of_it() -> None:
@@ -182,7 +185,7 @@ def test_no_probe_is_run_twice_however_many_run_at_once(workers: int) -> None:
             t.user_attrs[keys.BORDER_X],
             t.params["model.encoder_depth"],
             t.user_attrs["seed"],
-            str(settings_of(t)),
+            str(TrialView(t).settings),
         )
         for t in trials
     ]
@@ -253,7 +256,7 @@ def test_a_setting_that_is_never_stable_ends_the_study_without_a_border() -> Non
     found = models(loop.plan.border, SMOKE, trials)["nonfinite"]
     assert {row.status for row in found.columns} == {"below"}
     assert len(found.sentences()) == 2
-    assert not any(phase_of(trial) == "distance" for trial in trials)
+    assert not any(TrialView(trial).phase == "distance" for trial in trials)
 
 
 @pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "tpe"])
@@ -263,7 +266,7 @@ def test_other_strategies_run_their_share_of_whole_probes_in_every_cell(strategy
     trials = loop.run(workers=2)
     share = 9 if strategy == "grid" else 6
     assert len(trials) == share * 4
-    assert all("probe.horizon" not in settings_of(trial) for trial in trials)
+    assert all("probe.horizon" not in TrialView(trial).settings for trial in trials)
     x = [t.user_attrs[keys.BORDER_X] for t in trials if t.params["model.encoder_depth"] == 2]
     assert len({round(at, 6) for at in x[:share]}) == share
     if strategy == "grid":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.request import phase_of, settings_of
+from sweep.store.trials import TrialView
 from tests.sweep.conftest import Lab, kill_at_random, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")
@@ -27,7 +27,9 @@ def _map(lab: Lab) -> dict[str, dict[str, Any]]:
 def _asked(trial: FrozenTrial) -> str:
     """All that tells one run of a border study from another; of one killed before it knew, its request."""
     params = trial.system_attrs["fixed_params"] | trial.params
-    return json.dumps([phase_of(trial), trial.user_attrs["seed"], params, settings_of(trial)], sort_keys=True)
+    return json.dumps(
+        [TrialView(trial).phase, trial.user_attrs["seed"], params, TrialView(trial).settings], sort_keys=True
+    )
 
 
 @pytest.mark.slow

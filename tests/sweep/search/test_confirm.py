@@ -13,8 +13,9 @@ from sweep.engine.agenda import next_request, phases
 from sweep.errors import UserError
 from sweep.search.confirm import FIRST_SEED, Repeat
 from sweep.search.explore import Explore
-from sweep.search.request import Request, settings_of
+from sweep.search.request import Request
 from sweep.search.sampling import ArmSampler, search_space, suggest
+from sweep.store.trials import TrialView
 from sweep.study import Arm, Confirm, FloatAxis, Plan, load_study
 
 
@@ -125,7 +126,7 @@ def test_it_waits_for_explore_and_goes_on_by_itself_after_a_crash(plan: Plan) ->
         request.enqueue(study)
     waiting = [t for t in study.get_trials() if t.state is TrialState.WAITING]
     assert len({(t.user_attrs["arm"], t.user_attrs["seed"]) for t in waiting}) == 3
-    assert settings_of(waiting[0]) == {"epochs": 12}
+    assert TrialView(waiting[0]).settings == {"epochs": 12}
 
 
 def test_what_remains_is_known_before_explore_ends(plan: Plan) -> None:
@@ -203,7 +204,7 @@ def test_an_arm_walks_through_its_grid_with_its_own_settings(mixed: Plan) -> Non
         request = phase.next(study.get_trials())
         assert request
         add(study, mixed, request, float(value))
-    told = [(t.user_attrs["arm"], settings_of(t)["model.logvar_bound"]) for t in study.trials]
+    told = [(t.user_attrs["arm"], TrialView(t).settings["model.logvar_bound"]) for t in study.trials]
     assert told == [("plain", "none"), ("soft", "soft")] * 3
     rates = [t.params["optim.lr"] for t in study.trials]
     assert rates[:4] == [1e-3, 1e-3, 1e-2, 1e-2]

@@ -10,8 +10,9 @@ from studies.base import SMOKE
 from sweep.engine.agenda import explore_total, next_request, remaining
 from sweep.recovery import attempts
 from sweep.search.explore import Explore
-from sweep.search.request import Request, phase_of, settings_of
+from sweep.search.request import Request
 from sweep.search.sampling import search_space, suggest
+from sweep.store.trials import TrialView
 from sweep.study import Arm, FloatAxis, IntAxis, Plan
 
 
@@ -42,7 +43,7 @@ class Once:
         return Request(self.name, settings={"epochs": 1}, seed=7) if self.remaining(trials) else None
 
     def remaining(self, trials: list[optuna.trial.FrozenTrial]) -> int:
-        return int(not any(phase_of(trial) == self.name for trial in trials))
+        return int(not any(TrialView(trial).phase == self.name for trial in trials))
 
 
 def _claim(plan: Plan, study: optuna.Study) -> optuna.Trial:
@@ -85,7 +86,7 @@ def test_a_phase_waits_for_the_one_before_it(plan: Plan, study: optuna.Study) ->
     assert second.phase == "once"
     second.enqueue(study)
     trial = _claim(plan, study)
-    assert (settings_of(trial), trial.user_attrs["seed"]) == ({"epochs": 1}, 7)
+    assert (TrialView(trial).settings, trial.user_attrs["seed"]) == ({"epochs": 1}, 7)
     study.tell(trial, 1.0)
     assert next_request(both, study.trials) is None
     assert remaining(both, study.trials) == 0
@@ -100,7 +101,7 @@ def test_a_second_attempt_is_of_the_same_phase_and_takes_no_turn(plan: Plan, stu
     assert attempts.fail(study, lost.number, attempts.Ending("lost", "gone", attempts.Again.COUNTED), 2)
     again = study.trials[-1]
     assert again.state is TrialState.WAITING
-    assert (phase_of(again), again.user_attrs["arm"]) == ("explore", "depth 2")
+    assert (TrialView(again).phase, again.user_attrs["arm"]) == ("explore", "depth 2")
     assert "outcome" not in again.user_attrs
     assert _claim(plan, study).params == lost.params
     following = explore.next(study.trials)

@@ -136,3 +136,10 @@ def test_compilation_for_a_processor_without_a_compiler_is_refused_before_anythi
     for compiled in (everywhere, in_one_arm):
         with pytest.raises(UserError, match=r"compile=default needs a C\+\+ compiler"):
             check_plan(compiled, "cpu")
+
+
+def test_a_study_from_a_file_knows_its_module(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from studies.kl_study import STUDY as shipped\nSTUDY = shipped.model_copy()\n")
+    assert load_study(str(path)).module == str(path)
+    assert load_study("kl_study").module is None
