@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 OFFSET_SD = 2.0
-"""Of the border about the middle of the searched range, and of its change across a plane, in decades."""
+"""Prior spread of the border about the middle of the range, and of its change across a plane, in decades."""
 PARAMETER_POINTS = 128
 MAX_SWEEPS = 60
 TOLERANCE = 1e-5
@@ -65,8 +65,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Of the borders f of the cells, one Gaussian a parameter sample: weights (P,), the vectors and matrices
-    that prediction needs (P, cells) and (P, cells, cells).
+    """Posterior of the borders f of the cells, one Gaussian per parameter sample.
+
+    weights (P,); alpha (P, cells) and shrink (P, cells, cells) are what prediction needs.
     """
 
     runs: Runs

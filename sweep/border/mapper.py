@@ -87,7 +87,7 @@ def next_point(task: Task, points: Sequence[Point]) -> Point | None:
 
 
 def posterior(task: Task, points: Sequence[Point], parameter_points: int = PARAMETER_POINTS) -> Posterior:
-    """Of the border, from points whose outcome is known; there must be one."""
+    """The posterior of the border, from the points whose outcome is known; there must be at least one."""
     cells = sorted({(p.column, p.seed) for p in points})
     index = {cell: i for i, cell in enumerate(cells)}
     runs = Runs(
@@ -147,7 +147,7 @@ class _Ladders:
         return stable + (steps + 1) // 2 * task.step if steps > 1 else self._rung_below(mine, stable)
 
     def _rung_below(self, mine: Sequence[Point], stable: float) -> float | None:
-        """Of a cell whose highest border is bracketed; None where nothing below contradicts it."""
+        """The next rung of a cell whose highest border is bracketed; None if nothing below contradicts it."""
         task = self.task
         lowest = min(p.x for p in mine if p.crossed)
         if lowest < stable and not any(p.x < lowest for p in mine if not p.crossed):
@@ -185,7 +185,7 @@ def _refinement(task: Task, points: Sequence[Point], model: Posterior) -> Point 
 
 
 def half_widths(task: Task, model: Posterior) -> Floats:
-    """Of the 90 % band of every column, in decades."""
+    """Half-widths of the 90 % band of every column, in decades."""
     draws, _ = model.draw(task.z, 2000)
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     return np.asarray((high - low) / 2)

@@ -61,7 +61,7 @@ class Context:
 
 
 def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None:
-    """See a RUNNING trial through: it is told, and its run is ended, or this raises.
+    """Train a RUNNING trial: end it in the trial store and end its run, or raise.
 
     Raises:
         TrialInterrupted: `progress` said to leave; the next attempt goes on from the checkpoint.
@@ -98,10 +98,10 @@ def run_trial(context: Context, trial: optuna.Trial, progress: Progress) -> None
 
 
 def describe_trial(trial: TrialView, config: TrialConfig) -> dict[str, Any]:
-    """What tells the trial from others: its `arm`, and by path its searched values as `settings`.
+    """What distinguishes the trial: its `arm`, and its searched values by path as `settings`.
 
-    A value that its arm fixes is in the arm's name; where nothing is searched the learning rate is told. One
-    that is a share of the border is told as the share, since the rate itself is not known before the run.
+    A value that its arm fixes is in the arm's name; where nothing is searched the learning rate is given. One
+    that is a share of the border is given as the share, since the rate itself is not known before the run.
     """
     assert trial.plan is not None
     arm = next((arm for arm in trial.plan.arms if arm.name == trial.arm), None)
@@ -284,7 +284,7 @@ def _end(
     state: TrialState,
     value: float | None,
 ) -> None:
-    """The run first, whose journal is on disk then: no trial is told without its run."""
+    """End the run first: once its journal is on disk, the trial can be ended without losing its run."""
     for key, fact in facts.items():
         if fact is not None:
             trial.set_user_attr(key, fact)

@@ -64,7 +64,7 @@ def overview(material: Material) -> Overview:
 
 
 def best_setting(trials: Sequence[TrialView]) -> BestSetting | None:
-    """Of the arm with the lowest confirmed mean; without confirming runs the best explored trial."""
+    """The setting of the arm with the lowest confirmed mean; without those, the best explored trial."""
     by_number = {record.number: record for record in trials}
     arms = []
     for arm, runs in confirmed(trials).items():

@@ -44,7 +44,7 @@ class PlottedMap:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Of the label that distances are from."""
+        """The columns of the label that distances are measured from."""
         return self.labels[self.label]
 
     def column(self, trial: TrialView) -> int | None:

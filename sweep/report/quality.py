@@ -49,7 +49,7 @@ class QualityTable:
     left_out: int = 0
 
     def floor(self, metric: str) -> float | None:
-        """Of the best trial that has one: all are measured on the same real tiles."""
+        """The floor of the best trial that has one: all are measured on the same real tiles."""
         scores = (column.scores.get(metric) for column in self.columns)
         return next((s.floor for s in scores if s is not None and s.floor is not None), None)
 

@@ -89,7 +89,7 @@ def _in_order(arms: Sequence[Arm]) -> list[Arm]:
 
 
 def values_of(axis: Axis) -> list[Any]:
-    """Of a discrete axis, in order; empty for a continuous one."""
+    """The values of a discrete axis, in order; empty for a continuous one."""
     if axis.kind == "choice":
         return list(axis.choices)
     if axis.kind == "int" and axis.high - axis.low < MOST_VALUES:
@@ -122,7 +122,7 @@ def groups_of(trials: Sequence[TrialView], plan: Plan | None) -> tuple[str, list
 
 
 def geometric_mean(runs: Sequence[TrialView]) -> tuple[float, float, float] | None:
-    """Of the objectives, with the ends of its 95 % t interval; None below two that are finite."""
+    """Geometric mean of the objectives with its 95 % t interval; None below two that are finite."""
     spread = mean_interval([math.log(r.objective) for r in runs if r.objective and r.objective > 0])
     return None if spread is None else (math.exp(spread[0]), math.exp(spread[1]), math.exp(spread[2]))
 

@@ -27,7 +27,7 @@ class StudyView:
 
     @property
     def declared_name(self) -> str:
-        """Of the declaration, which may be recorded under another name."""
+        """The name of the declaration, which may be recorded under another one."""
         return str(self.attrs.get(keys.STUDY, self.name))
 
     @property
@@ -108,7 +108,7 @@ class StudyView:
 
     @property
     def run_id(self) -> str:
-        """Of the parent run; empty where it has none."""
+        """The id of the parent run; empty if there is none."""
         return str(self.attrs.get(keys.RUN_ID, ""))
 
     @property

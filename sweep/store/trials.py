@@ -99,7 +99,7 @@ class TrialView:
 
     @property
     def setting(self) -> str:
-        """Of a confirming trial: a hash of all that it sets but the seed."""
+        """For a confirming trial, a hash of everything it sets except the seed."""
         return str(self.attrs.get(keys.SETTING, ""))
 
     @property

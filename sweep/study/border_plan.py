@@ -128,7 +128,7 @@ class BorderPlan(_Frozen):
 
     @property
     def low(self) -> float:
-        """Of the searched range, in decades."""
+        """The lower end of the searched range, as log10."""
         return math.log10(self.plane.low)
 
     @property
