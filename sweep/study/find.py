@@ -67,6 +67,8 @@ def _from_file(path: Path) -> Study:
         spec.loader.exec_module(module)
     except ValidationError as error:
         raise UserError(f"{path}: {explain(error)}") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except Exception as error:  # whatever the user's module raises is the user's to mend
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     study = getattr(module, "STUDY", None)

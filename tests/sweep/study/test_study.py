@@ -143,3 +143,15 @@ def test_a_study_from_a_file_knows_its_module(tmp_path: Path) -> None:
     path.write_text("from studies.kl_study import STUDY as shipped\nSTUDY = shipped.model_copy()\n")
     assert load_study(str(path)).module == str(path)
     assert load_study("kl_study").module is None
+
+
+def test_a_setting_that_does_not_exist_is_named_with_the_module(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from studies.base import SMOKE\nfrom sweep import FloatAxis, Plan\n"
+        "Plan(base=SMOKE, axes=(FloatAxis(path='optim.lrr', low=1, high=2),), trials=1)\n"
+    )
+    with pytest.raises(
+        UserError, match=rf"^{path}: there is no setting 'optim.lrr'; the nearest is 'optim.lr'$"
+    ):
+        load_study(str(path))
