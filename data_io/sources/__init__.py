@@ -53,8 +53,8 @@ class SourceImage(ABC):
     def open(self) -> "Raster":
         """The pixels as 8-bit RGB, whole or by rows; the caller closes it. Raises DataError.
 
-        `data_io.images` has what is needed: `open_raster(path)` for a file, `ArrayRaster(pixels)` for pixels in
-        memory, such as `decode(name, content)` gives for the bytes of a PNG, JPEG, TIFF or JPEG 2000.
+        `data_io.images` has what is needed: `open_raster(path)` for a file, and `ArrayRaster(pixels)` for
+        pixels in memory, as `decode(name, content)` gives for the bytes of a PNG, JPEG, TIFF or JPEG 2000.
         """
 
     def size(self) -> tuple[int, int]:

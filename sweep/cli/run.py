@@ -14,6 +14,7 @@ from sweep.engine.run import Finished, run_study
 from sweep.errors import UserError
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
+from sweep.store.links import DEFAULT_TRACKER, study_link
 from sweep.store.study_view import StudyView
 from sweep.store.summary import Summary, summarise
 from sweep.store.trials import DIVERGED, views
@@ -110,6 +111,8 @@ def _show_next(study: optuna.Study) -> None:
         show_border_end(name)
         return
     print("\nnext:")
-    print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
+    link = study_link(study)
+    if link is not None and link.tracker == DEFAULT_TRACKER:  # `ui` serves MLflow
+        print("  python -m sweep ui                         browse the runs (MLflow) and trials (Optuna)")
     print(f"  python -m sweep report {name:19} write the report")
     print(f"  python -m sweep generate {name:17} draw samples from the best model")
