@@ -1,12 +1,16 @@
-"""Fixtures that several packages' tests share."""
+"""Fixtures that several packages' tests share, and how commands are given in tests."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported, here or in a process of a test: with a thread a core in each of several
@@ -14,7 +18,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+MOST_PROCESSES = 8
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One test process a core that this process may use."""
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
 
 
 def run_module(
@@ -32,10 +42,55 @@ def run_module(
     )
 
 
+def run_here(*words: str, home: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The same as `run_module("sweep", *words)`, but in this process, which has imported everything already.
+
+    For what a command says and writes. What a fresh process imports, and signals, want `run_module`.
+    """
+    from sweep.cli.app import main
+
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("SWEEP_HOME", str(home))
+        patch.setenv("COLUMNS", "120")
+        patch.chdir(cwd or ROOT)
+        warnings.simplefilter("default")  # a user's process is not strict
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main(list(words))
+            except SystemExit as end:
+                code = int(end.code or 0)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
-def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which `depth_study` was run at smoke scale with six trials; tests only read it."""
-    home = tmp_path_factory.mktemp("smoke") / "home"
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[..., Path]:
+    """made_once(name, make): the folder that `make(folder)` filled, in whichever test process came first.
+
+    Tests only read it, or copy it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    common = own if worker_id == "master" else own.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = common / name, common / f"{name}.done"
+        with FileLock(common / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+def _run_smoke_study(home: Path) -> None:
     done = run_module("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "6", home=home)
     assert done.returncode == 0, done.stderr
-    return home
+
+
+@pytest.fixture(scope="session")
+def smoke_home(made_once: Callable[..., Path]) -> Path:
+    """A home in which `depth_study` was run at smoke scale with six trials; tests only read it."""
+    return made_once("smoke_home", _run_smoke_study)

@@ -21,7 +21,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, log_ndtr, logsumexp, ndtr, ndtri
-from scipy.stats import qmc
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -124,6 +123,8 @@ class Posterior:
 @cache
 def prior_sample(count: int = PARAMETER_POINTS) -> Parameters:
     """A Sobol' sample of the prior: three lognormals, and the seed's share of sigma^2 uniform."""
+    from scipy.stats import qmc  # half a second that a run need not wait for
+
     u = qmc.Sobol(4, seed=0).random(count).clip(1e-6, 1 - 1e-6)
 
     def lognormal(which: int, prior: tuple[float, float]) -> Floats:

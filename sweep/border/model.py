@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import ndtr
-from scipy.stats import t as student
 
 from sweep.border.gaussian_process import PARAMETER_POINTS, Floats, Posterior
 from sweep.border.mapper import Point, Task, posterior
@@ -202,6 +201,8 @@ class BorderModel:
 def _line(draws: Floats, design: Floats, names: list[str]) -> Line:
     """draws (D, n) of n borders, design (n, p) with a first column of ones."""
     spare = design.shape[0] - design.shape[1]
+    from scipy import stats  # half a second that a run need not wait for
+
     inverse = np.linalg.pinv(design)
     coefficients = draws @ inverse.T
     residuals = draws - coefficients @ design.T
@@ -215,7 +216,7 @@ def _line(draws: Floats, design: Floats, names: list[str]) -> Line:
         if spare > 0:
             # Each draw's own regression: its estimate, and Student's t times its standard error.
             error = np.sqrt((residuals**2).sum(1) / spare * (inverse[i] @ inverse[i]))
-            noise = student(spare).rvs(len(draws), random_state=np.random.default_rng(i))
+            noise = stats.t(spare).rvs(len(draws), random_state=np.random.default_rng(i))
             low_end, high_end = np.quantile(coefficients[:, i] + noise * error, [0.025, 0.975])
             ends = float(low_end), float(high_end)
         slopes[name] = (float(fitted[i]), *ends)

@@ -220,16 +220,18 @@ def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:
         return 0
 
 
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny study's tiles and a tracking store without a run: making them takes longer than its trials."""
-    home = tmp_path_factory.mktemp("prepared") / "home"
+def _prepare(home: Path) -> None:
     done = run_module("sweep", *RUN, "--set", "epochs=1", "--trials", "1", home=home)
     assert done.returncode == 0, done.stderr
     (home / "mlflow.db").unlink()
     environ = os.environ | {"SWEEP_HOME": str(home)}
     subprocess.run([sys.executable, "-c", MAKE_TRACKING], env=environ, cwd=ROOT, check=True)
-    return home
+
+
+@pytest.fixture(scope="session")
+def prepared(made_once: Callable[..., Path]) -> Path:
+    """The tiny study's tiles and a tracking store without a run: making them takes longer than its trials."""
+    return made_once("prepared", _prepare)
 
 
 @pytest.fixture
