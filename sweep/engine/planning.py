@@ -9,7 +9,7 @@ from sweep.study import Plan, Study, check_name
 from sweep.study.border_plan import Strategy
 from vae.names import nearest
 from vae.optim.optimizers import needs_package
-from vae.training.hardware import needs_compiler
+from vae.training.hardware import needs_compiler, slow_precision
 
 
 def choose_plan(study: Study, options: Options) -> tuple[str, Plan]:
@@ -53,3 +53,8 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
         missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
         if missing:
             raise UserError(missing)
+
+
+def cautions(plan: Plan) -> list[str]:
+    """What a user should know of the plan on this machine, though it can be run; a sentence each."""
+    return sorted({slow for config in plan.configs() if (slow := slow_precision(config))})

@@ -14,7 +14,7 @@ from sweep.engine.devices import available_cores, place, visible_gpus
 from sweep.engine.limits import Limits, Stop, ask_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
-from sweep.engine.planning import choose_plan
+from sweep.engine.planning import cautions, choose_plan
 from sweep.engine.supervisor import Supervisor, no_space
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
@@ -68,6 +68,8 @@ def run_study(
     """
     check_tracker(home)
     scale, plan = choose_plan(study, options)
+    for caution in cautions(plan):
+        observer.say(caution)
     if options.use_map:
         plan = _inside_border(plan, home, observer)
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())

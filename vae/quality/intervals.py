@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae.quality.metrics import Metric, check_tiles
+from vae.quality.metrics import Metric, check_tiles, content_of
 
 LEVELS = (2.5, 97.5)
 
@@ -50,6 +51,7 @@ def measure_metrics(
         raise ValueError(f"there must be 4 tiles or more on each side, not {half}")
     draws = [(_rows(rng, 2 * half), _rows(rng, 2 * half, half)) for _ in range(bootstrap)]
     known: dict[object, tuple[Tensor, Tensor]] = {}
+    floors = _floors((content_of(real), seed, bootstrap, len(fake)))
     measured = {}
     for name, metric in metrics.items():
         if real.shape[-1] < metric.min_size:
@@ -57,13 +59,30 @@ def measure_metrics(
         if metric.features not in known:
             known[metric.features] = metric.features(real, fake, seed)
         real_rows, fake_rows = known[metric.features]
-        values, floors = [], []
-        for halves, drawn in draws:
-            first, second = (real_rows[rows.to(real_rows.device)] for rows in torch.split(halves, half))
-            values.append(metric.score(first, fake_rows[drawn.to(fake_rows.device)], seed))
-            floors.append(metric.score(first, second, seed))
-        measured[name] = Measured(*_summary(values), *_summary(floors))
+        splits = [torch.split(halves.to(real_rows.device), half) for halves, _ in draws]
+        values = [
+            metric.score(real_rows[first], fake_rows[drawn.to(fake_rows.device)], seed)
+            for (first, _), (_, drawn) in zip(splits, draws, strict=True)
+        ]
+        if metric not in floors:
+            floors[metric] = _summary(
+                [metric.score(real_rows[first], real_rows[second], seed) for first, second in splits]
+            )
+        measured[name] = Measured(*_summary(values), *floors[metric])
     return measured
+
+
+# Weak, because a metric such as memorisation is made anew for every run and holds its tiles.
+Floors = WeakKeyDictionary[Metric, tuple[float, float, float]]
+_known_floors: dict[object, Floors] = {}
+
+
+def _floors(key: object) -> Floors:
+    """The floors by metric of the last set of real tiles: the same in every run of a study."""
+    if key not in _known_floors:
+        _known_floors.clear()
+        _known_floors[key] = WeakKeyDictionary()
+    return _known_floors[key]
 
 
 def bootstrap_mean(values: Tensor, *, seed: int = 0, bootstrap: int = 1000) -> Interval:

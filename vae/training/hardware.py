@@ -20,6 +20,24 @@ def needs_compiler(mode: str) -> str | None:
     return f"compile={mode} needs a C++ compiler: g++, or the one that CXX names"
 
 
+def slow_precision(config: TrainConfig) -> str | None:
+    """Why `config` would train slowly here, as a sentence; None if it would not.
+
+    torch is imported only where bfloat16 is asked for.
+    """
+    if config.precision != "bfloat16":
+        return None
+    import torch
+
+    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device
+    where = torch.device("cpu" if device == "auto" else device)
+    if _has_fast_bfloat16(where):
+        return None
+    return (
+        f"this {'GPU' if where.type == 'cuda' else 'processor'} has no bfloat16: precision=float32 is faster"
+    )
+
+
 def resolve(config: TrainConfig) -> TrainConfig:
     """The same config with device, precision, memory format and threads made explicit.
 

@@ -181,3 +181,36 @@ def test_the_rows_of_a_set_are_remembered_by_its_pixels() -> None:
     changed[0, 0, 0, 0] ^= 1
     assert torch.equal(of(changed, 1), brightness(changed) + 1)
     assert looked_at == [4, 4, 5, 5]
+
+
+def test_the_floor_of_a_real_set_is_measured_once_and_is_the_same_as_alone() -> None:
+    scored: list[int] = []
+
+    def counted(real: Tensor, fake: Tensor, seed: int) -> float:
+        scored.append(len(real))
+        return mean_gap(real, fake, seed)
+
+    metrics = {"gap": Metric(of_each(brightness), counted)}
+    real, one, other = (random_tiles(12, 16, seed=seed) for seed in range(3))
+    first = measure(real, one, metrics=metrics, bootstrap=5)["gap"]
+    assert len(scored) == 5 + 5
+    second = measure(real, other, metrics=metrics, bootstrap=5)["gap"]
+    assert len(scored) == 5 + 5 + 5, "the floor is known"
+    assert second.value != first.value
+    assert second[3:] == first[3:]
+    fresh = Metric(of_each(brightness), mean_gap)
+    assert measure(real, other, metrics={"gap": fresh}, bootstrap=5)["gap"] == second
+
+
+@pytest.mark.parametrize("changed", ["tiles", "seed", "bootstrap", "count"])
+def test_a_floor_is_measured_anew_for_other_tiles_seeds_and_numbers(changed: str) -> None:
+    real, fake = random_tiles(12, 16), random_tiles(12, 16, seed=1)
+    measure(real, fake, metrics=GAP, bootstrap=5)
+    others = {
+        "tiles": lambda metrics: measure(random_tiles(12, 16, seed=2), fake, metrics=metrics, bootstrap=5),
+        "seed": lambda metrics: measure(real, fake, metrics=metrics, bootstrap=5, seed=3),
+        "bootstrap": lambda metrics: measure(real, fake, metrics=metrics, bootstrap=6),
+        "count": lambda metrics: measure(real, fake[:8], metrics=metrics, bootstrap=5),
+    }
+    fresh = {"gap": Metric(of_each(brightness), mean_gap)}
+    assert others[changed](GAP) == others[changed](fresh)

@@ -1,6 +1,7 @@
 """`auto` becomes what this machine has; a setting that needs something missing is refused."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from data_io import BatchLoader
 from vae.config import TrainConfig
 from vae.training import hardware
 from vae.training.fit import fit
-from vae.training.hardware import resolve
+from vae.training.hardware import resolve, slow_precision
 
 AUTO = ("device", "precision", "memory_format", "threads")
 
@@ -99,3 +100,17 @@ def test_a_resolved_config_is_not_resolved_again(
     monkeypatch.setattr("vae.training.fit.resolve", lambda _: pytest.fail("resolved twice"))
     loader = BatchLoader(make_tiles(16), config.batch_size, config.seed)
     assert fit(config, loader, make_tiles(8), resolved=True).epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("precision", "fast", "said"),
+    [("bfloat16", False, True), ("bfloat16", True, False), ("auto", False, False), ("float32", False, False)],
+)
+def test_bfloat16_is_warned_of_where_the_processor_is_slow_at_it(
+    devices: pytest.MonkeyPatch, precision: Literal["auto", "float32", "bfloat16"], fast: bool, said: bool
+) -> None:
+    devices.setattr(hardware, "_has_fast_bfloat16", lambda _: fast)
+    sentence = slow_precision(TrainConfig(precision=precision))
+    assert (sentence is not None) == said
+    if sentence:
+        assert "precision=float32" in sentence
