@@ -1,6 +1,7 @@
 """The loop of a process that runs a study: workers get trials, and whatever becomes of them is recorded."""
 
 import contextlib
+import os
 import queue
 import time
 from collections import Counter
@@ -26,6 +27,9 @@ from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
 """How often the store is asked what other machines did."""
+LEAVE_S = float(os.environ.get("SWEEP_LEAVE_SECONDS", "120"))
+"""How long a worker that is asked to leave its trial has for the step it is in and a checkpoint; then it is
+killed, so that nothing that hangs in a step, or in a library, holds up the end of a run."""
 LEFT = Ending("interrupted", "the study was stopped in the middle of the trial", Again.FREE)
 
 
@@ -58,6 +62,7 @@ class Supervisor:
         self._states: Counter[TrialState] = Counter()
         self._oom_kills = oom_kills()
         self._polled = self._recovered = time.monotonic()
+        self._asked_to_leave: float | None = None
         self._started = time.monotonic()
         self._seconds_before = StudyView.of(study).seconds
 
@@ -100,6 +105,10 @@ class Supervisor:
         if self.limits.now:
             for worker in self.pool.live:
                 worker.command("stop")
+            self._asked_to_leave = self._asked_to_leave or time.monotonic()
+            if time.monotonic() - self._asked_to_leave > LEAVE_S:
+                for worker in self.pool.live:
+                    worker.process.kill()
 
     def _poll(self) -> None:
         now = time.monotonic()

@@ -2,9 +2,9 @@
 
 It speaks JSON lines. From the parent, on stdin: first a Spec, then {"do": "trial", "number": n} (one that
 the parent has claimed), {"do": "end"} (no more) or {"do": "stop"} (write a checkpoint and leave the running
-trial now). Closing stdin means stop, so that no worker outlives its parent. To the parent, on stdout:
-{"event": "ready" | "progress" | "done" | "left" | "fenced" | "error", ...}. The parent ends the trials that
-have no result.
+trial now). Closing stdin means stop, so that no worker outlives its parent. To the parent, on a pipe whose
+number is the worker's argument: {"event": "ready" | "progress" | "done" | "left" | "fenced" | "error", ...}.
+The parent ends the trials that have no result. stdout and stderr are the worker's log.
 """
 
 import contextlib
@@ -84,18 +84,20 @@ def _say(out: TextIO, event: str, **facts: Any) -> None:
 
 
 @contextlib.contextmanager
-def _private_stdout() -> Iterator[TextIO]:
-    """What a library prints goes to stderr (the worker's log), never between the JSON lines."""
+def _redacted_log() -> Iterator[None]:
+    """What Python code prints goes to the log without the passwords of the stores."""
     out, errors = sys.stdout, sys.stderr
     sys.stdout = sys.stderr = cast(TextIO, secrets.RedactingStream(errors))
     try:
-        yield out
+        yield
     finally:
         sys.stdout, sys.stderr = out, errors
 
 
-def main() -> None:
-    with _private_stdout() as out:
+def main(events: int) -> None:
+    """Work for the parent that reads the pipe `events`."""
+    os.set_inheritable(events, False)  # a process that the worker starts must not keep it open
+    with open(events, "w", encoding="utf-8") as out, _redacted_log():
         commands = _Commands(sys.stdin)
         # The heavy imports run while the parent prepares the data and the stores.
         from sweep.engine import trial
@@ -175,7 +177,7 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
     sys.stderr.flush()
     # Everything is written and told; tearing down torch and the like would take two more seconds.
     os._exit(0)

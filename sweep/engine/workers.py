@@ -6,6 +6,7 @@ import os
 import queue
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,18 @@ LAST_BYTES = 20_000
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
 
 
+def _path() -> dict[str, str]:
+    """Where a worker finds the packages, since it leaves out the working directory (`-P`).
+
+    A user's `vae.py` there would be taken for the package. Packages that are not installed, but run from
+    their own folder, are found by PYTHONPATH.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if str(root) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
+
+
 @dataclass
 class Event:
     worker: "Worker"
@@ -33,6 +46,7 @@ class Event:
 class Worker:
     """One process; its events arrive in the queue it was given, the last one being `exit`.
 
+    Events have a pipe of their own: whatever anyone prints in the process, from any language, is in its log.
     Threads and devices are set in the environment, because torch reads them when it is imported. A
     session of its own keeps the terminal's Ctrl-C from it: the parent decides what that means.
     """
@@ -43,31 +57,38 @@ class Worker:
         self.number, self.log, self.events = number, log, events
         self.trial: int | None = None
         """Number of the trial it runs; None between trials."""
-        environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | _path()
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as stderr:
+        heard, told = os.pipe()
+        with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sweep.engine.worker"],
+                [sys.executable, "-P", "-m", "sweep.engine.worker", str(told)],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
+                stdout=output,
+                stderr=output,
                 env=environment,
                 text=True,
                 start_new_session=True,
+                pass_fds=(told,),
             )
-        threading.Thread(target=self._listen, daemon=True).start()
+        os.close(told)
+        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
 
-    def _listen(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as lines:
-            for line in lines:
-                message = json.loads(line)
-                self.events.put(Event(self, message.pop("event"), message))
-        code = self.process.wait()
-        self.events.put(Event(self, "exit", {"code": code}))
+    def _listen(self, heard: int) -> None:
+        """Whatever happens here, an `exit` follows: nobody waits for a worker that is heard no more."""
+        try:
+            with open(heard, encoding="utf-8") as lines:
+                for line in lines:
+                    message = json.loads(line)
+                    self.events.put(Event(self, message.pop("event"), message))
+        except Exception as error:
+            self.process.kill()
+            with contextlib.suppress(OSError), self.log.open("a") as log:
+                log.write(f"ended, because its events cannot be read: {error!r}\n")
+        self.events.put(Event(self, "exit", {"code": self.process.wait()}))
 
     def send_spec(self, spec: Spec) -> None:
         self._send(spec.model_dump_json())

@@ -1,0 +1,79 @@
+"""A run is not disturbed by what prints in its workers, by files beside it, or by a worker that hangs."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import run_module
+from tests.sweep.conftest import RUN, Lab, fill, wait_until, workers_of
+
+LOUD = """
+import os, sys
+print("a banner on stdout")
+os.write(1, b"{not json\\n")
+os.system("echo from a child process")
+"""
+TINY = ("--trials", "2", "--workers", "1", "--tracker", "files")
+
+
+def test_what_prints_in_a_worker_is_in_its_log_and_users_files_are_not_the_packages(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, place, loud = tmp_path / "home", tmp_path / "place", tmp_path / "loud"
+    fill(home, prepared)
+    for folder in (place / "studies", place / "optuna_notes", loud):
+        folder.mkdir(parents=True)
+    for name in ("vae.py", "data_io.py", "studies/__init__.py"):
+        (place / name).write_text("raise SystemExit('the file of the user')")
+    (loud / "sitecustomize.py").write_text(LOUD)
+    path = os.pathsep.join(filter(None, (str(loud), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("ONEDNN_VERBOSE", "1")
+    monkeypatch.setenv("MKL_VERBOSE", "1")
+    done = run_module("sweep", *RUN, *TINY, home=home, cwd=place)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[2/2]" in done.stdout
+    (log,) = (home / "logs").glob("worker-*.log")
+    told = log.read_text()
+    assert "a banner on stdout" in told
+    assert "{not json" in told
+    assert "from a child process" in told
+    assert "onednn_verbose" in told
+
+
+def test_sigterm_ends_a_run_whose_worker_hangs(lab: Lab) -> None:
+    process = lab.start(*RUN, "--set", "epochs=200", "--workers", "1", SWEEP_LEAVE_SECONDS="1")
+    wait_until(lab.running)
+    (worker,) = workers_of(process)
+    worker.suspend()
+    wait_until(lambda: worker.status() == psutil.STATUS_STOPPED)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, out
+    assert not worker.is_running()
+    assert [trial.state for trial in lab.trials()] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_events_that_cannot_be_read_end_the_worker_and_say_so(tmp_path: Path) -> None:
+    from queue import Queue
+
+    from sweep.engine.workers import Event, Worker
+
+    program = "import os, sys, time; os.write(int(sys.argv[-1]), b'nonsense\\n'); time.sleep(600)"
+    events: Queue[Event] = Queue()
+    log = tmp_path / "worker.log"
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in = tmp_path / "python"
+        stand_in.write_text(f'#!/bin/sh\nfor last; do :; done\nexec {sys.executable} -c "{program}" $last\n')
+        stand_in.chmod(0o755)
+        patch.setattr("sys.executable", str(stand_in))
+        worker = Worker(0, 1, None, log, events)
+    event = events.get(timeout=60)
+    assert (event.name, event.facts["code"]) == ("exit", -signal.SIGKILL)
+    assert "cannot be read" in worker.last_words(5)
+    worker.end()
