@@ -4,7 +4,8 @@ import importlib.metadata
 import shutil
 from dataclasses import dataclass
 
-from sweep.engine.devices import available_cores, visible_gpus
+from sweep.engine.cores import available_cores
+from sweep.engine.devices import visible_gpus
 from sweep.errors import UserError
 from sweep.store import storage
 from sweep.store.home import Home

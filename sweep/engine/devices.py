@@ -10,10 +10,6 @@ from sweep.errors import UserError
 GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def place(gpus: Sequence[str], workers: int | None, per_gpu: int, cores: int) -> list[str]:
     """CUDA_VISIBLE_DEVICES of every worker: `per_gpu` on each GPU in turn; without a GPU, one per core.
 

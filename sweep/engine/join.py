@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from sweep.engine.devices import available_cores, place, visible_gpus
+from sweep.engine.cores import available_cores
+from sweep.engine.devices import place, visible_gpus
 from sweep.engine.limits import Stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Options

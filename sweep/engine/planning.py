@@ -1,10 +1,12 @@
 """The plan that a run works through: the study's plan at a scale with the user's changes, checked."""
 
+import os
 from typing import get_args
 
 from sweep.engine.devices import visible_gpus
 from sweep.engine.options import Options
 from sweep.errors import UserError
+from sweep.store.home import Home
 from sweep.study import Plan, Study, check_name
 from sweep.study.border_plan import Strategy
 from vae.names import nearest
@@ -55,6 +57,12 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
             raise UserError(missing)
 
 
-def cautions(plan: Plan) -> list[str]:
+def cautions(plan: Plan, home: Home) -> list[str]:
     """What a user should know of the plan on this machine, though it can be run; a sentence each."""
-    return sorted({slow for config in plan.configs() if (slow := slow_precision(config))})
+    found = {slow for config in plan.configs() if (slow := slow_precision(config))}
+    if os.environ.get("MLFLOW_TRACKING_URI") and home.tracking is None:
+        found.add(
+            "MLFLOW_TRACKING_URI is not used: the runs stay in this home, unless --tracking-uri or "
+            "SWEEP_TRACKING_URI names a server"
+        )
+    return sorted(found)

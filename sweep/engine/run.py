@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 
 from data_io.errors import DataError
 from sweep.engine import agenda
-from sweep.engine.devices import available_cores, place, visible_gpus
+from sweep.engine.cores import available_cores
+from sweep.engine.devices import place, visible_gpus
 from sweep.engine.limits import Limits, Stop, ask_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
@@ -68,7 +69,7 @@ def run_study(
     """
     check_tracker(home)
     scale, plan = choose_plan(study, options)
-    for caution in cautions(plan):
+    for caution in cautions(plan, home):
         observer.say(caution)
     if options.use_map:
         plan = _inside_border(plan, home, observer)

@@ -33,9 +33,14 @@ class Home:
         checkpoint_uri: str | None = None,
         tracker: str | None = None,
     ) -> "Home":
-        """The home that the arguments ask for, or else the environment: SWEEP_HOME, SWEEP_STORAGE, ..."""
+        """The home that the arguments ask for, or else the environment: SWEEP_HOME, SWEEP_STORAGE, ...
+
+        Raises:
+            UserError: the address of the tracking store cannot be one.
+        """
         secrets.hide(storage := storage or os.environ.get("SWEEP_STORAGE") or None)
         secrets.hide(tracking := tracking or os.environ.get("SWEEP_TRACKING_URI") or None)
+        _check_tracking(tracking)
         return cls(
             root=Path(os.environ.get("SWEEP_HOME") or "mlruns").expanduser().resolve(),
             storage=storage,
@@ -96,11 +101,11 @@ class Home:
 
     @property
     def optuna_url(self) -> str:
-        return self.storage or f"sqlite:///{self.root / 'optuna.db'}"
+        return self.storage or _sqlite(self.root / "optuna.db")
 
     @property
     def mlflow_url(self) -> str:
-        return self.tracking or f"sqlite:///{self.root / 'mlflow.db'}"
+        return self.tracking or _sqlite(self.root / "mlflow.db")
 
     def has_stores(self) -> bool:
         if self.storage:
@@ -111,3 +116,26 @@ class Home:
 
     def trial_folder(self, study: str, trial: int) -> Path:
         return self.checkpoints / study / str(trial)
+
+
+def _sqlite(path: Path) -> str:
+    """The URL of a database file, whatever its name holds: `%20`, `?` and `#` mean something in a URL."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _check_tracking(address: str | None) -> None:
+    if address is None:
+        return
+    scheme, found, _ = address.partition("://")
+    if not found:
+        raise UserError(
+            f"the tracking store {secrets.redact(address)!r} is no address: "
+            "write http://HOST:PORT for a server, or sqlite:////path/of/mlflow.db"
+        )
+    if scheme == "file":
+        raise UserError(
+            "the tracking store cannot be a folder of files: write http://HOST:PORT for a server, "
+            "sqlite:////path/of/mlflow.db, or --tracker files"
+        )

@@ -67,7 +67,9 @@ def _url(home: Home) -> sqlalchemy.URL:
     try:
         url = sqlalchemy.make_url(home.optuna_url)
     except sqlalchemy.exc.ArgumentError:
-        raise UserError("--storage is no URL: write postgresql+psycopg://user@host/database") from None
+        raise UserError(
+            "--storage is no URL: write sqlite:////path/of/optuna.db or postgresql+psycopg://user@host/database"
+        ) from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise UserError(f"--storage {display_url(url)} is neither sqlite nor postgresql: use one of these")
     return url

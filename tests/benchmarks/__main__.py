@@ -20,7 +20,7 @@ import torch
 
 from data_io import BatchLoader, prepare
 from studies.base import LAPTOP
-from sweep.engine.devices import available_cores
+from sweep.engine.cores import available_cores
 from sweep.store.home import Home
 from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks import (

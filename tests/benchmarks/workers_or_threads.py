@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sweep.engine.devices import available_cores
+from sweep.engine.cores import available_cores
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import CLOCKS, middle, ratios, take_turns
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+import sqlalchemy
 from filelock import FileLock
 
 from sweep.store.home import Home
@@ -111,7 +112,7 @@ class Store(Tracker):
             # The first client migrates the store, which must not happen in two processes at once.
             client = MlflowClient(home.mlflow_url)
             client.search_experiments(max_results=1)
-            set_wal(home.mlflow_url.removeprefix("sqlite:///"))
+            set_wal(sqlalchemy.make_url(home.mlflow_url).database)
         return client
 
     @property
