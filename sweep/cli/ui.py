@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.errors import UserError
 from sweep.store.home import Home
+from sweep.tracking.moved_home import follow_home
 
 if TYPE_CHECKING:
     from sweep.store.study_view import StudyView
@@ -86,6 +87,8 @@ def serve(mlflow_port: int, dashboard_port: int) -> int:
             raise UserError(f"there is no store in {home.root} yet: `python -m sweep run STUDY` makes one")
         ports = _choose_ports({"--mlflow-port": mlflow_port, "--dashboard-port": dashboard_port})
         home.create()
+        if not home.tracking:
+            follow_home(home.root / "mlflow.db", home.artifacts)
         servers: list[Server] = []
         try:
             print("starting both servers, which takes a few seconds", file=sys.stderr, flush=True)

@@ -24,6 +24,8 @@ from sweep.tracking.trackers import KEY, StoredRun
 
 WITHOUT_TRIAL = "without_trial"
 """Tag of a run that belongs to no trial in the store: nothing is deleted."""
+WITHOUT_ARTIFACTS = "without_artifacts"
+"""Tag of a run whose artifacts are gone: nothing brings them back, and it says so itself."""
 
 
 def reconcile(view: View, fix: bool) -> list[Finding]:
@@ -134,6 +136,26 @@ def differences(view: View) -> Iterator[Finding]:
             )
 
 
+def missing_artifacts(view: View) -> Iterator[Finding]:
+    """Finished trials whose run has no artifacts where it says that they are: every run has some."""
+    if not view.full:
+        return
+    runs = view.runs()
+    for trial in view.trials():
+        run = runs.get(TrialView(trial).run_id)
+        if (
+            run is None
+            or run.folder is None
+            or trial.state not in WITH_RESULT
+            or WITHOUT_ARTIFACTS in run.tags
+        ):
+            continue
+        if not run.folder.exists():
+            tag = partial(view.tracker.tags, run.id, {WITHOUT_ARTIFACTS: "true"})
+            text = f"the artifacts of trial {trial.number} are not in {run.folder}: put them back there"
+            yield view.finding("missing artifacts", text, tag)
+
+
 def old_checkpoints(view: View) -> Iterator[Finding]:
     """Resumable state of trials that are finished."""
     unfinished = {
@@ -168,5 +190,6 @@ STAGES = (
     missing_runs,
     strange_runs,
     differences,
+    missing_artifacts,
     old_checkpoints,
 )

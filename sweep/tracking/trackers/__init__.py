@@ -53,6 +53,7 @@ class StoredRun:
     """A run as the store has it.
 
     status: RUNNING, FINISHED, FAILED or KILLED. latest: for each metric its last step, and the value there.
+    folder: where its artifacts are, if that is on this machine and the store says so.
     """
 
     id: str
@@ -63,6 +64,7 @@ class StoredRun:
     params: Mapping[str, str]
     latest: Mapping[str, tuple[int, float]]
     ended_ms: int | None = None
+    folder: Path | None = None
 
     @property
     def metrics(self) -> dict[str, float]:

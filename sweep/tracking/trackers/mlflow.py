@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import sqlalchemy
 from filelock import FileLock
 
 from sweep.store.home import Home
 from sweep.store.storage import display_url, set_wal
+from sweep.tracking.moved_home import follow_home
 from sweep.tracking.trackers import (
     KEY,
     NOTE,
@@ -113,6 +114,8 @@ class Store(Tracker):
             client = MlflowClient(home.mlflow_url)
             client.search_experiments(max_results=1)
             set_wal(sqlalchemy.make_url(home.mlflow_url).database)
+            if not home.tracking:
+                follow_home(home.root / "mlflow.db", home.artifacts)
         return client
 
     @property
@@ -261,6 +264,10 @@ def browsed_at(home: Home) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
+def _local(place: str) -> Path | None:
+    return Path(unquote(urlsplit(place).path)) if place.startswith("file:") else None
+
+
 def _stored(run: "Run") -> StoredRun:
     neutral = {native: tag for tag, native in NATIVE.items()}
     return StoredRun(
@@ -272,4 +279,5 @@ def _stored(run: "Run") -> StoredRun:
         params=run.data.params,
         latest={metric.key: (metric.step, metric.value) for metric in run.data._metric_objs},
         ended_ms=run.info.end_time,
+        folder=_local(run.info.artifact_uri),
     )
