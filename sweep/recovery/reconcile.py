@@ -142,13 +142,8 @@ def missing_artifacts(view: View) -> Iterator[Finding]:
         return
     runs = view.runs()
     for trial in view.trials():
-        run = runs.get(TrialView(trial).run_id)
-        if (
-            run is None
-            or run.folder is None
-            or trial.state not in WITH_RESULT
-            or WITHOUT_ARTIFACTS in run.tags
-        ):
+        run = runs.get(TrialView(trial).run_id) if trial.state in WITH_RESULT else None
+        if run is None or run.folder is None or WITHOUT_ARTIFACTS in run.tags:
             continue
         if not run.folder.exists():
             tag = partial(view.tracker.tags, run.id, {WITHOUT_ARTIFACTS: "true"})

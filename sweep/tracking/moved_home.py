@@ -1,4 +1,4 @@
-"""A home that was moved or copied: MLflow stores where artifacts lie as absolute paths, which are made true again.
+"""A home that was moved or copied: MLflow stores absolute paths of artifacts, which are made true again.
 
 Only for the database file of a home. A server that several machines use has a place of its own for artifacts.
 """
