@@ -1,9 +1,12 @@
 """Checks whether this machine can run a study."""
 
 import importlib.metadata
+import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
+from sweep.cli.environment_check import disk_limits, lock_trouble, namesakes, telling_variables
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import visible_gpus
 from sweep.errors import UserError
@@ -22,7 +25,10 @@ class Check:
 
 
 def check_setup(home: Home) -> list[Check]:
-    return [_packages(), _folder(home), _space(home), _devices(), _trials(home)]
+    checks = [_packages(), _folder(home)]
+    if home.root.is_dir():
+        checks += [_locks(home), _space(home)]
+    return [*checks, _devices(), _environment(), _namesakes(), _trials(home)]
 
 
 def _packages() -> Check:
@@ -48,12 +54,33 @@ def _space(home: Home) -> Check:
         free = shutil.disk_usage(home.root).free
     except OSError as error:
         return Check("space", False, str(error))
-    return Check("space", free >= FREE_BYTES, f"{free / 2**30:.1f} GiB free")
+    limits = disk_limits(home)
+    text = "; ".join([f"{free / 2**30:.1f} GiB free", *limits])
+    return Check("space", free >= FREE_BYTES and not limits, text)
+
+
+def _locks(home: Home) -> Check:
+    trouble = lock_trouble(home.root)
+    return Check("locks", trouble is None, trouble or "files can be locked")
 
 
 def _devices() -> Check:
     gpus = visible_gpus(None)
-    return Check("devices", True, f"{available_cores()} cores, {len(gpus)} GPUs")
+    cores, all_cores = available_cores(), os.cpu_count() or 1
+    of = f" (of {all_cores} here)" if cores < all_cores else ""
+    return Check("devices", True, f"{cores} cores{of}, {len(gpus)} GPUs")
+
+
+def _environment() -> Check:
+    return Check("environment", True, "; ".join(telling_variables(os.environ)) or "no variable changes a run")
+
+
+def _namesakes() -> Check:
+    """They do not disturb `python -m sweep`, unless one has its own name: then this would not be running."""
+    found = namesakes(Path.cwd())
+    listed = ", ".join(str(path.relative_to(Path.cwd())) for path in found)
+    text = f"{listed} of the working directory: not used by `python -m sweep`" if found else "none are hidden"
+    return Check("package names", True, text)
 
 
 def _trials(home: Home) -> Check:

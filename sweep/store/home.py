@@ -1,9 +1,11 @@
 """The folder that holds everything a run writes."""
 
 import contextlib
+import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from sweep.errors import UserError
 from sweep.store import secrets
@@ -66,7 +68,8 @@ class Home:
             ):
                 folder.mkdir(parents=True, exist_ok=True)
             trial = self.root / f".writable.{os.getpid()}"
-            trial.touch()
+            with trial.open("w") as file:
+                _lock(file, self.root)
             trial.unlink()
         except OSError as error:
             raise UserError(
@@ -116,6 +119,17 @@ class Home:
 
     def trial_folder(self, study: str, trial: int) -> Path:
         return self.checkpoints / study / str(trial)
+
+
+def _lock(file: TextIO, root: Path) -> None:
+    """Raises UserError where files cannot be locked: two runs would write over each other."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(
+            f"the file system of {root} does not lock files ({error.strerror}): "
+            "name a folder on a local disk in the environment variable SWEEP_HOME"
+        ) from error
 
 
 def _sqlite(path: Path) -> str:
