@@ -107,7 +107,9 @@ main(sys.argv[1:])
 
 
 def test_a_run_imports_neither_the_report_nor_plotly(tmp_path: Path) -> None:
-    words = ("run", "kl_study", "--scale", "smoke", "--set", "epochs=1", "--trials", "2", "--workers", "1")
+    words = ["run", "kl_study", "--scale", "smoke", "--trials", "2", "--workers", "1"]
+    for setting in ("epochs=1", "model.image_size=16", "model.base_channels=4", "data.tile_size=16"):
+        words += ["--set", setting]
     done = subprocess.run(
         [sys.executable, "-c", REFUSING, *words],
         env=os.environ | {"SWEEP_HOME": str(tmp_path / "home"), "COLUMNS": "120"},
