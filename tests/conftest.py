@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -94,3 +96,16 @@ def _run_smoke_study(home: Path) -> None:
 def smoke_home(made_once: Callable[..., Path]) -> Path:
     """A home in which `depth_study` was run at smoke scale with six trials; tests only read it."""
     return made_once("smoke_home", _run_smoke_study)
+
+
+@pytest.fixture(scope="session")
+def smoke_report(smoke_home: Path, made_once: Callable[..., Path]) -> dict[str, Any]:
+    """What `report --json` said of the study in `smoke_home`; the page lies where it says."""
+
+    def report(folder: Path) -> None:
+        done = run_here("report", "depth_study", "--json", home=smoke_home)
+        assert done.returncode == 0, done.stderr
+        (folder / "said.json").write_text(done.stdout)
+
+    said: dict[str, Any] = json.loads((made_once("smoke_report", report) / "said.json").read_text())
+    return said

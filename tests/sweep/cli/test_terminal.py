@@ -108,7 +108,13 @@ main(sys.argv[1:])
 
 def test_a_run_imports_neither_the_report_nor_plotly(tmp_path: Path) -> None:
     words = ["run", "kl_study", "--scale", "smoke", "--trials", "2", "--workers", "1"]
-    for setting in ("epochs=1", "model.image_size=16", "model.base_channels=4", "data.tile_size=16"):
+    for setting in (
+        "threads=1",
+        "epochs=1",
+        "model.image_size=16",
+        "model.base_channels=4",
+        "data.tile_size=16",
+    ):
         words += ["--set", setting]
     done = subprocess.run(
         [sys.executable, "-c", REFUSING, *words],

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sweep.report import write_report
 from sweep.store.home import Home
 from sweep.store.storage import load, open_optuna
-from tests.conftest import run_module
 from tests.sweep.report.stores import confirming, depth_plan, explored, finished, store
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -80,11 +79,9 @@ def written(confirmed_home: Home) -> tuple[Path, dict[str, Any]]:
     return report(confirmed_home)
 
 
-def test_a_recorded_study_makes_a_whole_page(smoke_home: Path, browser: Browser) -> None:
+def test_a_recorded_study_makes_a_whole_page(smoke_report: dict[str, Any], browser: Browser) -> None:
     """The real thing: trained, recorded, reported by the command."""
-    done = run_module("sweep", "report", "depth_study", "--json", home=smoke_home)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = smoke_report
     opened = Opened(browser, Path(document["path"]))
     opened.check()
     assert document["data"]["tiles"]["total"] > 0
