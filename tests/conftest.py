@@ -88,13 +88,16 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Calla
 
 
 def _run_smoke_study(home: Path) -> None:
-    done = run_module("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "6", home=home)
+    done = run_module("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "3", home=home)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
 def smoke_home(made_once: Callable[..., Path]) -> Path:
-    """A home in which `depth_study` was run at smoke scale with six trials; tests only read it."""
+    """A home in which `depth_study` was run at smoke scale: three trials and those that confirm them.
+
+    Tests only read it.
+    """
     return made_once("smoke_home", _run_smoke_study)
 
 

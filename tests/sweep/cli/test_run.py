@@ -38,7 +38,7 @@ def _client(home: Path) -> mlflow.MlflowClient:
 def test_status_counts_the_trials(smoke_home: Path) -> None:
     status = _status(smoke_home)
     phases = Counter(t.user_attrs["phase"] for t in _trials(smoke_home))
-    assert phases["explore"] == 6
+    assert phases["explore"] == 3
     assert phases["confirm"] == 5 * len({t.user_attrs["arm"] for t in _trials(smoke_home)})
     assert status["trials"]["complete"] == phases.total()
     assert sum(status["outcomes"].values()) == phases.total()
