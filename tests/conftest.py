@@ -57,7 +57,9 @@ def run_here(*words: str, home: Path, cwd: Path | None = None) -> subprocess.Com
         patch.setenv("SWEEP_HOME", str(home))
         patch.setenv("COLUMNS", "120")
         patch.chdir(cwd or ROOT)
-        warnings.simplefilter("default")  # a user's process is not strict
+        warnings.simplefilter("default")  # a user's process is not strict, and does not show these
+        for unseen in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", unseen)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 main(list(words))
