@@ -33,8 +33,14 @@ def run_module(
     *words: str, home: Path, timeout: float = 240, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`python -m WORDS` as a user types it, with its own SWEEP_HOME."""
+    return run_python("-m", *words, home=home, timeout=timeout, cwd=cwd)
+
+
+def run_python(
+    *words: str, home: Path, timeout: float = 240, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, *words],
         env=os.environ | {"SWEEP_HOME": str(home), "COLUMNS": "120"},
         cwd=cwd or ROOT,
         capture_output=True,
@@ -89,9 +95,25 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Calla
     return made
 
 
+RUN_WITHOUT_REPORT = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "plotly" or name == "sweep.report" or name.startswith("sweep.report."):
+            raise AssertionError(f"{name} was imported")
+sys.meta_path.insert(0, Refuse())
+from sweep.__main__ import main
+main(sys.argv[1:])
+"""
+"""`python -m sweep` in which neither the report nor plotly can be imported: a run wants neither."""
+
+
 def _run_smoke_study(home: Path) -> None:
-    done = run_module("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "3", home=home)
+    words = ("run", "depth_study", "--scale", "smoke", "--trials", "3")
+    done = run_python("-c", RUN_WITHOUT_REPORT, *words, home=home)
     assert done.returncode == 0, done.stderr
+    assert "was imported" not in done.stderr
+    (home / "said.txt").write_text(done.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from sweep.store.home import Home
+from sweep.tracking import trackers
 from tests.conftest import run_here
 from tests.sweep.cli.small_study import SEEDS
 
@@ -147,9 +149,10 @@ def _run_small(home: Path, *words: str) -> str:
 def _run_thrice(folder: Path) -> None:
     """Two trials, a third, and those of another scale at a rate at which all diverge."""
     home = folder / "home"
-    _run_small(home, "--workers", "1", "--scale", "smoke", "--trials", "2")
+    in_files = ("--workers", "1", "--scale", "smoke", "--tracker", "files")
+    _run_small(home, *in_files, "--trials", "2")
     (folder / "first.json").write_text(json.dumps(_status(home, "small")))
-    _run_small(home, "--workers", "1", "--scale", "smoke", "--trials", "1")
+    _run_small(home, *in_files, "--trials", "1")
     said = _run_small(home, "--workers", "1", "--scale", "laptop", "--trials", "3", "--set", "optim.lr=1e4")
     (folder / "said.txt").write_text(said)
 
@@ -160,6 +163,12 @@ def small(made_once: Callable[..., Path]) -> Path:
     return made_once("small", _run_thrice)
 
 
+def _status_of_run(home: Path, run_id: str) -> str:
+    run = trackers.build(Home(home, tracker="files")).run(run_id)
+    assert run is not None
+    return run.status
+
+
 def test_the_same_run_continues_the_study(small: Path) -> None:
     home, first = small / "home", json.loads((small / "first.json").read_text())
     trials = _trials(home, "small")
@@ -167,7 +176,7 @@ def test_the_same_run_continues_the_study(small: Path) -> None:
     assert [t.user_attrs["phase"] for t in trials].count("explore") == 3
     status = _status(home, "small")
     assert status["mlflow_run_id"] == first["mlflow_run_id"]
-    assert _client(home).get_run(status["mlflow_run_id"]).info.status == "FINISHED"
+    assert _status_of_run(home, status["mlflow_run_id"]) == "FINISHED"
 
 
 def test_another_space_is_refused_and_changes_nothing(small: Path) -> None:
@@ -180,7 +189,7 @@ def test_another_space_is_refused_and_changes_nothing(small: Path) -> None:
     assert "--name" in changed.stderr
     assert len(changed.stderr.strip().splitlines()) == 1
     assert _status(home, "small") == before
-    assert _client(home).get_run(before["mlflow_run_id"]).info.status == "FINISHED"
+    assert _status_of_run(home, before["mlflow_run_id"]) == "FINISHED"
 
 
 def test_another_scale_in_the_same_home_gets_a_name_of_its_own(small: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_run_that_diverges_is_a_failure(tmp_path: Path) -> None:
     assert "the run ended as" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_images_of_another_kind_are_reconstructed_better_than_by_their_mean(tmp_path: Path) -> None:
     """Two hundred drawn ones: a gradient of two colours, and a shape in a third."""
     folder, rng = tmp_path / "drawn", np.random.default_rng(0)
