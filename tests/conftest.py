@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -31,8 +33,14 @@ def run_module(
     *words: str, home: Path, timeout: float = 240, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """`python -m WORDS` as a user types it, with its own SWEEP_HOME."""
+    return run_python("-m", *words, home=home, timeout=timeout, cwd=cwd)
+
+
+def run_python(
+    *words: str, home: Path, timeout: float = 240, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, *words],
         env=os.environ | {"SWEEP_HOME": str(home), "COLUMNS": "120"},
         cwd=cwd or ROOT,
         capture_output=True,
@@ -55,7 +63,9 @@ def run_here(*words: str, home: Path, cwd: Path | None = None) -> subprocess.Com
         patch.setenv("SWEEP_HOME", str(home))
         patch.setenv("COLUMNS", "120")
         patch.chdir(cwd or ROOT)
-        warnings.simplefilter("default")  # a user's process is not strict
+        warnings.simplefilter("default")  # a user's process is not strict, and does not show these
+        for unseen in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", unseen)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
                 main(list(words))
@@ -85,12 +95,44 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Calla
     return made
 
 
+RUN_WITHOUT_REPORT = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "plotly" or name == "sweep.report" or name.startswith("sweep.report."):
+            raise AssertionError(f"{name} was imported")
+sys.meta_path.insert(0, Refuse())
+from sweep.cli.app import main
+main(sys.argv[1:])
+"""
+"""`python -m sweep` in which neither the report nor plotly can be imported: a run wants neither."""
+
+
 def _run_smoke_study(home: Path) -> None:
-    done = run_module("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "6", home=home)
+    words = ("run", "depth_study", "--scale", "smoke", "--trials", "3")
+    done = run_python("-c", RUN_WITHOUT_REPORT, *words, home=home)
     assert done.returncode == 0, done.stderr
+    assert "was imported" not in done.stderr
+    (home / "said.txt").write_text(done.stdout)
 
 
 @pytest.fixture(scope="session")
 def smoke_home(made_once: Callable[..., Path]) -> Path:
-    """A home in which `depth_study` was run at smoke scale with six trials; tests only read it."""
+    """A home in which `depth_study` was run at smoke scale: three trials and those that confirm them.
+
+    Tests only read it.
+    """
     return made_once("smoke_home", _run_smoke_study)
+
+
+@pytest.fixture(scope="session")
+def smoke_report(smoke_home: Path, made_once: Callable[..., Path]) -> dict[str, Any]:
+    """What `report --json` said of the study in `smoke_home`; the page lies where it says."""
+
+    def report(folder: Path) -> None:
+        done = run_here("report", "depth_study", "--json", home=smoke_home)
+        assert done.returncode == 0, done.stderr
+        (folder / "said.json").write_text(done.stdout)
+
+    said: dict[str, Any] = json.loads((made_once("smoke_report", report) / "said.json").read_text())
+    return said

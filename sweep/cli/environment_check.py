@@ -1,4 +1,4 @@
-"""What around a run changes it without a word: variables, the working directory, locks, limits of the disk."""
+"""What around a run changes it without a word: variables, the working directory, locks, limits of disks."""
 
 import fcntl
 import os

@@ -57,6 +57,7 @@ class Worker:
         self.number, self.log, self.events = number, log, events
         self.trial: int | None = None
         """Number of the trial it runs; None between trials."""
+        self._has_spec = False
         environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | _path()
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
@@ -91,6 +92,7 @@ class Worker:
         self.events.put(Event(self, "exit", {"code": self.process.wait()}))
 
     def send_spec(self, spec: Spec) -> None:
+        self._has_spec = True
         self._send(spec.model_dump_json())
 
     def take(self, trial: int) -> None:
@@ -107,8 +109,13 @@ class Worker:
             self.process.stdin.flush()
 
     def end(self, timeout_s: float = 20.0) -> None:
-        """Close its stdin, which ends it, and make sure."""
+        """Close its stdin, which ends it, and make sure.
+
+        One without a spec has opened nothing yet, so nobody waits for its imports.
+        """
         assert self.process.stdin
+        if not self._has_spec:
+            self.process.kill()
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:

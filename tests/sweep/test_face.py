@@ -12,7 +12,6 @@ import pytest
 
 import sweep
 from sweep import Arm, IntAxis, Plan, RunEvent, Stop, Study, TrialConfig, UserError, results, run
-from tests.sweep.conftest import wait_until
 
 MODEL = {"image_size": 16, "base_channels": 4, "max_channels": 8, "encoder_depth": 2, "decoder_depth": 2}
 BASE = TrialConfig.model_validate(
@@ -39,7 +38,17 @@ def _study(**settings: Any) -> Study:
 
 
 def _run(home: Path, study: Study | None = None, **options: Any) -> sweep.Results:
-    return run(study or _study(), home=home, device="cpu", workers=1, **options)
+    return run(study or _study(), home=home, device="cpu", workers=1, tracker="files", **options)
+
+
+def _silently(home: Path, capfd: pytest.CaptureFixture[str], **options: Any) -> sweep.Results:
+    """A run that prints nothing and leaves the signals alone."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    capfd.readouterr()
+    found = _run(home, **options)
+    assert capfd.readouterr() == ("", "")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +73,6 @@ def test_the_face_is_listed_and_importing_it_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_an_inline_study_runs_silently_in_a_thread_and_leaves_the_signals_alone(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    _run(tmp_path / "home", trials=1)
-    assert capfd.readouterr() == ("", "")
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_the_table_has_a_row_for_every_trial(ran: tuple[Path, sweep.Results, list[RunEvent]]) -> None:
@@ -158,17 +158,19 @@ def test_a_run_in_which_every_trial_fails_raises(tmp_path: Path) -> None:
     assert math.isnan(row["objective"])
 
 
-def test_a_run_can_be_stopped_from_another_thread_and_goes_on(tmp_path: Path) -> None:
+def test_a_silent_run_can_be_stopped_from_another_thread_and_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     home, stop = tmp_path / "home", Stop()
 
     def end(event: RunEvent) -> None:
         if event.kind == "epoch":
             stop.finish("enough")
 
-    first = _run(home, progress=end, stop=stop)
+    first = _silently(home, capfd, progress=end, stop=stop)
     assert first.stopped == "enough"
     assert list(first.table["state"]) == ["complete"]
-    assert list(_run(home).table["state"]) == ["complete"] * 4
+    assert list(_silently(home, capfd).table["state"]) == ["complete"] * 4
 
 
 def test_an_exception_in_the_callback_ends_the_run_and_comes_back(tmp_path: Path) -> None:
@@ -194,10 +196,10 @@ home = Path(sys.argv[1])
 # A shell that starts this in the background has it ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-    _run(home, _study(epochs=300), trials=1, progress=lambda event: print(event.kind, flush=True))
+    _run(home, _study(epochs=100), trials=1, progress=lambda event: print(event.kind, flush=True))
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-print(_run(home, _study(epochs=300)).table["state"].to_list())
+print(_run(home, _study(epochs=100)).table["state"].to_list())
 """
 
 
@@ -207,12 +209,13 @@ def test_ctrl_c_in_a_script_leaves_the_trial_and_the_next_call_resumes_it(tmp_pa
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(home)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: list((home / "checkpoints" / "latent").glob("0/state.pt")))
+    assert process.stdout
+    before = [*iter(process.stdout.readline, "epoch\n")]
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert err == ""
-    lines = out.splitlines()
+    lines = [line.rstrip() for line in before] + out.splitlines()
     assert lines[lines.index("interrupted") - 1] == "ended"
     assert lines[-1] == "['fail', 'complete']"
     table = results("latent", home=home).table

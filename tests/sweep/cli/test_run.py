@@ -2,8 +2,8 @@
 
 import json
 import math
-import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,23 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.conftest import run_module
+from sweep.store.home import Home
+from sweep.tracking import trackers
+from tests.conftest import run_here
+from tests.sweep.cli.small_study import SEEDS
 
-ONE_EPOCH = ("--scale", "smoke", "--set", "epochs=1")
+SMALL = str(Path(__file__).parent / "small_study.py")
 
 
-def _status(home: Path) -> dict[str, Any]:
-    done = run_module("sweep", "status", "depth_study", "--json", home=home)
+def _status(home: Path, name: str = "depth_study") -> dict[str, Any]:
+    done = run_here("status", name, "--json", home=home)
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
 
 
-def _trials(home: Path) -> list[optuna.trial.FrozenTrial]:
-    study = optuna.load_study(study_name="depth_study", storage=f"sqlite:///{home / 'optuna.db'}")
+def _trials(home: Path, name: str = "depth_study") -> list[optuna.trial.FrozenTrial]:
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{home / 'optuna.db'}")
     return study.get_trials(deepcopy=False)
 
 
@@ -37,7 +40,7 @@ def _client(home: Path) -> mlflow.MlflowClient:
 def test_status_counts_the_trials(smoke_home: Path) -> None:
     status = _status(smoke_home)
     phases = Counter(t.user_attrs["phase"] for t in _trials(smoke_home))
-    assert phases["explore"] == 6
+    assert phases["explore"] == 3
     assert phases["confirm"] == 5 * len({t.user_attrs["arm"] for t in _trials(smoke_home)})
     assert status["trials"]["complete"] == phases.total()
     assert sum(status["outcomes"].values()) == phases.total()
@@ -107,9 +110,7 @@ def test_an_export_has_a_row_for_every_trial(smoke_home: Path, tmp_path: Path) -
     trials = _trials(smoke_home)
     for form in ("csv", "json", "parquet"):
         out = tmp_path / f"trials.{form}"
-        done = run_module(
-            "sweep", "export", "depth_study", "--format", form, "--out", str(out), home=smoke_home
-        )
+        done = run_here("export", "depth_study", "--format", form, "--out", str(out), home=smoke_home)
         assert done.returncode == 0, done.stderr
     exported = json.loads((tmp_path / "trials.json").read_text())
     assert [row["objective"] for row in exported] == [
@@ -123,8 +124,8 @@ def test_samples_depend_only_on_the_seed(smoke_home: Path, tmp_path: Path) -> No
     pictures = []
     for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
         out = tmp_path / name
-        done = run_module(
-            *("sweep", "generate", "depth_study", "--count", "9", "--seed", str(seed), "--out", str(out)),
+        done = run_here(
+            *("generate", "depth_study", "--count", "9", "--seed", str(seed), "--out", str(out)),
             home=smoke_home,
         )
         assert done.returncode == 0, done.stderr
@@ -132,54 +133,77 @@ def test_samples_depend_only_on_the_seed(smoke_home: Path, tmp_path: Path) -> No
     assert pictures[0] == pictures[1] != pictures[2]
 
 
-def test_the_report_needs_no_network(smoke_home: Path) -> None:
-    done = run_module("sweep", "report", "depth_study", "--json", home=smoke_home)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    page = Path(document["path"]).read_text()
-    assert f"{document['best']['value']:.6g}" in page
+def test_the_report_needs_no_network(smoke_report: dict[str, Any]) -> None:
+    page = Path(smoke_report["path"]).read_text()
+    assert f"{smoke_report['best']['value']:.6g}" in page
     assert 'src="http' not in page
     assert "data:image/png;base64," in page
 
 
-def test_the_same_run_continues_the_study_and_another_space_is_refused(
-    smoke_home: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    first = run_module("sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", home=home)
-    assert first.returncode == 0, first.stderr
-    parent = _status(home)["mlflow_run_id"]
-    again = run_module("sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", home=home)
-    assert again.returncode == 0, again.stderr
-    status = _status(home)
-    count = status["trials"]["complete"]
-    assert [t.user_attrs["phase"] for t in _trials(home)].count("explore") == 4
-    assert status["mlflow_run_id"] == parent
-    assert _client(home).get_run(parent).info.status == "FINISHED"
+def _run_small(home: Path, *words: str) -> str:
+    done = run_here("run", SMALL, *words, home=home)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
-    changed = run_module(
-        "sweep", "run", "depth_study", *ONE_EPOCH, "--set", "optim.lr=0.001", "--trials", "1", home=home
-    )
+
+def _run_thrice(folder: Path) -> None:
+    """Two trials, a third, and those of another scale at a rate at which all diverge."""
+    home = folder / "home"
+    in_files = ("--workers", "1", "--scale", "smoke", "--tracker", "files")
+    _run_small(home, *in_files, "--trials", "2")
+    (folder / "first.json").write_text(json.dumps(_status(home, "small")))
+    _run_small(home, *in_files, "--trials", "1")
+    said = _run_small(home, "--workers", "1", "--scale", "laptop", "--trials", "3", "--set", "optim.lr=1e4")
+    (folder / "said.txt").write_text(said)
+
+
+@pytest.fixture(scope="session")
+def small(made_once: Callable[..., Path]) -> Path:
+    """A folder with the home in which the small study was run three times, and what was said."""
+    return made_once("small", _run_thrice)
+
+
+def _status_of_run(home: Path, run_id: str) -> str:
+    run = trackers.build(Home(home, tracker="files")).run(run_id)
+    assert run is not None
+    return run.status
+
+
+def test_the_same_run_continues_the_study(small: Path) -> None:
+    home, first = small / "home", json.loads((small / "first.json").read_text())
+    trials = _trials(home, "small")
+    assert [t.user_attrs["phase"] for t in trials][: first["trials"]["complete"]].count("explore") == 2
+    assert [t.user_attrs["phase"] for t in trials].count("explore") == 3
+    status = _status(home, "small")
+    assert status["mlflow_run_id"] == first["mlflow_run_id"]
+    assert _status_of_run(home, status["mlflow_run_id"]) == "FINISHED"
+
+
+def test_another_space_is_refused_and_changes_nothing(small: Path) -> None:
+    home = small / "home"
+    before = _status(home, "small")
+    words = ("--scale", "smoke", "--set", "optim.lr=0.001", "--trials", "1")
+    changed = run_here("run", SMALL, *words, home=home)
     assert changed.returncode == 2
     assert "optim.lr" in changed.stderr
     assert "--name" in changed.stderr
     assert len(changed.stderr.strip().splitlines()) == 1
-    assert len(_trials(home)) == count
-    assert _client(home).get_run(parent).info.status == "FINISHED"
+    assert _status(home, "small") == before
+    assert _status_of_run(home, before["mlflow_run_id"]) == "FINISHED"
 
 
-def test_diverged_trials_are_results(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    done = run_module(
-        *("sweep", "run", "depth_study", "--scale", "smoke", "--set", "optim.lr=10", "--trials", "3"),
-        home=home,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "3 trials diverged" in done.stdout
-    status = _status(home)
-    assert status["best"] is None
+def test_another_scale_in_the_same_home_gets_a_name_of_its_own(small: Path) -> None:
+    assert "recorded as small-laptop" in (small / "said.txt").read_text()
+    listed = json.loads(run_here("list", "--json", home=small / "home").stdout)
+    assert {s["study"] for s in listed["recorded"]} == {"small", "small-laptop"}
+
+
+def test_diverged_trials_are_results(small: Path) -> None:
+    home = small / "home"
+    assert "3 trials diverged" in (small / "said.txt").read_text()
+    assert _status(home, "small-laptop")["best"] is None
     client = _client(home)
-    for trial in _trials(home):
+    for trial in _trials(home, "small-laptop"):
         assert trial.state is optuna.trial.TrialState.COMPLETE
         assert trial.values == [math.inf]
         assert trial.user_attrs["outcome"] in ("nonfinite", "diverged")
@@ -194,43 +218,27 @@ def test_diverged_trials_are_results(tmp_path: Path) -> None:
             assert all(abs(point.value) < 1e300 for point in history)
 
 
-def test_one_trial_run_twice_gives_equal_weights(tmp_path: Path) -> None:
-    weights = []
-    for name in ("a", "b"):
-        home = tmp_path / name
-        done = run_module(
-            *("sweep", "run", "depth_study", "--scale", "smoke", "--trials", "1", "--seed", "5"), home=home
-        )
-        assert done.returncode == 0, done.stderr
-        saved = torch.load(home / "checkpoints/depth_study/0/model.pt", weights_only=True)
-        weights.append(saved["weights"])
-        shutil.rmtree(home / "cache")
-    assert weights[0].keys() == weights[1].keys()
-    for name, tensor in weights[0].items():
-        assert torch.equal(tensor, weights[1][name]), name
+@pytest.fixture(scope="session")
+def shared(made_once: Callable[..., Path]) -> Path:
+    """A home in which two workers ran the first two trials of `small` once more."""
+    words = ("--scale", "smoke", "--trials", "2", "--workers", "2", "--tracker", "files")
+    return made_once("shared", lambda home: _run_small(home, *words))
 
 
-def test_another_scale_in_the_same_home_gets_a_name_of_its_own(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    tiny = ("--set", "epochs=1", "--trials", "1")
-    assert run_module("sweep", "run", "depth_study", "--scale", "smoke", *tiny, home=home).returncode == 0
-    second = run_module("sweep", "run", "depth_study", "--scale", "laptop", *tiny, home=home)
-    assert second.returncode == 0, second.stderr
-    assert "recorded as depth_study-laptop" in second.stdout
-    listed = json.loads(run_module("sweep", "list", "--json", home=home).stdout)
-    assert {s["study"] for s in listed["recorded"]} == {"depth_study", "depth_study-laptop"}
-
-
-@pytest.mark.parametrize("workers", ["2"])
-def test_workers_share_the_trials_and_no_trial_runs_twice(tmp_path: Path, workers: str) -> None:
-    """With two trials there are two arms, and so few confirming trials."""
-    home = tmp_path / "home"
-    done = run_module(
-        "sweep", "run", "depth_study", *ONE_EPOCH, "--trials", "2", "--workers", workers, home=home
+def test_one_trial_run_twice_gives_equal_weights(small: Path, shared: Path) -> None:
+    one, other = (
+        torch.load(home / "checkpoints/small/0/model.pt", weights_only=True)["weights"]
+        for home in (small / "home", shared)
     )
-    assert done.returncode == 0, done.stderr
-    trials = _trials(home)
-    assert [t.number for t in trials] == list(range(2 + 2 * 5))
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def test_workers_share_the_trials_and_no_trial_runs_twice(shared: Path) -> None:
+    """With two trials there are two arms, and so few confirming trials."""
+    trials = _trials(shared, "small")
+    assert [t.number for t in trials] == list(range(2 + 2 * SEEDS))
     assert [t.user_attrs["phase"] for t in trials].count("explore") == 2
     assert len({t.user_attrs["mlflow_run_id"] for t in trials}) == len(trials)
     asked = [(t.user_attrs["phase"], t.user_attrs["arm"], t.user_attrs["seed"]) for t in trials]

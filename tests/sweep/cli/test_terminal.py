@@ -18,6 +18,7 @@ from sweep.store.groups import groups_of
 from sweep.store.trials import TrialView
 from sweep.study import Arm, ChoiceAxis, FloatAxis, Plan, load_study
 from sweep.study.config import with_settings
+from tests.conftest import RUN_WITHOUT_REPORT
 from tests.sweep.report.synthetic import changed, made_trial
 
 LATENT = "model.latent_dim"
@@ -94,22 +95,28 @@ def test_the_end_of_a_border_study_names_the_map(capsys: pytest.CaptureFixture[s
     assert "generate" not in shown
 
 
-REFUSING = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "plotly" or name == "sweep.report" or name.startswith("sweep.report."):
-            raise AssertionError(f"{name} was imported")
-sys.meta_path.insert(0, Refuse())
-from sweep.__main__ import main
-main(sys.argv[1:])
-"""
+def test_a_run_of_the_smoke_study_shows_its_arms_and_imports_neither_the_report_nor_plotly(
+    smoke_home: Path,
+) -> None:
+    """It was run where these could not be imported."""
+    said = (smoke_home / "said.txt").read_text()
+    assert "by arm" in said
+    assert "depth 8" in said
 
 
+@pytest.mark.slow
 def test_a_run_imports_neither_the_report_nor_plotly(tmp_path: Path) -> None:
-    words = ("run", "kl_study", "--scale", "smoke", "--set", "epochs=1", "--trials", "2", "--workers", "1")
+    words = ["run", "kl_study", "--scale", "smoke", "--trials", "2", "--workers", "1"]
+    for setting in (
+        "threads=1",
+        "epochs=1",
+        "model.image_size=16",
+        "model.base_channels=4",
+        "data.tile_size=16",
+    ):
+        words += ["--set", setting]
     done = subprocess.run(
-        [sys.executable, "-c", REFUSING, *words],
+        [sys.executable, "-c", RUN_WITHOUT_REPORT, *words],
         env=os.environ | {"SWEEP_HOME": str(tmp_path / "home"), "COLUMNS": "120"},
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ import pytest
 from optuna_dashboard import get_note
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.conftest import ROOT, run_module
+from tests.conftest import ROOT, run_here
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_OPTIONS = [
@@ -67,7 +67,7 @@ class Ui:
 
     def wait(self) -> tuple[int, str]:
         """Wait for its end; returns the exit code and what it printed on stderr."""
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=200)
         return self.process.returncode, said
 
     def left(self) -> list[psutil.Process]:
@@ -101,7 +101,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 200) -> bool:
     limit = time.monotonic() + seconds
     while not condition() and time.monotonic() < limit:
         time.sleep(0.1)
@@ -225,7 +225,7 @@ def test_dashboard_lists_the_trials_and_shows_ones_note_and_picture(
 
 
 def status(port: int, host: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/", headers={"Host": f"{host}:{port}"})
     code = connection.getresponse().status
     connection.close()
@@ -253,6 +253,7 @@ def test_ctrl_c_ends_both_and_leaves_nothing(start_ui: Callable[[], Ui]) -> None
     assert not ui.open_ports()
 
 
+@pytest.mark.slow
 def test_when_one_dies_the_other_is_ended(start_ui: Callable[[], Ui]) -> None:
     ui = start_ui()
     ui.server("optuna_dashboard").kill()
@@ -263,6 +264,7 @@ def test_when_one_dies_the_other_is_ended(start_ui: Callable[[], Ui]) -> None:
     assert not ui.left()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
 def test_servers_end_with_a_killed_parent(start_ui: Callable[[], Ui]) -> None:
     ui = start_ui()
@@ -272,7 +274,7 @@ def test_servers_end_with_a_killed_parent(start_ui: Callable[[], Ui]) -> None:
 
 def refused(home: Path, *options: str) -> str:
     """The one sentence with which `sweep ui` refuses to start."""
-    done = run_module("sweep", "ui", *options, home=home, timeout=60)
+    done = run_here("ui", *options, home=home)
     assert done.returncode == 2
     assert not done.stdout
     lines = done.stderr.splitlines()

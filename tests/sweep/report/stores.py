@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sweep.search.request import Request
 from sweep.search.sampling import search_space
 from sweep.store.home import Home
+from sweep.store.links import DEFAULT_TRACKER
 from sweep.store.storage import open_optuna
 from sweep.study import Plan, load_study
 from sweep.tracking import trackers
@@ -125,16 +126,17 @@ def store(
     name: str = "depth_study",
     plan: Plan | None = None,
     text: str = "",
+    tracker: str = DEFAULT_TRACKER,
 ) -> Home:
     """A home with one study, its experiment and its parent run."""
-    home = Home(root).create()
+    home = Home(root, tracker=tracker).create()
     study = optuna.create_study(study_name=name, storage=open_optuna(home), direction="minimize")
-    tracker = trackers.build(home)
-    experiment = tracker.experiment("made up", text)
-    run_id = tracker.create(experiment, "made up", "made up", {}, 0)
+    runs = trackers.build(home)
+    experiment = runs.experiment("made up", text)
+    run_id = runs.create(experiment, "made up", "made up", {}, 0)
     (home.cache / "provenance.json").write_text(json.dumps(PROVENANCE))
-    tracker.file(run_id, "provenance.json", home.cache / "provenance.json")
-    tracker.end(run_id, "FINISHED", 1)
+    runs.file(run_id, "provenance.json", home.cache / "provenance.json")
+    runs.end(run_id, "FINISHED", 1)
     plan = plan or depth_plan()
     attrs = {
         "study": "depth_study",
@@ -142,6 +144,7 @@ def store(
         "scale": "laptop",
         "plan": plan.model_dump_json(),
         "data_hash": "none",
+        "tracker": tracker,
         "mlflow_experiment_id": experiment,
         "mlflow_run_id": run_id,
         "seconds": 3600.0,

@@ -31,6 +31,8 @@ Make = Callable[[int], list[TrialView]]
 DRAWS = 200
 MAX_FALSE = 16
 MIN_SEEN = 150
+MORE = pytest.param(8, marks=pytest.mark.slow)
+MANY = pytest.param(20, marks=pytest.mark.slow)
 
 
 def depth(trials: Sequence[TrialView]) -> Claim:
@@ -46,7 +48,7 @@ def verdicts(make: Make, claim: Callable[[list[TrialView]], Claim]) -> Counter[s
     return Counter(claim(make(seed)).verdict for seed in range(DRAWS))
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 8, 20])
+@pytest.mark.parametrize("seeds", [3, 5, MORE, 20])
 def test_where_depth_does_nothing_the_paradox_is_not_seen(seeds: int) -> None:
     found = verdicts(lambda s: depth_records(s, seeds=seeds), depth)
     assert found["supported"] <= MAX_FALSE
@@ -54,7 +56,7 @@ def test_where_depth_does_nothing_the_paradox_is_not_seen(seeds: int) -> None:
         assert found["contradicted"] >= MIN_SEEN
 
 
-@pytest.mark.parametrize("seeds", [5, 8])
+@pytest.mark.parametrize("seeds", [5, MORE])
 @pytest.mark.parametrize("side", [DEPTHS[0], DEPTHS[-1]])
 def test_one_side_of_the_paradox_is_not_the_whole(seeds: int, side: int) -> None:
     """The hardest absence: the other side is as large as one likes."""
@@ -62,7 +64,7 @@ def test_one_side_of_the_paradox_is_not_the_whole(seeds: int, side: int) -> None
     assert found["supported"] <= MAX_FALSE
 
 
-@pytest.mark.parametrize("seeds", [5, 8, 20])
+@pytest.mark.parametrize("seeds", [5, MORE, MANY])
 def test_a_paradox_of_the_size_that_the_page_says_it_can_see_is_seen(seeds: int) -> None:
     size = said_to_be_seen(lambda s: depth_records(10_000 + s, seeds=seeds), depth)
     found = verdicts(lambda s: depth_records(s, both_sides(size), seeds), depth)
@@ -79,7 +81,7 @@ def said_to_be_seen(make: Make, claim: Callable[[list[TrialView]], Claim]) -> fl
     return math.log(float(np.mean(said)))
 
 
-@pytest.mark.parametrize("seeds", [5, 8, 20])
+@pytest.mark.parametrize("seeds", [5, MORE, MANY])
 def test_a_reversed_paradox_contradicts(seeds: int) -> None:
     found = verdicts(lambda s: depth_records(s, both_sides(-0.1), seeds), depth)
     assert found["contradicted"] >= MIN_SEEN
@@ -92,14 +94,14 @@ def test_a_difference_too_small_to_matter_contradicts_where_many_seeds_see_it() 
     assert "there is a difference" in claim.why
 
 
-@pytest.mark.parametrize("seeds", [5, 8, 20])
+@pytest.mark.parametrize("seeds", [5, MORE, MANY])
 def test_clipping_that_does_nothing_costs_nothing(seeds: int) -> None:
     found = verdicts(lambda s: clip_records(s, seeds=seeds), lambda r: clip_claim(r, CLIP_FACTORS))
     assert found["supported"] <= MAX_FALSE
 
 
 @pytest.mark.parametrize("claim", [clip_claim, decay_claim])
-@pytest.mark.parametrize("seeds", [5, 8])
+@pytest.mark.parametrize("seeds", [5, MORE])
 def test_calming_alone_is_no_tradeoff(
     seeds: int, claim: Callable[[Sequence[TrialView], frozenset[str]], Claim]
 ) -> None:
@@ -108,7 +110,7 @@ def test_calming_alone_is_no_tradeoff(
 
 
 @pytest.mark.parametrize("claim", [clip_claim, decay_claim])
-@pytest.mark.parametrize("seeds", [5, 8, 20])
+@pytest.mark.parametrize("seeds", [5, MORE, MANY])
 def test_a_tradeoff_of_the_size_that_the_page_says_it_can_see_is_seen(
     seeds: int, claim: Callable[[Sequence[TrialView], frozenset[str]], Claim]
 ) -> None:
@@ -136,7 +138,7 @@ def test_pairs_by_seed_take_out_what_a_seed_shares() -> None:
     assert unmatched.verdict == "inconclusive"
 
 
-@pytest.mark.parametrize("seeds", [5, 8])
+@pytest.mark.parametrize("seeds", [5, MORE])
 def test_a_flat_objective_has_no_best_place_below_the_border(seeds: int) -> None:
     found = verdicts(lambda s: distance_records(s, 0.0, 0.5, seeds), lambda r: border_claim(r, border_map()))
     assert found["supported"] <= MAX_FALSE

@@ -31,7 +31,7 @@ def trials() -> Sequence[FrozenTrial]:
 def test_the_command_that_goes_on_finds_the_study(
     tmp_path: Path, trials: Sequence[FrozenTrial], declared: str, module: str | None, command: str | None
 ) -> None:
-    home = store(tmp_path / "home", trials)
+    home = store(tmp_path / "home", trials, tracker="files")
     study = load(open_optuna(home), "depth_study")
     study.set_user_attr(keys.STUDY, declared)
     if module is not None:

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sweep.report import write_report
 from sweep.store.home import Home
 from sweep.store.storage import load, open_optuna
-from tests.conftest import run_module
 from tests.sweep.report.stores import confirming, depth_plan, explored, finished, store
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -80,11 +79,9 @@ def written(confirmed_home: Home) -> tuple[Path, dict[str, Any]]:
     return report(confirmed_home)
 
 
-def test_a_recorded_study_makes_a_whole_page(smoke_home: Path, browser: Browser) -> None:
+def test_a_recorded_study_makes_a_whole_page(smoke_report: dict[str, Any], browser: Browser) -> None:
     """The real thing: trained, recorded, reported by the command."""
-    done = run_module("sweep", "report", "depth_study", "--json", home=smoke_home)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = smoke_report
     opened = Opened(browser, Path(document["path"]))
     opened.check()
     assert document["data"]["tiles"]["total"] > 0
@@ -96,8 +93,15 @@ def test_a_recorded_study_makes_a_whole_page(smoke_home: Path, browser: Browser)
     assert f"{document['best']['value']:.1f}" in opened.page.locator("main").inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.slow),
+        pytest.param("dark", 1280, marks=pytest.mark.slow),
+    ],
+)
 def test_every_figure_is_drawn_at_every_width_and_scheme(
     written: tuple[Path, dict[str, Any]], browser: Browser, width: int, scheme: str
 ) -> None:
@@ -191,19 +195,19 @@ def test_the_report_is_in_mlflow_and_in_the_dashboard(
 
 
 def test_pngs_lie_beside_the_page_or_a_line_says_why_not(
-    written: tuple[Path, dict[str, Any]], confirmed_home: Home, monkeypatch: pytest.MonkeyPatch
+    written: tuple[Path, dict[str, Any]], confirmed_home: Home, request: pytest.FixtureRequest
 ) -> None:
     path, document = written
     drawn = {figure["key"] for figure in document["figures"] if figure["drawn"]}
     assert {file.stem for file in (path.parent / "figures").glob("*.png")} == drawn
-    monkeypatch.setattr("sweep.report.static.BROWSERS", ("no-such-browser",))
+    request.getfixturevalue("without_pngs")
     again, document = report(confirmed_home)
     assert "no Chromium" in document["png_note"]
     assert "no Chromium" in again.read_text()
     assert not list((again.parent / "figures").glob("*.png"))
 
 
-def test_hostile_names_are_text(tmp_path: Path, browser: Browser) -> None:
+def test_hostile_names_are_text(tmp_path: Path, browser: Browser, without_pngs: None) -> None:
     plan = depth_plan()
     trials = explored(plan, 12)
     for number, trial in enumerate(trials):
@@ -227,7 +231,7 @@ def test_hostile_names_are_text(tmp_path: Path, browser: Browser) -> None:
     assert path.is_relative_to(home.root / "reports")
 
 
-def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser) -> None:
+def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser, without_pngs: None) -> None:
     names = [HOSTILE, "optim.lr"]
     trials = [
         optuna.trial.create_trial(
@@ -241,7 +245,7 @@ def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser) -> None:
         )
         for number in range(8)
     ]
-    path, _ = report(store(tmp_path / "home", trials))
+    path, _ = report(store(tmp_path / "home", trials, tracker="files"))
     opened = Opened(browser, path)
     opened.check()
     assert opened.page.locator("[data-key=parallel]").count() == 1
@@ -249,7 +253,9 @@ def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("kind", ["empty", "failed", "diverged", "one"])
-def test_a_study_with_next_to_nothing_says_so(tmp_path: Path, browser: Browser, kind: str) -> None:
+def test_a_study_with_next_to_nothing_says_so(
+    tmp_path: Path, browser: Browser, without_pngs: None, kind: str
+) -> None:
     plan = depth_plan()
     trials = {
         "empty": [],
@@ -257,7 +263,7 @@ def test_a_study_with_next_to_nothing_says_so(tmp_path: Path, browser: Browser, 
         "diverged": explored(plan, 7, diverged=1.0),
         "one": explored(plan, 1, diverged=0.0),
     }[kind]
-    path, document = report(store(tmp_path / "home", trials))
+    path, document = report(store(tmp_path / "home", trials, tracker="files"))
     opened = Opened(browser, path)
     opened.check()
     notice = opened.page.locator("#summary .notice").inner_text()

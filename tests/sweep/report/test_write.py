@@ -11,7 +11,9 @@ from tests.sweep.report.synthetic import changed
 from tests.sweep.report.test_claims import LATENT, LATENTS, latent_trials
 
 
-def test_it_has_the_groups_the_quality_and_a_sentence_in_place_of_claims(tmp_path: Path) -> None:
+def test_it_has_the_groups_the_quality_and_a_sentence_in_place_of_claims(
+    tmp_path: Path, without_pngs: None
+) -> None:
     trials = [
         changed(
             trial,
@@ -20,7 +22,7 @@ def test_it_has_the_groups_the_quality_and_a_sentence_in_place_of_claims(tmp_pat
         ).stored
         for trial in latent_trials()
     ]
-    home = store(tmp_path / "home", trials, name="latents", plan=LATENTS)
+    home = store(tmp_path / "home", trials, name="latents", plan=LATENTS, tracker="files")
     path, document = write_report(home, load(open_optuna(home), "latents"))
     page = path.read_text()
     assert document["claims"] == []

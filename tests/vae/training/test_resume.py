@@ -71,14 +71,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+# What is a function of the step alone, or of the model, has nothing of its own to resume.
+STATELESS = ("kl-", "rule-", "likelihood-", "bound-", "lr-", "residual-", "channels_last")
 # Two threads wait for each other where the machine is busy: seconds become a minute.
-SLOW = {"two-threads": {"threads": 2}}
+SLOW = {"two-threads"} | {name for name in SETTINGS if name.startswith(STATELESS)} - {"lr-plateau"}
 
 
 @pytest.mark.parametrize(
     "settings",
-    [pytest.param(settings, id=name) for name, settings in SETTINGS.items()]
-    + [pytest.param(settings, id=name, marks=pytest.mark.slow) for name, settings in SLOW.items()],
+    [
+        pytest.param(settings, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name, settings in (SETTINGS | {"two-threads": {"threads": 2}}).items()
+    ],
 )
 def test_resume_is_bit_equal_to_never_stopping(
     small: Small,

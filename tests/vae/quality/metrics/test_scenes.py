@@ -149,6 +149,17 @@ def test_memorisation_detects_pasted_training_tiles(
     assert m.value - clean.value == pytest.approx(0.95 * share, abs=0.05)
 
 
+def test_kid_on_imagenet_features_detects_much_noise_on_few_tiles(scenes: Any, damage: Damage) -> None:
+    metrics = {"kid": OPTIONAL_METRICS["kid_efficientnet"]}
+    noisy, other = damage(scenes.other[:24], "noise", 30), scenes.other[:24]
+    worse, clean = (
+        measure(scenes.real[:24], tiles, metrics=metrics, bootstrap=40)["kid"] for tiles in (noisy, other)
+    )
+    assert worse.low > clean.high
+    assert worse.low > worse.floor_high
+
+
+@pytest.mark.slow
 def test_kid_on_imagenet_features_ranks_blur_and_noise(scenes: Any, damage: Damage) -> None:
     kid, real, kept = OPTIONAL_METRICS["kid_efficientnet"], embed(scenes.real), {}
 
