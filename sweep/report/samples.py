@@ -4,12 +4,13 @@ import math
 
 import torch
 from PIL import Image
+from torchvision.utils import make_grid
 
 from sweep.errors import UserError
 from sweep.store.home import Home
 from vae.config import ModelConfig
 from vae.model.network import VAE
-from vae.model.pictures import decode_samples, mosaic
+from vae.model.pictures import decode_samples
 from vae.training import checkpoint
 
 BATCH = 256
@@ -38,5 +39,5 @@ def draw(home: Home, study: str, trial: int, count: int, seed: int) -> Image.Ima
     model = load_model(home, study, trial)
     noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
     images = torch.cat([decode_samples(model, part) for part in torch.split(noise, BATCH)])
-    grid = mosaic(images, columns=math.ceil(math.sqrt(count)))
+    grid = make_grid(images, nrow=math.ceil(math.sqrt(count)), padding=2, pad_value=255)
     return Image.fromarray(grid.permute(1, 2, 0).numpy())

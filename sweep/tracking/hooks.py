@@ -10,11 +10,12 @@ import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
+from torchvision.utils import make_grid
 
 from sweep.store.retry import impatient, is_away
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series, parquet
-from vae.model.pictures import Pictures, mosaic
+from vae.model.pictures import Pictures
 from vae.training.hooks import Hooks, RunInfo, RunResult
 
 CHART_POINTS = 200
@@ -41,7 +42,8 @@ class TrialInterrupted(Exception):
 def picture_grid(pictures: Pictures) -> Image.Image:
     """Three rows: originals, reconstructions, samples."""
     rows = torch.cat([pictures.originals, pictures.reconstructions, pictures.samples])
-    return Image.fromarray(mosaic(rows, columns=len(pictures.originals)).permute(1, 2, 0).numpy())
+    grid = make_grid(rows, nrow=len(pictures.originals), padding=2, pad_value=255)
+    return Image.fromarray(grid.permute(1, 2, 0).numpy())
 
 
 class RecordingHooks(Hooks):

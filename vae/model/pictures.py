@@ -4,13 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from vae.model.network import VAE
 from vae.model.pixels import normalise, to_uint8
-
-GAP = 2
-"""Pixels between the tiles of a mosaic."""
 
 
 class Pictures(NamedTuple):
@@ -19,19 +15,6 @@ class Pictures(NamedTuple):
     originals: Tensor
     reconstructions: Tensor
     samples: Tensor
-
-
-def mosaic(tiles: Tensor, columns: int) -> Tensor:
-    """(N, 3, H, W) uint8, row by row, side by side on white: (3, rows * (H + 2) + 2, columns * (W + 2) + 2).
-
-    A full grid is torchvision.utils.make_grid's, whose import every worker would wait 1.3 s for.
-    """
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    blank = tiles.new_full((rows * columns - len(tiles), *tiles.shape[1:]), 255)
-    framed = pad(torch.cat([tiles, blank]), (0, GAP, 0, GAP), value=255)
-    grid = framed.view(rows, columns, *framed.shape[1:]).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-    return pad(grid, (GAP, 0, GAP, 0), value=255)
 
 
 @torch.no_grad()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from vae.config import TrainConfig
 from vae.model.network import VAE, build_model
-from vae.model.pictures import decode_samples, mosaic, take_pictures
+from vae.model.pictures import decode_samples, take_pictures
 from vae.model.pixels import normalise, to_uint8
 
 
@@ -62,15 +61,3 @@ def test_taking_pictures_leaves_the_model_as_it_was(
     assert model.training is training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
-
-
-@pytest.mark.parametrize(("count", "columns"), [(24, 8), (7, 3), (5, 5), (2, 1)])
-def test_a_mosaic_is_torchvisions_grid(make_tiles: Callable[..., Tensor], count: int, columns: int) -> None:
-    tiles = make_tiles(count)
-    assert torch.equal(mosaic(tiles, columns), make_grid(tiles, nrow=columns, padding=2, pad_value=255))
-
-
-def test_a_mosaic_of_fewer_tiles_than_columns_has_no_empty_columns(
-    make_tiles: Callable[..., Tensor],
-) -> None:
-    assert torch.equal(mosaic(make_tiles(3), columns=8), mosaic(make_tiles(3), columns=3))
