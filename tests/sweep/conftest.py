@@ -224,7 +224,14 @@ def freeze(lab: Lab, worker: psutil.Process) -> None:
     ):
         connection.execute("begin immediate")
         worker.suspend()
+        wait_until(lambda: _is_stopped(worker), poll_s=0.001)  # it takes a while, in which locks can be taken
         connection.execute("rollback")
+
+
+def _is_stopped(worker: psutil.Process) -> bool:
+    """All of its threads."""
+    threads = Path(f"/proc/{worker.pid}/task").glob("*/stat")
+    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
 
 
 def checkpointed_at(lab: Lab) -> int:

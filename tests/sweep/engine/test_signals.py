@@ -37,7 +37,10 @@ def test_a_signal_before_the_first_trial_ends_the_program(lab: Lab, number: int,
     hear(process, "preparing data")
     wait_until(lambda: len(workers_of(process)) == 1)
     workers = workers_of(process)
+    workers[0].suspend()  # it has no store open, and begins no trial
+    wait_until((lab.home / "optuna.db").exists)
     process.send_signal(number)
+    workers[0].resume()
     out, _ = process.communicate(timeout=120)
     assert process.returncode == code, out
     assert "Traceback" not in out
