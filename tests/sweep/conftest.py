@@ -1,5 +1,8 @@
 """Studies to interrupt, what must hold of their stores afterwards, and trial stores of both kinds."""
 
+import array
+import contextlib
+import fcntl
 import io
 import json
 import math
@@ -10,6 +13,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,28 +25,31 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
+from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from data_io import prepare
 from sweep.recovery import attempts, heartbeat
 from sweep.store.home import Home
+from sweep.store.links import DEFAULT_TRACKER
 from sweep.store.optuna_internals import engine_of
 from sweep.store.storage import open_optuna
 from sweep.tracking import trackers
 from sweep.tracking.trackers import StoredRun, Tracker
-from tests.conftest import ROOT, run_module
+from tests.conftest import ROOT, run_here
+from tests.sweep.engine.tiny_study import BASE
 
 STUDY = str(Path(__file__).parent / "engine" / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
 TRACKERS = trackers.TRACKERS.names
-MAKE_TRACKING = """
-from sweep.store.home import Home
-from sweep.tracking import trackers
-trackers.build(Home.find()).client
-"""
+EACH_TRACKER = [
+    pytest.param(name, marks=pytest.mark.slow if name == DEFAULT_TRACKER else ()) for name in TRACKERS
+]
+"""Every process that records in MLflow imports it for two seconds: that is slow, and the others are not."""
 
 
-def wait_until(true: Callable[[], object], timeout_s: float = 200, poll_s: float = 0.05) -> None:
+def wait_until(true: Callable[[], object], timeout_s: float = 240, poll_s: float = 0.02) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it did not come to pass"
@@ -59,6 +66,12 @@ class Lab:
     settings: dict[str, str]
     started: list[subprocess.Popen[str]] = field(default_factory=list)
     study: optuna.Study | None = None
+
+    @classmethod
+    def of(cls, home: Path, **settings: str) -> "Lab":
+        storage = settings.get("SWEEP_STORAGE", f"sqlite:///{home / 'optuna.db'}")
+        tracking = settings.get("SWEEP_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+        return cls(home, storage, tracking, settings)
 
     def start(self, *words: str, home: Path | None = None, **env: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -81,14 +94,14 @@ class Lab:
             process.communicate()
         self.forget()
 
-    def sweep(self, *words: str, timeout: float = 240, **env: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*words, **env)
-        try:
-            out, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            kill_tree(process.pid)
-            raise
-        return subprocess.CompletedProcess(words, process.returncode, out, "")
+    def sweep(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """A command given in this process; the workers of a `run` are processes of their own all the same."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (self.settings | env).items():
+                patch.setenv(name, value)
+            done = run_here(*words, home=Path(env.get("SWEEP_HOME", self.home)))
+        done.stdout += done.stderr
+        return done
 
     def run(self, *words: str, **env: str) -> str:
         """A `run` that succeeds; what it said."""
@@ -177,8 +190,9 @@ class Lab:
         if self.tracking.startswith("sqlite") and (self.home / "mlflow.db").exists():
             assert self.doubled_points() == []
         if reference is not None:
-            for trial in reference.finished():
-                mine = finished[trial.params["seed"]]
+            undisturbed = {trial.params["seed"]: trial for trial in reference.finished()}
+            for seed, mine in finished.items():
+                trial = undisturbed[seed]
                 assert mine.value == trial.value
                 assert repr(self.series(mine)) == repr(reference.series(trial))
                 assert repr(self.series(mine, "epochs")) == repr(reference.series(trial, "epochs"))
@@ -188,6 +202,60 @@ class Lab:
         query = "select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1"
         with sqlite3.connect(self.tracking.removeprefix("sqlite:///")) as connection:
             return connection.execute(query).fetchall()
+
+
+def hear(process: subprocess.Popen[str], words: str) -> None:
+    """Wait until it says so; what it says from then on is left to read."""
+    assert process.stdout is not None
+    heard = []
+    for line in process.stdout:
+        heard.append(line)
+        if words in line:
+            return
+    raise AssertionError("".join(heard))
+
+
+def freeze(lab: Lab, worker: psutil.Process) -> None:
+    """Stop it in mid-work, at a moment when it holds no lock that its parent may wait for."""
+    database = lab.home / "optuna.db"
+    with (
+        FileLock(f"{database}.tiny.lock"),
+        contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection,
+    ):
+        connection.execute("begin immediate")
+        worker.suspend()
+        wait_until(lambda: _is_stopped(worker), poll_s=0.001)  # it takes a while, in which locks can be taken
+        connection.execute("rollback")
+
+
+def _is_stopped(worker: psutil.Process) -> bool:
+    """All of its threads."""
+    threads = Path(f"/proc/{worker.pid}/task").glob("*/stat")
+    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+
+
+def checkpointed_at(lab: Lab) -> int:
+    """When the first trial was, in ns; 0 before."""
+    try:
+        return (lab.home / "checkpoints/tiny/0/state.pt").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def in_the_middle(lab: Lab, process: subprocess.Popen[str], after: int = 0) -> psutil.Process:
+    """The only worker, frozen: the first trial has written a checkpoint since `after`, and is not over."""
+    wait_until(lambda: checkpointed_at(lab) > after, poll_s=0.01)
+    (worker,) = workers_of(process)
+    freeze(lab, worker)
+    return worker
+
+
+def unread(worker: psutil.Process) -> int:
+    """The bytes that wait in its stdin."""
+    count = array.array("i", [0])
+    with Path(f"/proc/{worker.pid}/fd/0").open("rb", buffering=0) as pipe:
+        fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
 
 
 def kill_tree(pid: int) -> None:
@@ -220,22 +288,53 @@ def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:
         return 0
 
 
-def _prepare(home: Path) -> None:
-    done = run_module("sweep", *RUN, "--set", "epochs=1", "--trials", "1", home=home)
-    assert done.returncode == 0, done.stderr
-    (home / "mlflow.db").unlink()
-    environ = os.environ | {"SWEEP_HOME": str(home)}
-    subprocess.run([sys.executable, "-c", MAKE_TRACKING], env=environ, cwd=ROOT, check=True)
+def _make_mlflow(folder: Path) -> None:
+    tracker: Any = trackers.build(Home(folder))
+    assert tracker.client
+    with sqlite3.connect(folder / "mlflow.db") as connection:  # all of it into the file that is copied
+        connection.execute("pragma wal_checkpoint(truncate)")
+    connection.close()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The tiny study's tiles and a tracking store without a run: making them takes longer than its trials."""
+
+    made_once: Callable[..., Path]
+
+    @property
+    def tiles(self) -> Path:
+        return self.made_once("tiny_tiles", lambda folder: prepare(BASE.data, folder))
+
+    @property
+    def mlflow(self) -> Path:
+        return self.made_once("empty_mlflow", _make_mlflow) / "mlflow.db"
+
+    def fill(self, home: Path, tracker: str = DEFAULT_TRACKER) -> None:
+        """A machine's home, before anything is run in it."""
+        shutil.copytree(self.tiles, home / "cache")
+        if tracker == DEFAULT_TRACKER:
+            shutil.copy(self.mlflow, home)
 
 
 @pytest.fixture(scope="session")
-def prepared(made_once: Callable[..., Path]) -> Path:
-    """The tiny study's tiles and a tracking store without a run: making them takes longer than its trials."""
-    return made_once("prepared", _prepare)
+def prepared(made_once: Callable[..., Path]) -> Prepared:
+    return Prepared(made_once)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(made_once: Callable[..., Path], prepared: Prepared) -> Lab:
+    """Two trials of forty epochs, in `files`; tests only read it, or copy it."""
+
+    def make(folder: Path) -> None:
+        lab = make_lab(folder / "home", prepared, SWEEP_TRACKER="files")
+        lab.run("--set", "epochs=40", "--workers", "1", "--trials", "2")
+
+    return Lab.of(made_once("undisturbed", make) / "home", SWEEP_TRACKER="files")
 
 
 @pytest.fixture
-def labs(tmp_path: Path, prepared: Path) -> Iterator[Callable[..., Lab]]:
+def labs(tmp_path: Path, prepared: Prepared) -> Iterator[Callable[..., Lab]]:
     """labs(name, **settings): one in that folder; all are ended with the test, however it goes."""
     made: list[Lab] = []
 
@@ -250,28 +349,19 @@ def labs(tmp_path: Path, prepared: Path) -> Iterator[Callable[..., Lab]]:
 
 @pytest.fixture
 def lab(labs: Callable[..., Lab]) -> Lab:
-    return labs("home")
+    """One whose tracker costs least, for what is the same with each."""
+    return labs("home", SWEEP_TRACKER="files")
 
 
-@pytest.fixture(params=TRACKERS)
+@pytest.fixture(params=EACH_TRACKER)
 def lab_of_each(request: pytest.FixtureRequest, labs: Callable[..., Lab]) -> Lab:
-    """A lab that records its runs in MLflow, and one for every other tracker."""
+    """A lab for every tracker."""
     return labs("home", SWEEP_TRACKER=request.param)
 
 
-def fill(home: Path, prepared: Path) -> None:
-    """A machine's home, before anything is run in it."""
-    shutil.copytree(prepared / "cache", home / "cache")
-    shutil.copy(prepared / "mlflow.db", home)
-
-
-def make_lab(home: Path, prepared: Path, **settings: str) -> Lab:
-    fill(home, prepared)
-    if settings.get("SWEEP_TRACKER", "mlflow") != "mlflow":
-        (home / "mlflow.db").unlink()
-    storage = settings.get("SWEEP_STORAGE", f"sqlite:///{home / 'optuna.db'}")
-    tracking = settings.get("SWEEP_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
-    return Lab(home, storage, tracking, settings)
+def make_lab(home: Path, prepared: Prepared, **settings: str) -> Lab:
+    prepared.fill(home, settings.get("SWEEP_TRACKER", DEFAULT_TRACKER))
+    return Lab.of(home, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -43,9 +43,11 @@ class MlflowServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        # Bound and never listening, so that the port is given to nobody else, and the server may take it.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port = self._held.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -65,9 +67,11 @@ class MlflowServer:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(self.answers, timeout_s=150, poll_s=0.3)
+        wait_until(self.answers, poll_s=0.3)
 
     def answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -79,3 +83,7 @@ class MlflowServer:
             kill_tree(self.process.pid)
             self.process.wait()
             self.process = None
+
+    def close(self) -> None:
+        self.kill()
+        self._held.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -90,6 +90,27 @@ def serve_weed(folder: Path, scenes: list[bucket.FakeScene]) -> Iterator[str]:
         },
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+    with (folder / "weed.log").open("wb") as log:
+        for last in (False, False, True):
+            process, url = _start_weed(program, folder, log)
+            client = client_of(url)
+            try:
+                _until(lambda: client.create_bucket(Bucket=bucket.BUCKET), process)  # noqa: B023
+                break
+            except Exception:  # such as a port that was taken since it was found free
+                process.kill()
+                process.wait()
+                if last:
+                    raise
+        try:
+            upload(client, scenes)
+            yield url
+        finally:
+            process.kill()  # an orderly end takes 20 s, and its folder is thrown away
+            process.wait()
+
+
+def _start_weed(program: str, folder: Path, log: IO[bytes]) -> "tuple[subprocess.Popen[bytes], str]":
     master, volume, filer, s3 = _free_ports(4)
     command = [
         program, "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}", "-ip=127.0.0.1",
@@ -99,18 +120,7 @@ def serve_weed(folder: Path, scenes: list[bucket.FakeScene]) -> Iterator[str]:
         "-master.volumeSizeLimitMB=64", "-volume.max=8", "-master.electionTimeout=1s",
         f"-filer.localSocket={folder / 'filer.sock'}",
     ]  # fmt: skip
-    log = (folder / "weed.log").open("wb")
-    process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    url = f"http://127.0.0.1:{s3}"
-    try:
-        client = client_of(url)
-        _until(lambda: client.create_bucket(Bucket=bucket.BUCKET), process)
-        upload(client, scenes)
-        yield url
-    finally:
-        process.kill()  # an orderly end takes 20 s, and its folder is thrown away
-        process.wait()
-        log.close()
+    return subprocess.Popen(command, stdout=log, stderr=log, cwd=folder), f"http://127.0.0.1:{s3}"
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +201,7 @@ def config(url: str, **settings: Any) -> FetchConfig:
         "endpoint_url": url,
         "processes": 1,
         "attempts": 3,
-        "read_timeout": 5,
+        "read_timeout": 60,
         "threads": 8,
     }
     return FetchConfig(**usual | settings, squares=squares)
@@ -253,7 +263,7 @@ def upload(client: Any, scenes: list[bucket.FakeScene]) -> None:
             done.result()
 
 
-def _until(call: Callable[[], object], process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+def _until(call: Callable[[], object], process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

@@ -5,7 +5,6 @@ import random
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +19,7 @@ class Exchange:
     """A request and its answer, which a fault may change before it is sent.
 
     cut: how many bytes of the body to send before closing. reset: send nothing and reset the connection.
-    delay: seconds to wait before answering.
+    silent: send nothing until the client gives up. hold: send half of the body, the rest when it is set.
     """
 
     method: str
@@ -33,7 +32,8 @@ class Exchange:
     body: bytes = b""
     cut: int | None = None
     reset: bool = False
-    delay: float = 0
+    silent: bool = False
+    hold: threading.Event | None = None
 
     @property
     def is_list(self) -> bool:
@@ -136,7 +136,11 @@ class Proxy:
     def _send(
         self, handler: BaseHTTPRequestHandler, exchange: Exchange, log: list[tuple[str, str, int]]
     ) -> None:
-        time.sleep(exchange.delay)
+        if exchange.silent:
+            while handler.connection.recv(1 << 16):
+                pass
+            handler.close_connection = True
+            return
         if exchange.reset:
             # A linger time of 0 turns closing into a reset.
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -155,6 +159,11 @@ class Proxy:
         handler.end_headers()
         with self.lock:
             log.append((exchange.method, exchange.path, len(body)))
+        if exchange.hold is not None:
+            handler.wfile.write(body[: len(body) // 2])
+            handler.wfile.flush()
+            exchange.hold.wait(240)
+            body = body[len(body) // 2 :]
         if exchange.method != "HEAD":
             handler.wfile.write(body)
             handler.wfile.flush()

@@ -1,17 +1,19 @@
 """Killed processes, two at once, and failing requests all end with the folder of an undisturbed fetch."""
 
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from bucket import SIDE, FakeScene
 from conftest import Fetch, entries, files
-from proxy import Proxy, random_faults
+from proxy import Exchange, Proxy, random_faults
 from test_fetch import ALL
 
 from data_io.images.files import decode
@@ -63,19 +65,16 @@ def undisturbed(weed: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
     return files(out), time.monotonic() - begun
 
 
-def kill_and_finish(url: str, out: Path, moments: list[float], expected: dict[str, bytes]) -> None:
-    """Start a fetch and kill it after so many seconds, for each of `moments`; then let one finish."""
-    for moment in moments:
-        process = start(url, out)
-        assert process.stdout
-        process.stdout.readline()
-        time.sleep(moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
-        for path in out.glob("*.png"):
-            assert path.read_bytes() == expected[path.name]  # nothing half-written under its final name
-    process = start(url, out)
-    wait_for(process)
+def kill(process: "subprocess.Popen[str]", out: Path, expected: dict[str, bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    for path in out.glob("*.png"):
+        assert path.read_bytes() == expected[path.name]  # nothing half-written under its final name
+
+
+def finish(url: str, out: Path, expected: dict[str, bytes]) -> None:
+    """What was killed is completed by the next fetch."""
+    wait_for(start(url, out))
     assert files(out) == expected
     assert len(entries(out)) == 42
     assert not list((out / ".fetch").glob("*.partial"))
@@ -83,10 +82,25 @@ def kill_and_finish(url: str, out: Path, moments: list[float], expected: dict[st
 
 
 def test_killed_in_mid_download_and_started_again(
-    weed: str, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
+    counted: Proxy, undisturbed: tuple[dict[str, bytes], float], tmp_path: Path
 ) -> None:
-    expected, seconds = undisturbed
-    kill_and_finish(weed, tmp_path / "out", [seconds * share for share in (0.5, 0.6, 0.5)], expected)
+    out = tmp_path / "out"
+    for number in (10, 5):
+        half, killed, requests = threading.Event(), threading.Event(), itertools.count(1)
+
+        def hold(exchange: Exchange, half: threading.Event = half, killed: threading.Event = killed) -> None:
+            if exchange.is_image() and next(requests) == number:  # noqa: B023
+                exchange.hold = killed
+                half.set()
+
+        counted.faults = [hold]
+        process = start(counted.url, out)
+        assert half.wait(240)
+        kill(process, out, undisturbed[0])
+        killed.set()
+    counted.clear()
+    finish(counted.url, out, undisturbed[0])
+    assert len(counted.received("TCI.jp2")) < 30  # the rest was there
 
 
 @pytest.mark.slow
@@ -97,7 +111,13 @@ def test_killed_at_25_random_moments_of_a_fetch(
     expected, seconds = undisturbed
     rng = random.Random(4)
     for turn in range(25):
-        kill_and_finish(weed, tmp_path / str(turn), [rng.uniform(0, seconds)], expected)
+        out = tmp_path / str(turn)
+        process = start(weed, out)
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, seconds))
+        kill(process, out, expected)
+        finish(weed, out, expected)
 
 
 def test_two_processes_fetching_into_one_folder(

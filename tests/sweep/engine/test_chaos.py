@@ -3,11 +3,19 @@
 import random
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.sweep.conftest import RUN, Lab, kill_at_random, kill_tree, make_lab, wait_until, workers_of
+from tests.sweep.conftest import (
+    RUN,
+    Lab,
+    Prepared,
+    kill_at_random,
+    kill_tree,
+    make_lab,
+    wait_until,
+    workers_of,
+)
 
 RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
 SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=500")
@@ -15,10 +23,16 @@ KILLS = 50
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Lab:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Lab:
     lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", prepared)
     lab.run(*SHORT, "--workers", "2", "--trials", "4")
     return lab
+
+
+@pytest.fixture
+def lab(labs: Callable[..., Lab]) -> Lab:
+    """One that records in MLflow, where a point that is written twice is kept twice."""
+    return labs("home")
 
 
 def _asked(lab: Lab) -> bool:
@@ -90,7 +104,7 @@ def test_killed_at_fifty_random_moments(labs: Callable[..., Lab]) -> None:
         kills += kill_at_random(process, dice)
     process.communicate(timeout=900)
     if len(lab.finished()) < 12:
-        done = lab.sweep(*RUN_TWO, *LONG, timeout=600)
+        done = lab.sweep(*RUN_TWO, *LONG)
         assert done.returncode == 0, done.stdout
     print(f"{kills} kills, {len(lab.trials()) - 12} attempts were cut off")
     assert kills >= KILLS, "the study was over too soon"

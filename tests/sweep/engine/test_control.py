@@ -9,7 +9,18 @@ from optuna.trial import TrialState
 
 from sweep.engine.devices import place, visible_gpus
 from sweep.errors import UserError
-from tests.sweep.conftest import RUN, STUDY, Lab, make_lab, wait_until
+from tests.sweep.conftest import (
+    RUN,
+    STUDY,
+    Lab,
+    Prepared,
+    freeze,
+    hear,
+    in_the_middle,
+    make_lab,
+    wait_until,
+    workers_of,
+)
 
 ONE_WORKER = ("--workers", "1", "--set", "epochs=2")
 
@@ -17,7 +28,11 @@ ONE_WORKER = ("--workers", "1", "--set", "epochs=2")
 def test_stop_finishes_what_runs_and_run_takes_it_up_again(lab: Lab) -> None:
     process = lab.start(*RUN, *ONE_WORKER)
     wait_until(lab.running)
+    (worker,) = workers_of(process)
+    freeze(lab, worker)
     assert lab.sweep("stop", "tiny").returncode == 0
+    hear(process, "asked to stop: the running trials finish")
+    worker.resume()
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     assert "it was asked to stop" in out
@@ -59,8 +74,8 @@ def test_what_does_not_fit_into_memory_is_an_outcome_of_its_own(lab: Lab) -> Non
     assert (trial.state, trial.user_attrs["outcome"]) == (TrialState.FAIL, "oom")
     assert trial.user_attrs["oom_batch_size"] == 64
     assert "batch of 64" in trial.user_attrs["reason"]
-    run = lab.client().get_run(trial.user_attrs["mlflow_run_id"])
-    assert (run.info.status, run.data.tags["outcome"]) == ("FAILED", "oom")
+    run = lab.run_of(trial)
+    assert (run.status, run.tags["outcome"]) == ("FAILED", "oom")
 
 
 @pytest.mark.gpu
@@ -70,7 +85,7 @@ def test_a_worker_sees_the_gpu_it_was_given(lab: Lab) -> None:
     done = lab.sweep("run", STUDY, "--scale", "smoke", "--device", "cuda:0", "--trials", "2")
     assert done.returncode == 0, done.stdout
     for trial in lab.finished():
-        assert lab.client().get_run(trial.user_attrs["mlflow_run_id"]).data.params["device"] == "cuda"
+        assert lab.run_of(trial).params["device"] == "cuda"
 
 
 def test_a_trial_that_is_worse_than_its_peers_is_pruned(lab: Lab) -> None:
@@ -78,7 +93,7 @@ def test_a_trial_that_is_worse_than_its_peers_is_pruned(lab: Lab) -> None:
     module = lab.home / "pruned_study.py"
     text = Path(STUDY).read_text().replace("seed=seed", "").replace('fixed={"seed": seed}', "")
     module.write_text(text[: text.index("    arms=")] + text[text.index("    trials=") :])
-    settings = ("--set", "pruner=median", "--set", "epochs=8", "--workers", "1", "--trials", "12")
+    settings = ("--set", "pruner=median", "--set", "epochs=8", "--workers", "1", "--trials", "9")
     done = lab.sweep("run", str(module), "--scale", "smoke", "--device", "cpu", *settings)
     assert done.returncode == 0, done.stdout
     pruned = [trial for trial in lab.trials() if trial.state is TrialState.PRUNED]
@@ -86,8 +101,8 @@ def test_a_trial_that_is_worse_than_its_peers_is_pruned(lab: Lab) -> None:
     for trial in pruned:
         assert trial.user_attrs["outcome"] == "pruned"
         assert 3 <= max(trial.intermediate_values) < 8
-        run = lab.client().get_run(trial.user_attrs["mlflow_run_id"])
-        assert (run.info.status, run.data.tags["outcome"]) == ("FINISHED", "pruned")
+        run = lab.run_of(trial)
+        assert (run.status, run.tags["outcome"]) == ("FINISHED", "pruned")
     assert lab.doctor()["findings"] == []
 
 
@@ -104,10 +119,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_one_sentence_and_the_study_goes_on(small_disk: Path, prepared: Path) -> None:
-    lab = make_lab(small_disk / "home", prepared)
-    process = lab.start(*RUN, "--set", "epochs=60", "--workers", "1", "--trials", "3")
-    wait_until((lab.home / "checkpoints/tiny/0/state.pt").exists)
+def test_a_full_disk_is_one_sentence_and_the_study_goes_on(small_disk: Path, prepared: Prepared) -> None:
+    lab = make_lab(small_disk / "home", prepared, SWEEP_TRACKER="files")
+    words = ("--set", "epochs=30", "--workers", "1")
+    process = lab.start(*RUN, *words, "--trials", "2")
+    worker = in_the_middle(lab, process)
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12, 1):
@@ -116,13 +132,14 @@ def test_a_full_disk_is_one_sentence_and_the_study_goes_on(small_disk: Path, pre
                     pass
             except OSError:
                 continue
+    worker.resume()
     out, _ = process.communicate(timeout=120)
     assert process.returncode in (1, 2), out
     assert "Traceback" not in out
     assert sum("no space is left" in line for line in out.splitlines()) == 1, out
     filler.unlink()
-    lab.run("--set", "epochs=60", "--workers", "1")
-    lab.assert_whole([0, 1, 2])
+    lab.run(*words)
+    lab.assert_whole([0, 1])
     lab.end()
 
 

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.conftest import RUN, Lab, fill, kill_tree, make_lab, wait_until
+from tests.sweep.conftest import RUN, Lab, Prepared, kill_tree, make_lab, wait_until
 from tests.sweep.servers import PASSWORD, database, running_server
 
 ONE_WORKER = ("--workers", "1", "--device", "cpu")
@@ -22,7 +22,7 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, prepared: Path, server: Any) -> Iterator[Lab]:
+def lab(tmp_path: Path, prepared: Prepared, server: Any) -> Iterator[Lab]:
     """The first machine; the others reach its tracking store and its checkpoints."""
     home = tmp_path / "home"
     lab = make_lab(
@@ -37,9 +37,9 @@ def lab(tmp_path: Path, prepared: Path, server: Any) -> Iterator[Lab]:
     lab.end()
 
 
-def _machine(lab: Lab, prepared: Path, name: str) -> Path:
+def _machine(lab: Lab, prepared: Prepared, name: str) -> Path:
     home = lab.home.parent / name
-    fill(home, prepared)
+    prepared.fill(home)
     return home
 
 
@@ -50,7 +50,7 @@ def _owner(trial: optuna.trial.FrozenTrial) -> str:
 
 @pytest.mark.slow
 def test_two_machines_share_a_study_through_a_restart_of_its_server(
-    lab: Lab, prepared: Path, server: Any, tmp_path: Path
+    lab: Lab, prepared: Prepared, server: Any, tmp_path: Path
 ) -> None:
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=100", "--trials", "10")
     wait_until(lab.running)
@@ -87,7 +87,7 @@ def _assert_nothing_shows_the_password(folder: Path, server: Any, outputs: list[
 
 @pytest.mark.slow
 def test_a_trial_of_a_dead_machine_goes_on_elsewhere_from_its_shared_checkpoint(
-    lab: Lab, prepared: Path
+    lab: Lab, prepared: Prepared
 ) -> None:
     """The machine that dies is told from the others by its name alone, as a real one would be."""
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=600", "--trials", "2")
@@ -115,7 +115,7 @@ def test_a_trial_of_a_dead_machine_goes_on_elsewhere_from_its_shared_checkpoint(
 
 
 @pytest.mark.slow
-def test_four_workers_run_forty_trials_once_each(lab: Lab, prepared: Path) -> None:
+def test_four_workers_run_forty_trials_once_each(lab: Lab, prepared: Prepared) -> None:
     run = lab.start(*RUN, "--workers", "1", "--set", "epochs=1", "--trials", "40")
     wait_until(lab.running)
     others = [
@@ -132,7 +132,7 @@ def test_four_workers_run_forty_trials_once_each(lab: Lab, prepared: Path) -> No
 
 
 def test_a_server_that_is_not_there_is_one_sentence_without_its_password(
-    tmp_path: Path, prepared: Path
+    tmp_path: Path, prepared: Prepared
 ) -> None:
     url = "postgresql+psycopg://somebody:s3cret-Pass%25word@127.0.0.1:9/nothing"
     lab = make_lab(tmp_path / "home", prepared, SWEEP_STORAGE=url)

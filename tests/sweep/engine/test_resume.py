@@ -3,44 +3,72 @@
 import signal
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
+import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.conftest import RUN, Lab, make_lab, wait_until, workers_of
+from tests.sweep.conftest import (
+    RUN,
+    TRACKERS,
+    Lab,
+    checkpointed_at,
+    in_the_middle,
+    unread,
+    wait_until,
+    workers_of,
+)
 
-LONG = ("--set", "epochs=30", "--workers", "1")
-"""Some seconds of training: time to be caught in the middle."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Lab:
-    lab = make_lab(tmp_path_factory.mktemp("undisturbed") / "home", prepared)
-    lab.run(*LONG, "--trials", "1")
-    return lab
-
-
-def _in_the_middle(lab: Lab) -> None:
-    """The first trial has written a checkpoint, and has a while to go."""
-    wait_until((lab.home / "checkpoints/tiny/0/state.pt").exists, poll_s=0.01)
+LONG = ("--set", "epochs=40", "--workers", "1")
+"""More than a second of training: time to be stopped in the middle."""
 
 
-def _kill_worker(process: subprocess.Popen[str]) -> None:
-    workers_of(process)[0].kill()
+def _kill_worker(process: subprocess.Popen[str], worker: psutil.Process) -> None:
+    worker.kill()
 
 
-def _stop_now(process: subprocess.Popen[str]) -> None:
+def _stop_now(process: subprocess.Popen[str], worker: psutil.Process) -> None:
     process.send_signal(signal.SIGTERM)
+    wait_until(lambda: unread(worker))
+    worker.resume()
 
 
-def _kill_all(process: subprocess.Popen[str]) -> None:
-    workers = workers_of(process)
+def _kill_all(process: subprocess.Popen[str], worker: psutil.Process) -> None:
     process.kill()
-    for worker in workers:
-        worker.kill()
+    worker.kill()
 
 
+def test_a_trial_that_is_cut_off_in_every_way_goes_on_in_its_run(lab: Lab, undisturbed: Lab) -> None:
+    def start() -> tuple[subprocess.Popen[str], psutil.Process]:
+        before = checkpointed_at(lab)
+        process = lab.start(*RUN, *LONG, "--trials", "1")
+        return process, in_the_middle(lab, process, before)
+
+    process, worker = start()
+    _stop_now(process, worker)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, out
+    (run_id,) = {trial.user_attrs["mlflow_run_id"] for trial in lab.trials() if trial.state.is_finished()}
+    assert lab.tracker().artifact(run_id, "error.txt") is None
+    process, worker = start()
+    before = checkpointed_at(lab)
+    _kill_worker(process, worker)
+    _kill_all(process, in_the_middle(lab, process, before))
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, out
+    lab.run(*LONG)
+    trials = lab.trials()
+    assert [trial.state for trial in trials] == [TrialState.FAIL] * 3 + [TrialState.COMPLETE]
+    assert [t.user_attrs["outcome"] for t in trials] == ["interrupted", "crashed", "lost", "budget"]
+    assert [t.user_attrs.get("retry_of") for t in trials] == [None, 0, 1, 2]
+    assert [t.user_attrs.get("retries") for t in trials] == [None, 0, 1, 2]
+    assert {trial.user_attrs["mlflow_run_id"] for trial in trials} == {run_id}
+    assert lab.tracker().artifact(run_id, "error.txt") is not None
+    lab.assert_whole([0], undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", TRACKERS)
 @pytest.mark.parametrize(
     ("cut_off", "code", "outcome", "retries"),
     [
@@ -50,17 +78,17 @@ def _kill_all(process: subprocess.Popen[str]) -> None:
     ],
 )
 def test_a_trial_that_was_cut_off_goes_on_in_its_run(
-    lab_of_each: Lab,
+    labs: Callable[..., Lab],
     undisturbed: Lab,
-    cut_off: Callable[[subprocess.Popen[str]], None],
+    tracker: str,
+    cut_off: Callable[[subprocess.Popen[str], psutil.Process], None],
     code: int,
     outcome: str,
     retries: int,
 ) -> None:
-    lab = lab_of_each
+    lab = labs("home", SWEEP_TRACKER=tracker)
     process = lab.start(*RUN, *LONG, "--trials", "1")
-    _in_the_middle(lab)
-    cut_off(process)
+    cut_off(process, in_the_middle(lab, process))
     out, _ = process.communicate(timeout=120)
     assert process.returncode == code, out
     if code:
@@ -77,10 +105,12 @@ def test_a_trial_that_was_cut_off_goes_on_in_its_run(
 
 def test_without_a_checkpoint_the_run_is_replaced_and_named(lab_of_each: Lab) -> None:
     lab = lab_of_each
-    settings = (*LONG, "--set", "checkpoint_seconds=3600")
+    # The run has its id as soon as the tracker is imported, which takes seconds for MLflow.
+    epochs = 400 if lab.tracker().name == "mlflow" else 20
+    settings = ("--set", f"epochs={epochs}", "--workers", "1", "--set", "checkpoint_seconds=3600")
     process = lab.start(*RUN, *settings, "--trials", "1")
     wait_until(lambda: any("mlflow_run_id" in trial.user_attrs for trial in lab.running()))
-    _kill_worker(process)
+    workers_of(process)[0].kill()
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
     first, second = lab.trials()

@@ -39,6 +39,10 @@ def _open_both(home: Home, gate: Any, answers: Any) -> None:
 
 
 def test_eight_processes_open_fresh_stores_at_once(home: Home, opened: Callable[[Home], RDBStorage]) -> None:
+    # Before they are forked: each would take seconds to import it, and none the same time.
+    import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.tracking._tracking_service.registry  # noqa: F401
+
     context = multiprocessing.get_context("fork")
     gate, answers = context.Barrier(8), context.Queue()
     processes = [context.Process(target=_open_both, args=(home, gate, answers)) for _ in range(8)]

@@ -15,6 +15,7 @@ BASE = TrialConfig(
     early_stopping_patience=0,
     picture_every=1000,
     checkpoint_seconds=0.1,
+    quality_draws=0,
     threads=1,
     data=DataConfig(tile_size=16, stride=128),
 )

@@ -3,7 +3,7 @@
 import math
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -12,9 +12,10 @@ import pytest
 from optuna.trial import TrialState
 
 from sweep.store.home import Home
+from sweep.store.links import DEFAULT_TRACKER
 from sweep.tracking.run import close_run
 from sweep.tracking.trackers import PARENT, Tracker
-from tests.sweep.conftest import TRACKERS, Lab, make_lab
+from tests.sweep.conftest import TRACKERS, Lab
 
 
 def _delete(tracker: Tracker, run_id: str) -> None:
@@ -25,13 +26,16 @@ def _delete(tracker: Tracker, run_id: str) -> None:
         shutil.rmtree(next(Path(tracker.location).glob(f"*/{run_id}")))
 
 
-@pytest.fixture(scope="module", params=TRACKERS)
-def damaged(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, prepared: Path
-) -> Iterator[Lab]:
+MLFLOW_FAST = [
+    pytest.param(name, marks=() if name == DEFAULT_TRACKER else pytest.mark.slow) for name in TRACKERS
+]
+"""Of both, the one whose runs have more that can disagree."""
+
+
+@pytest.fixture(params=MLFLOW_FAST)
+def damaged(request: pytest.FixtureRequest, labs: Callable[..., Lab]) -> Lab:
     """A finished study of eight trials, and one of each thing that can be wrong with it."""
-    folder = tmp_path_factory.mktemp("damaged") / "home"
-    lab = make_lab(folder, prepared, SWEEP_TRACKER=request.param)
+    lab = labs("home", SWEEP_TRACKER=request.param)
     lab.run("--set", "epochs=1", "--workers", "1", "--trials", "8")
     assert lab.doctor()["ok"]
     study = optuna.load_study(study_name="tiny", storage=lab.storage)
@@ -53,8 +57,7 @@ def damaged(
     key = study.trials[6].user_attrs["run_key"]
     close_run(Home(lab.home).spool, key, where, "FINISHED", {"outcome": "budget"})
     (lab.home / "checkpoints/tiny/7/state.pt").write_bytes(b"left over")
-    yield lab
-    lab.end()
+    return lab
 
 
 def test_each_is_shown_then_fixed_then_gone(damaged: Lab) -> None:

@@ -7,11 +7,12 @@ import pytest
 from sweep.store.home import Home
 from sweep.tracking import trackers
 from sweep.tracking.trackers import Tracker
-from tests.sweep.conftest import TRACKERS
+from tests.sweep.conftest import TRACKERS, Prepared
 
 
 @pytest.fixture(params=TRACKERS)
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+def home(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) -> Home:
+    prepared.fill(tmp_path / "home", request.param)
     return Home(tmp_path / "home", tracker=request.param).create()
 
 

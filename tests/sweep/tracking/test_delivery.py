@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +123,17 @@ def test_a_study_that_ends_waits_for_the_delivery_that_is_under_way(
     _write(home, experiment, range(5))
     monkeypatch.setattr("sweep.tracking.sender.PERIOD_S", 0.01)
     begun = threading.Event()
+    postman = Postman(home.spool, tracker, lambda *_: None)
     real = tracker.metrics
 
     def slow(*args: Any, **kwargs: Any) -> None:
         begun.set()
-        time.sleep(1)
+        assert postman._over.wait(120)  # the study has ended meanwhile
         real(*args, **kwargs)
 
     monkeypatch.setattr(tracker, "metrics", slow)
-    with Postman(home.spool, tracker, lambda *_: None):
-        assert begun.wait(20)
+    with postman:
+        assert begun.wait(120)
     assert waiting(home.spool) == []
 
 

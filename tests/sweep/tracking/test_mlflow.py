@@ -20,10 +20,12 @@ from sweep.tracking.sender import Sender
 from sweep.tracking.trackers import NOTE, PARENT, SOURCE, RefusedError
 from sweep.tracking.trackers.mlflow import Store, browsed_at
 from tests.conftest import ROOT
+from tests.sweep.conftest import Prepared
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, prepared: Prepared) -> Home:
+    prepared.fill(tmp_path / "home")
     return Home(tmp_path / "home").create()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.conftest import RUN, Lab, make_lab, wait_until
+from tests.sweep.conftest import RUN, Lab, Prepared, make_lab, wait_until
 from tests.sweep.servers import MlflowServer
 
 
@@ -14,13 +14,15 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
     folder = tmp_path / "server"
     folder.mkdir()
     server = MlflowServer(folder)
-    server.start()
-    yield server
-    server.kill()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture
-def lab(tmp_path: Path, prepared: Path, server: MlflowServer) -> Iterator[Lab]:
+def lab(tmp_path: Path, prepared: Prepared, server: MlflowServer) -> Iterator[Lab]:
     lab = make_lab(tmp_path / "home", prepared, SWEEP_TRACKING_URI=server.url)
     yield lab
     lab.end()
@@ -29,7 +31,7 @@ def lab(tmp_path: Path, prepared: Path, server: MlflowServer) -> Iterator[Lab]:
 @pytest.mark.slow
 def test_a_study_outlives_its_tracking_server(lab: Lab, server: MlflowServer) -> None:
     """Killed for good in the middle of the first trial; what it missed is sent once it is back."""
-    process = lab.start(*RUN, "--set", "epochs=30", "--workers", "1", "--trials", "3")
+    process = lab.start(*RUN, "--set", "epochs=100", "--workers", "1", "--trials", "3")
     wait_until(lambda: any("mlflow_run_id" in trial.user_attrs for trial in lab.running()))
     server.kill()
     out, _ = process.communicate(timeout=240)
@@ -38,7 +40,7 @@ def test_a_study_outlives_its_tracking_server(lab: Lab, server: MlflowServer) ->
     assert len(lab.finished()) == 3
     assert sum("mlflow_run_id" in trial.user_attrs for trial in lab.trials()) == 1
     # A study that is known goes on without the server, too.
-    lab.run("--set", "epochs=30", "--workers", "1", "--trials", "1")
+    lab.run("--set", "epochs=100", "--workers", "1", "--trials", "1")
     server.start()
     assert {finding["kind"] for finding in lab.doctor()["findings"]} >= {"spool"}
     lab.doctor("--fix")
@@ -58,7 +60,7 @@ def test_an_outage_in_the_middle_costs_no_time_and_no_point(lab: Lab, server: Ml
     lab.assert_whole([0, 1, 2])
 
 
-def test_a_new_study_says_so_where_the_server_is_not_there(tmp_path: Path, prepared: Path) -> None:
+def test_a_new_study_says_so_where_the_server_is_not_there(tmp_path: Path, prepared: Prepared) -> None:
     lab = make_lab(tmp_path / "home", prepared, SWEEP_TRACKING_URI="http://127.0.0.1:9")
     done = lab.sweep(*RUN, "--trials", "1")
     assert done.returncode == 2, done.stdout
