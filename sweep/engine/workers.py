@@ -159,8 +159,12 @@ class Pool:
             worker.send_spec(spec)
 
     def __enter__(self) -> "Pool":
-        for number in range(self.count):
-            self.start(number)
+        try:
+            for number in range(self.count):
+                self.start(number)
+        except BaseException:  # Ctrl-C: `with` does not end what was not entered
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import run_module
-from tests.sweep.conftest import RUN, Lab, fill, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab, Prepared, wait_until, workers_of
 
 LOUD = """
 import os, sys
@@ -22,10 +22,10 @@ TINY = ("--trials", "2", "--workers", "1", "--tracker", "files")
 
 
 def test_what_prints_in_a_worker_is_in_its_log_and_users_files_are_not_the_packages(
-    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, place, loud = tmp_path / "home", tmp_path / "place", tmp_path / "loud"
-    fill(home, prepared)
+    prepared.fill(home, tracker="files")
     for folder in (place / "studies", place / "optuna_notes", loud):
         folder.mkdir(parents=True)
     for name in ("vae.py", "data_io.py", "studies/__init__.py"):
