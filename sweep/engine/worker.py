@@ -137,7 +137,7 @@ def _open(spec: Spec, trial: Any) -> Any:
         study=study,
         study_name=spec.study_name,
         home=home,
-        sender=Sender(trackers.build(home), run_linker(storage)),
+        sender=Sender(trackers.build(home), run_linker(storage), begun=False),
         experiment=spec.experiment,
         parent_run=spec.parent_run,
         provenance=spec.provenance,
@@ -151,6 +151,8 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
     def progress(facts: dict[str, Any]) -> bool:
         if facts:
             _say(out, "progress", **facts)
+        else:  # a step is done; importing the tracker would have held up the first
+            context.sender.begin()
         return commands.stopped.is_set()
 
     from sweep.store.optuna_internals import live_trial

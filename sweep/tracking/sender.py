@@ -1,7 +1,7 @@
 """Threads that send journals to a tracker (`sweep.tracking.delivery`), and try again while it is away.
 
 What the tracker imports, such as mlflow, is imported in the sender's thread too: no trial waits for it, and
-the first steps of the first one have the processor to themselves.
+in a worker the first step of the first one has the processor to itself.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ PERIOD_S = 5.0
 LAST_S = 30.0
 """How long a study that ends waits for a delivery that is under way; what is left stays in the spool."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
-HEAD_START_S = 3.0
-"""How long a process trains before it imports the tracker, unless somebody waits for a delivery."""
 
 
 class Sender:
-    """A thread that sends the journals of this process, and tries again while the store is away."""
+    """A thread that sends the journals of this process, and tries again while the store is away.
 
-    def __init__(self, tracker: Tracker, link: LinkRun) -> None:
+    begun: whether it sends at once; else from `begin` on, or when somebody waits for a delivery.
+    """
+
+    def __init__(self, tracker: Tracker, link: LinkRun, begun: bool = True) -> None:
         self.tracker, self._link = tracker, link
         self._deliveries: list[Delivery] = []
         self._changed = threading.Condition()
         self._down = False
         self._over = False
-        self._awaited = False
-        """Whether somebody has waited for a delivery."""
+        self._begun = begun
         threading.Thread(target=self._work, daemon=True).start()
 
     def take(self, journal: Journal) -> Delivery:
@@ -44,6 +44,13 @@ class Sender:
             self._deliveries.append(delivery)
             self._changed.notify_all()
         return delivery
+
+    def begin(self) -> None:
+        """Send from now on."""
+        if not self._begun:
+            with self._changed:
+                self._begun = True
+                self._changed.notify_all()
 
     def wake(self) -> None:
         """A journal has grown."""
@@ -56,7 +63,8 @@ class Sender:
         While the store is known to be away, this does not wait.
         """
         with self._changed:
-            self._await()
+            self._begun = True
+            self._changed.notify_all()
             return (
                 self._changed.wait_for(lambda: self._down or not self._unsent(), timeout_s) and not self._down
             )
@@ -67,7 +75,8 @@ class Sender:
             if delivery not in self._deliveries:
                 return
             delivery.complete = True
-            self._await()
+            self._begun = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: delivery.gone or self._down, timeout_s)
             delivery.given_up = True
             # A call that is under way ends with the tracker's timeout; two must not send one journal.
@@ -82,21 +91,14 @@ class Sender:
             self._over = True
             self._changed.notify_all()
 
-    def _await(self) -> None:
-        self._awaited = True
-        self._changed.notify_all()
-
     def _unsent(self) -> list[Delivery]:
         return [delivery for delivery in self._deliveries if delivery.complete or not delivery.is_sent()]
 
     def _work(self) -> None:
         wait = FIRST_WAIT_S
-        with self._changed:
-            self._changed.wait_for(lambda: self._over or self._unsent())
-            self._changed.wait_for(lambda: self._over or self._awaited, HEAD_START_S)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._over or self._unsent())
+                self._changed.wait_for(lambda: self._over or (self._begun and self._unsent()))
                 if self._over:
                     return
                 unsent = self._unsent()

@@ -106,7 +106,7 @@ def test_a_trial_that_was_cut_off_goes_on_in_its_run(
 def test_without_a_checkpoint_the_run_is_replaced_and_named(lab_of_each: Lab) -> None:
     lab = lab_of_each
     # The run has its id as soon as the tracker is imported, which takes seconds for MLflow.
-    epochs = 400 if lab.tracker().name == "mlflow" else 20
+    epochs = 400 if lab.tracker().name == "mlflow" else 150
     settings = ("--set", f"epochs={epochs}", "--workers", "1", "--set", "checkpoint_seconds=3600")
     process = lab.start(*RUN, *settings, "--trials", "1")
     wait_until(lambda: any("mlflow_run_id" in trial.user_attrs for trial in lab.running()))

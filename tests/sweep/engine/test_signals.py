@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from tests.sweep.conftest import RUN, Lab, freeze, hear, unread, wait_until, workers_of
 
-WORDS = ("--set", "checkpoint_seconds=3600", "--set", "epochs=10")
+WORDS = ("--set", "checkpoint_seconds=3600", "--set", "epochs=60")
 
 
 def test_ctrl_c_finishes_the_running_trials_and_a_second_run_is_refused_meanwhile(lab: Lab) -> None:

@@ -134,7 +134,7 @@ def test_what_remains_is_known_before_explore_ends(plan: Plan) -> None:
     assert plan.confirm
     phase = Repeat(plan, plan.confirm, explore_total=4)
     assert phase.remaining(study.get_trials()) == 4 * 5
-    explore(study, plan, {"depth 8": [5.0], "depth 6": [math.inf]})
+    explore(study, plan, {"depth 8": [5.0], "depth 5": [math.inf]})
     assert phase.remaining(study.get_trials()) == 3 * 5
 
 

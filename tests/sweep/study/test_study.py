@@ -33,8 +33,8 @@ def test_a_plan_survives_json(plan: Plan) -> None:
 
 def test_every_arm_gets_an_equal_share(plan: Plan) -> None:
     counts = Counter(plan.arm_of(trial).name for trial in range(plan.trials))
-    assert len(counts) == 6
-    assert set(counts.values()) == {plan.trials // 6}
+    assert len(counts) == 4
+    assert set(counts.values()) == {plan.trials // 4}
 
 
 def test_unequal_depths_join_at_larger_budgets_only(plan: Plan) -> None:
