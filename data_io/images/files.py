@@ -13,7 +13,7 @@ from data_io.errors import DataError, DecodeError
 from data_io.images import pillow
 from data_io.images.header import KINDS, Header
 from data_io.images.raster import ArrayRaster, BandRaster, Raster, RasterBands
-from data_io.images.render import Rendered, shortcoming
+from data_io.images.render import as_it_stands, header_of
 
 if TYPE_CHECKING:
     from data_io.images.strips import Strips
@@ -30,7 +30,7 @@ def inspect(path: Path | str, content: bytes | None = None) -> Header:
         if image:
             return Header(*pillow.size_of(image), reading=_reading(image, path, content))
     with closing(_gdal_bands(path, content)) as bands:
-        return Header(bands.height, bands.width, shortcoming(bands), "bands")
+        return header_of(bands)
 
 
 def read_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
@@ -59,7 +59,7 @@ def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
     with _sentences(path), _opened(path, content) as image:
         if image and not (how := _reading(image, path, content)).startswith("bands"):
             return _decoded(image, how, path, content)
-    with closing(_rendered(path, content)) as raster:
+    with closing(as_it_stands(_gdal_bands(path, content), str(path))) as raster:
         return raster.rows(0, raster.height)
 
 
@@ -73,7 +73,7 @@ def open_raster(path: Path | str, content: bytes | None = None) -> Raster:
         if image and not (how := _reading(image, path, content)).startswith("bands"):
             strips = open_strips(image, Path(path)) if content is None and not how else None
             return _FileStrips(strips, path) if strips else ArrayRaster(_decoded(image, how, path, content))
-    return _rendered(path, content)
+    return as_it_stands(_gdal_bands(path, content), str(path))
 
 
 def open_bands(path: Path | str, content: bytes | None = None) -> BandRaster:
@@ -138,11 +138,11 @@ def _reading(image: Image.Image, path: Path | str, content: bytes | None) -> str
     if pillow.marks_nodata(image) or (pillow.has_second_image(image) and _has_mask(path, content)):
         gdal_reads = pillow.is_upright(image) and image.mode in ("L", "RGB", "RGBA")
         return "bands, mask" if gdal_reads else "mask"
-    alpha = pillow.alpha_of(image)
-    if alpha is not None:
+    if image.mode == "RGBA":
         from data_io.images.gdal import is_alpha
 
-        if not is_alpha(alpha, 255):
+        values = np.moveaxis(np.asarray(image), 2, 0)
+        if not is_alpha(values[3], values[:3]):
             gdal_reads = pillow.is_upright(image) and image.format in ("TIFF", "PNG", "JPEG2000")
             return "bands, no alpha" if gdal_reads else "no alpha"
     return "turned" if pillow.is_turned(image) else ""
@@ -155,22 +155,12 @@ def _has_mask(path: Path | str, content: bytes | None) -> bool:
 
 
 def _decoded(image: Image.Image, how: str, path: Path | str, content: bytes | None) -> NDArray[np.uint8]:
-    pixels = pillow.pixels_of(image, clear=how != "no alpha")
     if how != "mask":
-        return pixels
+        return pillow.pixels_of(image, clear=how != "no alpha")
     from data_io.images.gdal import mask_of
 
-    kept = pillow.upright_tiff(image, mask_of(Path(path), content))
-    return np.where(kept[:, :, None], pixels, np.uint8(0))
-
-
-def _rendered(path: Path | str, content: bytes | None) -> Raster:
-    bands = _gdal_bands(path, content)
-    lacks = shortcoming(bands)
-    if lacks or bands.picture is None:
-        bands.close()
-        raise DataError(f"{path} {lacks}")
-    return Rendered(bands, bands.picture, None)
+    kept = pillow.turned_like(image, mask_of(Path(path), content))
+    return np.where(kept[:, :, None], pillow.pixels_of(image), np.uint8(0))
 
 
 def _gdal_bands(path: Path | str, content: bytes | None) -> BandRaster:

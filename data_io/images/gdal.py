@@ -144,23 +144,28 @@ class GdalBands:
         dataset = self._dataset
         if ColorInterp.alpha not in dataset.colorinterp or dataset.count == 1:
             return None
-        index = dataset.colorinterp.index(ColorInterp.alpha) + 1
-        shape = (min(dataset.height, _SAMPLE), min(dataset.width, _SAMPLE))
+        index = dataset.colorinterp.index(ColorInterp.alpha)
+        shape = (dataset.count, min(dataset.height, _SAMPLE), min(dataset.width, _SAMPLE))
         try:
-            alpha = dataset.read(index, out_shape=shape)
+            values = dataset.read(out_shape=shape)
         except RasterioError as error:
             raise DecodeError(reason(error)) from error
-        top = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
-        return int(index) if is_alpha(alpha, top) else None
+        return index + 1 if is_alpha(values[index], np.delete(values, index, axis=0)) else None
 
 
-def is_alpha(values: NDArray[Any], top: float) -> bool:
-    """Whether a fourth channel is transparency: most of what is not clear is opaque, or all of it is alike.
+def is_alpha(alpha: NDArray[Any], colours: NDArray[Any]) -> bool:
+    """Whether a channel marked as alpha is transparency, and not near infrared, which is stored so too.
 
-    Near infrared stored as alpha has values in between nearly everywhere, and 0 on water.
+    alpha: (height, width). colours: (bands, height, width). Transparency is wholly clear or opaque in most
+    places, or all alike, or has one colour under what is clear. Near infrared has values in between nearly
+    everywhere, and 0 on water of any colour.
     """
-    between = values[(values > 0) & (values < top)]
-    return bool(2 * between.size <= np.count_nonzero(values) or np.unique(between).size <= 16)
+    top = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    between = alpha[(alpha > 0) & (alpha < top)]
+    if 2 * between.size <= np.count_nonzero(alpha) or np.unique(between).size <= 16:
+        return True
+    clear = colours[:, alpha == 0]
+    return bool(clear.size and np.all(clear == clear[:, :1]))
 
 
 def mask_of(path: Path, content: bytes | None = None) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 1_000_000_000
 """Enough for a whole Sentinel-2 scene (10980 x 10980), but not for a decompression bomb."""
 
-FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "BMP", "PPM")
+FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "BMP", "DIB", "PPM")
 
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error, zlib.error)
 """What Pillow's decoders raise for broken files."""
@@ -75,11 +75,6 @@ def pixels_of(image: Image.Image, *, clear: bool = True) -> NDArray[np.uint8]:
     return np.where(clear & (rgba[:, :, 3:] == 0), np.uint8(0), rgba[:, :, :3])
 
 
-def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
-    """(height, width): the fourth channel where it is marked as alpha; None where there is none."""
-    return np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
-
-
 def marks_nodata(image: Image.Image) -> bool:
     """Whether a TIFF's tag names a value for nodata other than 0, which is nodata anyway."""
     if image.format != "TIFF":
@@ -102,8 +97,11 @@ def is_upright(image: Image.Image) -> bool:
     return not is_turned(image)
 
 
-def upright_tiff(image: Image.Image, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask that lies as the TIFF is stored, turned as Pillow turns its pixels."""
+def turned_like(image: Image.Image, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask that lies as a TIFF is stored, turned as Pillow turns its pixels when it loads them.
+
+    image: not loaded yet, as the tag is gone then.
+    """
     exif = Image.Exif()
     exif[_ORIENTATION] = image.tag_v2.get(_ORIENTATION, 1)  # type: ignore[attr-defined]
     lying = Image.fromarray(mask.astype(np.uint8))

@@ -6,22 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_io.errors import DataError
+from data_io.images.header import Header
 from data_io.images.raster import BandRaster
 
 Limits = Sequence[tuple[float, float]]
 """For each band shown, the values that become black and white."""
 
 
-def shortcoming(image: BandRaster) -> str | None:
-    """Why an image cannot be shown without settings, and which ones to give; None if it can."""
-    deep = image.dtype != "uint8"
-    if image.picture and not deep:
-        return None
-    what = f"{len(image.names)} band{'s' * (len(image.names) != 1)} of {image.dtype}"
-    bands = "data.bands, such as 4,3,2 (--bands)"
-    stretch = "data.stretch, such as 2,98 for percentiles or 0,3000 for values (--stretch)"
-    given = " and ".join([bands] * (not image.picture) + [stretch] * deep)
-    return f"has {what}: give {given}, convert it to 8-bit RGB, or take it out of the source"
+def header_of(image: BandRaster, reading: str = "bands") -> Header:
+    """The header of an image whose bands are open."""
+    bands, is_picture = len(image.names), image.picture is not None
+    return Header(image.height, image.width, reading, bands, image.dtype, is_picture)
+
+
+def as_it_stands(image: BandRaster, name: str) -> "Rendered":
+    """An image of 8 bits as it is to be seen.
+
+    Raises DataError, which says what to set, where that is not known; the image is closed then.
+    """
+    lacks = header_of(image).lacks
+    if lacks or image.picture is None:
+        image.close()
+        raise DataError(f"{name} {lacks}")
+    return Rendered(image, image.picture, None)
 
 
 def choose_bands(image: BandRaster, wanted: Sequence[int | str] | None, name: str) -> tuple[int, ...]:

@@ -30,10 +30,9 @@ class ProductImage(SourceImage):
         return f"{self.file}/{self.name}[{self.part}]"
 
     def open(self) -> "Raster":
-        from data_io.images.render import shortcoming
+        from data_io.images.render import as_it_stands
 
-        with closing(self.open_bands()) as bands:
-            raise DataError(f"{self} {shortcoming(bands)}")
+        return as_it_stands(self.open_bands(), str(self))
 
     def open_bands(self) -> "BandRaster":
         from data_io.images.raster import StackedBands
@@ -48,10 +47,10 @@ class ProductImage(SourceImage):
         return opened
 
     def header(self) -> Header:
-        from data_io.images.render import shortcoming
+        from data_io.images.render import header_of
 
         with closing(self.open_bands()) as bands:
-            return Header(bands.height, bands.width, shortcoming(bands))
+            return header_of(bands)
 
     def size(self) -> tuple[int, int]:
         header = self.header()

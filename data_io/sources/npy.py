@@ -24,13 +24,9 @@ class StackedImage(SourceImage):
     stack: "NDArray[Any]" = field(kw_only=True, compare=False, repr=False)
 
     def open(self) -> "Raster":
-        from data_io.images.render import Rendered, shortcoming
+        from data_io.images.render import as_it_stands
 
-        bands = self.open_bands()
-        lacks = shortcoming(bands)
-        if lacks or bands.picture is None:
-            raise DataError(f"{self} {lacks}")
-        return Rendered(bands, bands.picture, None)
+        return as_it_stands(self.open_bands(), str(self))
 
     def open_bands(self) -> "BandRaster":
         from data_io.images.raster import ArrayBands
@@ -41,9 +37,9 @@ class StackedImage(SourceImage):
         return self.stack.shape[1], self.stack.shape[2]
 
     def header(self) -> Header:
-        from data_io.images.render import shortcoming
+        from data_io.images.render import header_of
 
-        return Header(*self.size(), lacks=shortcoming(self.open_bands()))
+        return header_of(self.open_bands(), reading="")
 
     def digest(self) -> str:
         image = self.stack[int(self.part)]
@@ -64,7 +60,9 @@ class Source(ImageSource):
         try:
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path} cannot be read as a .npy file ({error}): save it again") from error
+            raise DataError(
+                f"{path} is not a .npy file of numbers, or is cut short: save the stack again with numpy.save"
+            ) from error
         shape = stack.shape
         if stack.dtype.kind not in "uif" or not 3 <= len(shape) <= 4 or 0 in shape:
             raise DataError(
