@@ -127,7 +127,7 @@ def choose(names: Iterable[str], patterns: Patterns, *, in_product: bool = False
         elif in_product or any(part.lower().endswith(".safe") for part in path.parts[:-1]):
             if found := _BAND.fullmatch(path.name):
                 prefix, band, size = found.groups()
-                granule = f"{name.partition('IMG_DATA/')[0]}{prefix}"
+                granule = f"{name.rpartition('IMG_DATA/')[0]}{prefix}"
                 product = products.setdefault(granule, Product(granule))
                 product.files[band.upper(), int(size or 0)] = name
             else:

@@ -105,7 +105,9 @@ class CacheEntry:
             )
         between = sum(scene.cut == 0 for scene in self.record.scenes)
         if between:
-            notes.append(f"left out: {between} patches that lie in the gaps between blocks")
+            notes.append(
+                f"left out: {between} patches of a square, in the gaps between blocks (gap 0 takes them)"
+            )
         counts = {split: len(tiles) for split, tiles in self.tiles.items()}
         if self.own:
             notes.append(_own_note(set(self.own.values())))
