@@ -56,8 +56,8 @@ def open_dataset(path: Path, content: bytes | None, stack: ExitStack) -> Dataset
     if content is None and not _is_utf8(name):
         content = name.read_bytes()  # GDAL's binding takes no other names
     driver = _driver(name, content)
-    with ExitStack() as opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
+    with ExitStack() as opening, quiet:
         opening.enter_context(rasterio.Env(**OPTIONS))
         try:
             if content is None:
@@ -182,6 +182,25 @@ def has_mask(path: Path, content: bytes | None = None) -> bool:
     """Whether the file holds a mask of its own. Raises DecodeError."""
     with closing(GdalBands(path, content)) as bands:
         return bands._has_mask
+
+
+def origin_of(path: Path) -> tuple[float, float, float, float] | None:
+    """Where an image's top left corner lies: y and x in pixels, and a pixel's height and width on the ground.
+
+    None where the file does not say, or its rows do not run from west to east and north to south.
+    """
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+            rasterio.Env(**OPTIONS | {"GDAL_GEOREF_SOURCES": "INTERNAL"}),
+            rasterio.open(path.absolute(), driver=_driver(path, None)) as dataset,
+        ):
+            turn = dataset.transform
+    except (RasterioError, DecodeError, OSError, UnicodeEncodeError):
+        return None
+    if turn.is_identity or turn.b or turn.d or turn.a <= 0 or turn.e >= 0:
+        return None
+    return turn.f / turn.e, turn.c / turn.a, -turn.e, turn.a
 
 
 def reason(error: RasterioError) -> str:

@@ -93,6 +93,10 @@ class SourceImage(ABC):
         """The size, and what else is known before the pixels are read. Raises DataError."""
         return Header(*self.size())
 
+    def origin(self) -> tuple[float, float, float, float] | None:
+        """Where it lies, if it is georeferenced: y and x in pixels, and a pixel's height and width."""
+        return None
+
     def files(self) -> tuple[Path, ...]:
         """All files that hold the image; as long as they are unchanged, the digest holds."""
         return (self.file,)

@@ -11,6 +11,7 @@ from data_io.sources._choice import SUFFIXES
 if TYPE_CHECKING:
     from data_io.images.raster import BandRaster, Raster
 
+GEOREFERENCED = frozenset({".tif", ".tiff", ".jp2"})
 ARCHIVES = frozenset({".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 
 
@@ -35,6 +36,13 @@ class FileImage(SourceImage):
         from data_io.images.files import inspect
 
         return inspect(self.file)
+
+    def origin(self) -> tuple[float, float, float, float] | None:
+        if self.file.suffix.lower() not in GEOREFERENCED:
+            return None
+        from data_io.images.gdal import origin_of
+
+        return origin_of(self.file)
 
     def digest(self) -> str:
         with self.file.open("rb") as file:

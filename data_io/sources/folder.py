@@ -69,8 +69,8 @@ def files_under(root: Path, left_out: LeftOut) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         for entry in entries:
             path = folder / entry.name
-            if not path.exists():
-                left_out[BROKEN_LINK, ""] += 1
+            if entry.is_file(follow_symlinks=False):
+                yield path
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif path.is_dir():
@@ -78,3 +78,5 @@ def files_under(root: Path, left_out: LeftOut) -> Iterator[Path]:
                 links.sort()
             elif path.is_file():
                 yield path
+            elif entry.is_symlink():
+                left_out[BROKEN_LINK, ""] += 1

@@ -15,7 +15,7 @@ from data_io.sources import LeftOut, SourceImage, find_images
 from data_io.tiles.build import build
 from data_io.tiles.digests import LAYOUT, Facts, content_hash, image_facts
 from data_io.tiles.entry import CacheEntry, DamagedEntryError, open_entry
-from data_io.tiles.ground import own_splits, was_split_otherwise
+from data_io.tiles.ground import corners_of, own_splits, was_split_otherwise
 from data_io.tiles.splits import SPLITS, refuses
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def find_or_cut(config: DataConfig, cache_dir: Path) -> CacheEntry:
     facts = image_facts(listing.images, cache_dir, unread if config.skip_bad else None)
     images = _without_copies([image for image in listing.images if image.name in facts], facts, left_out)
     digests = {image.name: facts[image.name].digest for image in images}
-    key = content_hash(config.cut_settings(), digests, layout=was_split_otherwise(digests))
+    by_place = corners_of({image.name: facts[image.name].origin for image in images})
+    layout = bool(by_place) or was_split_otherwise(digests)
+    key = content_hash(config.cut_settings(), digests, layout=layout)
     folder = cache_dir / f"tiles-{key[:16]}"
 
     def open_it() -> CacheEntry:

@@ -14,6 +14,7 @@ from data_io.errors import DataError
 from data_io.images.header import Header
 from data_io.reading import printable
 from data_io.sources import SourceImage
+from data_io.tiles.ground import Origin, is_in_square
 
 FORMAT = 1
 """Increase it when the same images and settings would give other tiles, splits or files."""
@@ -30,10 +31,13 @@ class Facts:
     """What is known of an image without reading its pixels again.
 
     digest: of its bytes, and of how they are read where that is not plain. header: None if it is broken.
+    origin: as of `SourceImage.origin`, of an image whose name gives a Sentinel-2 square and no place in it;
+        None for others.
     """
 
     digest: str
     header: Header | None
+    origin: Origin | None = None
 
 
 def content_hash(settings: Mapping[str, object], digests: Mapping[str, str], *, layout: bool = False) -> str:
@@ -75,18 +79,20 @@ def image_facts(
             old = known.get(key, {})
             digest = old["sha256"] if old.get("stamp") == stamp else image.digest()
             header = _header(image, old.get("header") if old.get("stamp") == stamp else None)
+            origin = _origin(image, old if old.get("stamp") == stamp else {})
         except (OSError, DataError) as error:
             reason = error if isinstance(error, DataError) else DataError(_unreadable(image, error))
             if bad is None:
                 raise reason from error
             bad[image.name] = str(reason)
             continue
-        found[image.name] = Facts(
-            f"{digest} {header.reading}" if header and header.reading else digest, header
-        )
+        read_so = f"{digest} {header.reading}" if header and header.reading else digest
+        found[image.name] = Facts(read_so, header, origin)
         # A file written a moment ago may be written again within one tick of the file system's clock.
         if header and time.time_ns() - max(s.st_ctime_ns for s in stats) > 2_000_000_000:
             known[key] = {"stamp": stamp, "sha256": digest, "header": list(astuple(header))}
+            if origin:
+                known[key]["origin"] = list(origin)
     if known != index:
         _write_index(cache_dir / INDEX, known)
     return found
@@ -101,6 +107,12 @@ def _header(image: SourceImage, known: list[Any] | None) -> Header | None:
         return None  # whoever reads the pixels says why
 
 
+def _origin(image: SourceImage, known: Mapping[str, Any]) -> Origin | None:
+    if "header" in known:
+        return tuple(known["origin"]) if "origin" in known else None
+    return image.origin() if is_in_square(image.name) else None
+
+
 def _unreadable(image: SourceImage, error: OSError) -> str:
     return f"{image} cannot be read ({error.strerror}): check its permissions"
 
@@ -110,7 +122,7 @@ def _read_index(path: Path) -> dict[str, dict[str, Any]]:
         index = json.loads(path.read_bytes())
         return {
             file: {"stamp": entry["stamp"], "sha256": entry["sha256"]}
-            | ({"header": entry["header"]} if entry.get("header") else {})
+            | {key: entry[key] for key in ("header", "origin") if entry.get(key)}
             for file, entry in index.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

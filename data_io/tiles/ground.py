@@ -1,7 +1,8 @@
 """Which ground an image shows, and to which split its folder gives it, told by its name."""
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath, PurePosixPath
 from typing import NamedTuple
 
@@ -41,6 +42,10 @@ _OWN = {
 }
 
 
+Origin = tuple[float, float, float, float]
+"""y and x of an image's top left corner in pixels, and a pixel's height and width on the ground."""
+
+
 class Ground(NamedTuple):
     """What an image shows.
 
@@ -70,6 +75,32 @@ def ground_of(name: str) -> Ground:
     place = f"{int(product['zone']):02d}{product['letters']}"
     patch = _PATCH.search(path.stem, product.end())
     return Ground(place, int(patch[1]), int(patch[2])) if patch else Ground(place)
+
+
+def is_in_square(name: str) -> bool:
+    """Whether a name gives a square, and no place in it."""
+    ground = ground_of(name)
+    return ground.row is None and ground.place != PurePath(name).with_suffix("").as_posix()
+
+
+def corners_of(origins: Mapping[str, Origin | None]) -> dict[str, tuple[int, int]]:
+    """(y, x) in pixels of each image within its square, from the north-west, by georeference.
+
+    Only of squares whose images are all georeferenced, in pixels of one size, and lie in several places.
+    """
+    by_place: dict[str, dict[str, Origin | None]] = defaultdict(dict)
+    for name, origin in origins.items():
+        if is_in_square(name):
+            by_place[ground_of(name).place][name] = origin
+    corners: dict[str, tuple[int, int]] = {}
+    for members in by_place.values():
+        found = {name: origin for name, origin in members.items() if origin}
+        if len(found) == len(members) and len({origin[2:] for origin in found.values()}) == 1:
+            top, left = (min(origin[side] for origin in found.values()) for side in (0, 1))
+            here = {name: (round(y - top), round(x - left)) for name, (y, x, _, _) in found.items()}
+            if len(set(here.values())) > 1:
+                corners |= here
+    return corners
 
 
 def own_splits(names: Iterable[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from data_io.config import DataConfig
 from data_io.errors import DataError
 from data_io.sources import SourceImage
 from data_io.tiles.digests import Facts
-from data_io.tiles.ground import Ground, ground_of
+from data_io.tiles.ground import Ground, corners_of, ground_of
 from data_io.tiles.stretch import is_plain
 
 
@@ -66,21 +66,23 @@ def survey(
     for image in images:
         with bad.allowed(image):
             sizes[image.name] = _checked_size(image, facts[image.name], config)
-    ground_by_digest: dict[str, Ground] = {}
-    grounds = {}
+    first_by_digest: dict[str, str] = {}
+    shows: dict[str, tuple[str, Ground, str]] = {}
     shapes_at: dict[str, set[tuple[int, int, bool]]] = defaultdict(set)
     for name, size in sizes.items():
         # A copy of an image under another name shows the same ground.
-        ground = ground_by_digest.setdefault(facts[name].digest, ground_of(name))
+        first = first_by_digest.setdefault(facts[name].digest, name)
+        ground = ground_of(first)
         unit_place = f"{own[name]}/{ground.place}" if own else ground.place
-        grounds[name] = ground, unit_place
+        shows[name] = first, ground, unit_place
         shapes_at[unit_place].add((*size, ground.row is None))
+    corners = corners_of({name: facts[name].origin for name in sizes})
     scenes = []
     for image in images:
         if image.name in sizes:
-            (height, width), (ground, unit_place) = sizes[image.name], grounds[image.name]
+            (height, width), (first, ground, unit_place) = sizes[image.name], shows[image.name]
             aligned = len(shapes_at[unit_place]) == 1
-            corner = None
+            corner = corners.get(first) if aligned else None
             if aligned and ground.row is not None and ground.column is not None:
                 corner = (ground.row * height, ground.column * width)
             scenes.append(Scene(image, ground.place, unit_place, height, width, aligned, corner))

@@ -9,13 +9,14 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from rasterio import Affine
 
 from data_io import DataConfig, DataError
 from data_io.tiles.cache import find_or_cut
 from data_io.tiles.entry import META, CacheEntry
 from data_io.tiles.ground import ground_of
 from data_io.tiles.splits import FAR, SPLITS
-from tests.data_io.pictures import picture, save
+from tests.data_io.pictures import geotiff, picture, save
 
 COLUMNS = 8
 
@@ -114,3 +115,35 @@ def test_splits_that_older_versions_got_wrong_are_made_again(tmp_path: Path) -> 
     del meta["layout"]
     (folder / META).write_text(json.dumps(meta))
     assert find_or_cut(config, tmp_path / "cache").record == entry.record
+
+
+def test_georeferenced_patches_of_a_square_are_split_by_where_they_lie(tmp_path: Path) -> None:
+    """Patches that overlap by half, named without a row and a column; their corners are not on a grid."""
+    corners = {f"T32ULA_20220501_patch{n:02d}.tif": (64 * (n // 8) + n % 3, 64 * (n % 8)) for n in range(48)}
+    for name, (y, x) in corners.items():
+        where = Affine(10, 0, 399960 + 10 * x, 0, -10, 5900040 - 10 * y)
+        pixels = picture(crc32(name.encode()), 128, 128)
+        geotiff(tmp_path / "s" / name, pixels, transform=where, crs="EPSG:32632", photometric="RGB")
+    config = DataConfig(source=str(tmp_path / "s"), tile_size=32, block_tiles=4, gap=8, min_std=0)
+    entry = find_or_cut(config, tmp_path / "cache")
+    placed: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for split in SPLITS:
+        for scene, y, x in entry.record.origins[split]:
+            top, left = corners[entry.record.scenes[scene].name]
+            placed[split].append((top + y, left + x))
+    assert len(placed) == 3
+    for one, other in combinations(placed.values(), 2):
+        assert np.abs(np.array(one)[:, None] - np.array(other)[None]).max(axis=2).min() >= 32 + 8
+    assert find_or_cut(config, tmp_path / "cache").record == entry.record
+
+
+def test_whole_scenes_of_a_square_keep_their_splits_with_a_georeference(tmp_path: Path) -> None:
+    for day in ("20220501", "20220506"):
+        where = {"transform": Affine(60, 0, 399960, 0, -60, 5900040), "crs": "EPSG:32632"}
+        pixels = picture(int(day), 200, 200)
+        geotiff(tmp_path / "georeferenced" / f"32ULA_{day}_0.tif", pixels, photometric="RGB", **where)
+        geotiff(tmp_path / "plain" / f"32ULA_{day}_0.tif", pixels, photometric="RGB")
+    config = DataConfig(source=str(tmp_path / "plain"), tile_size=32, block_tiles=2, gap=8)
+    plain = find_or_cut(config, tmp_path / "cache")
+    georeferenced = config.model_copy(update={"source": str(tmp_path / "georeferenced")})
+    assert find_or_cut(georeferenced, tmp_path / "cache").record.origins == plain.record.origins
