@@ -1,6 +1,7 @@
 """8-bit RGB made of the bands of any image: which bands, and which values become black and white."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 from data_io.errors import DataError
 from data_io.images.header import Header
 from data_io.images.raster import BandRaster
+
+ROWS = 256
+"""Rows stretched at a time."""
 
 Limits = Sequence[tuple[float, float]]
 """For each band shown, the values that become black and white."""
@@ -91,15 +95,24 @@ class Rendered:
         self.close = image.close
 
     def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        values, valid = self._image.read(self._bands, top, bottom)
-        if self._limits is not None:
-            edges = np.array(self._limits, np.float32)[:, :, None, None]
-            low, high = edges[:, 0], edges[:, 1]
-            with np.errstate(invalid="ignore", over="ignore"):
-                scaled = (values.astype(np.float32) - low) / (high - low)
-            values = np.rint(1 + 254 * np.clip(np.nan_to_num(scaled), 0, 1)).astype(np.uint8)
-        pixels = np.moveaxis(np.where(valid, values, np.uint8(0)), 0, 2)
-        return np.repeat(pixels, 3, axis=2) if len(self._bands) == 1 else np.ascontiguousarray(pixels)
+        pixels = np.empty((bottom - top, self.width, 3), np.uint8)
+        for y in range(top, bottom, ROWS):  # floats of all rows would take many times the room
+            end = min(y + ROWS, bottom)
+            values, valid = self._image.read(self._bands, y, end)
+            if self._limits is not None:
+                values = _stretched(values, self._limits)
+            pixels[y - top : end - top] = np.moveaxis(np.where(valid, values, np.uint8(0)), 0, 2)
+        return pixels
+
+
+def _stretched(values: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
+    """(bands, rows, width) of any type -> 1 to 255."""
+    edges = np.array(limits, np.float32)[:, :, None, None]
+    low, high = edges[:, 0], edges[:, 1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = (values.astype(np.float32) - low) / (high - low)
+    stretched: NDArray[np.uint8] = np.rint(1 + 254 * np.clip(np.nan_to_num(scaled), 0, 1)).astype(np.uint8)
+    return stretched
 
 
 def _key(name: str) -> str:

@@ -80,7 +80,7 @@ class Source(ImageSource):
             raise DataError(f"{path} cannot be read as a zip archive ({error}): make it again") from error
         self.left_out = LeftOut()
         names = list(dict.fromkeys(name for name in archive.namelist() if not name.endswith("/")))
-        choice = choose(names, self.patterns)
+        choice = choose(names, self.patterns, in_product=path.stem.lower().endswith(".safe"))
 
         def find(name: str) -> SourceImage:
             return Member(name, path, name, archive=archive)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_io.errors import DataError
 from data_io.reading import printable
 from data_io.sources import ImageSource, SourceImage, path_of
 from data_io.sources._choice import LeftOut, choose
@@ -28,9 +29,12 @@ class Source(ImageSource):
     def list_images(self) -> list[SourceImage]:
         root = path_of(self.source)
         self.left_out = LeftOut()
-        files = {}
+        files: dict[str, Path] = {}
         for path in files_under(root, self.left_out):
-            files[str(printable(path.relative_to(root).as_posix()))] = path
+            name = str(printable(path.relative_to(root).as_posix()))
+            if name in files:
+                raise DataError(f"two files in {root} are both written {name}: rename one of them")
+            files[name] = path
         in_product = any(part.lower().endswith(".safe") for part in root.absolute().parts)
         choice = choose(files, self.patterns, in_product=in_product)
 

@@ -81,13 +81,14 @@ class CacheEntry:
     own: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> dict[str, object]:
-        """See `summary`, and what was left out by reason."""
+        """See `summary`, and what was left out by reason, the stretch, and the notes."""
         about = summary(self.config, self.record.content_hash, self.record.scenes)
         return about | {
             "left_out": self.left_out.by_reason(),
             "skipped": self.skipped(),
             "stretch": self.record.stretch,
             "own_splits": bool(self.own),
+            "notes": self.notes(),
         }
 
     def skipped(self) -> dict[str, str]:
