@@ -23,6 +23,8 @@ WHOLE_PIXELS = 1 << 24
 
 MAX_PIXELS = pillow.MAX_PIXELS
 
+REMEDY = "replace the file, take it out of the source, or go on without it by data.skip_bad (--skip-bad)"
+
 
 def inspect(path: Path | str, content: bytes | None = None) -> Header:
     """The header of a file, or of the bytes in its stead. Raises DataError when it cannot be read."""
@@ -182,9 +184,7 @@ def _opened(path: Path | str, content: bytes | None) -> Iterator[Image.Image | N
             image = stack.enter_context(pillow.opened(path, content))
         except UnidentifiedImageError as error:
             if not _gdal_opens(path, content):
-                raise DataError(
-                    f"{path} is not a readable {KINDS} image: replace it, or take it out of the source"
-                ) from error
+                raise DataError(f"{path} is not a readable {KINDS} image: {REMEDY}") from error
             yield None
         else:
             yield image if pillow.suits(image, path, content) else None
@@ -210,9 +210,7 @@ def _sentences(path: Path | str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path)) from error
     except pillow.BROKEN as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): replace the file, or take it out of the source"
-        ) from error
+        raise DataError(f"{path} cannot be read ({error}): {REMEDY}") from error
 
 
 def _too_large(path: Path | str) -> str:

@@ -113,7 +113,7 @@ class GdalBands:
                 here = slice(y - top, y - top + window.height)
                 values[:, here] = dataset.read(indexes, window=window)
                 valid[here] = self._data_in(values[:, here], indexes)
-                if self._has_mask:
+                if self.has_mask:
                     valid[here] &= dataset.read_masks(1, window=window) > 0
                 if self._alpha:
                     valid[here] &= dataset.read(self._alpha, window=window) > 0
@@ -125,7 +125,8 @@ class GdalBands:
         self._stack.close()
 
     @cached_property
-    def _has_mask(self) -> bool:
+    def has_mask(self) -> bool:
+        """Whether the file holds a mask of its own."""
         flags = self._dataset.mask_flag_enums[0]
         return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
@@ -135,7 +136,10 @@ class GdalBands:
             nodata = self._dataset.nodatavals[index - 1]
             held = value != 0
             if nodata is not None and not np.isnan(nodata):
-                held = held & (value != np.asarray(nodata).astype(value.dtype))
+                with np.errstate(over="ignore"):
+                    held = held & (
+                        value != float(nodata)
+                    )  # never cast, as a tag may be out of the type's range
             found |= held & np.isfinite(value) if value.dtype.kind == "f" else held
         return found
 
@@ -181,7 +185,7 @@ def mask_of(path: Path, content: bytes | None = None) -> NDArray[np.bool_]:
 def has_mask(path: Path, content: bytes | None = None) -> bool:
     """Whether the file holds a mask of its own. Raises DecodeError."""
     with closing(GdalBands(path, content)) as bands:
-        return bands._has_mask
+        return bands.has_mask
 
 
 def origin_of(path: Path) -> tuple[float, float, float, float] | None:

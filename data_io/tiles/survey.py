@@ -96,6 +96,7 @@ def _checked_size(image: SourceImage, facts: Facts, config: DataConfig) -> tuple
     if config.mode == "tile" and min(header.height, header.width) < config.tile_size:
         raise DataError(
             f"{image} is {header.width} x {header.height} pixels, smaller than a tile of {config.tile_size}: "
-            "use mode resize or a smaller tile_size, or take it out of the source"
+            "use mode resize or a smaller tile_size, take it out of the source, or go on without such images "
+            "by data.skip_bad (--skip-bad)"
         )
     return header.height, header.width

@@ -253,7 +253,9 @@ CASES = {
         images=8,
         left_out={"excluded by data.exclude": 3, "not named by data.include": 7},
     ),
-    "one cut short": Case(one_bad, refused=r"3\.jpg cannot be read .*: replace the file, or take it out"),
+    "one cut short": Case(
+        one_bad, refused=r"3\.jpg cannot be read .*: replace the file, take it out .* by data.skip_bad"
+    ),
     "one cut short, skipped": Case(one_bad, options="--skip-bad"),
     "thumbnails among them, skipped": Case(
         lambda f: [save(f / f"{i}.png", picture(i, 64 if i < 6 else 16)) for i in range(9)],

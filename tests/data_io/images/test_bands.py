@@ -64,6 +64,29 @@ def test_a_pixel_is_nodata_where_all_bands_shown_are(tmp_path: Path) -> None:
     assert inspect(path).reading
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tag", "hidden"),
+    [
+        (np.uint16, "-9999", None),
+        (np.uint16, "65535", 65535),
+        (np.uint16, "nan", None),
+        (np.float32, "-3.4028234663852886e+38", np.finfo(np.float32).min),
+        (np.float32, "-1.7976931348623157e+308", None),
+    ],
+)
+def test_a_tag_hides_its_own_value_and_no_other(
+    tmp_path: Path, dtype: type, tag: str, hidden: float | None
+) -> None:
+    values = np.linspace(1, 65535, 64 * 64).reshape(64, 64).astype(dtype)
+    values[0, 0] = 65536 - 9999
+    if hidden is not None:
+        values[1, 1] = hidden
+    path = save(tmp_path / "a.tif", values, tiffinfo={42113: tag})
+    with closing(open_bands(path)) as bands:
+        _, valid = bands.read([1], 0, 64)
+    np.testing.assert_array_equal(valid, values != hidden if hidden is not None else True)
+
+
 def test_a_tag_of_0_changes_nothing(tmp_path: Path) -> None:
     path = geotiff(tmp_path / "a.tif", picture(4), photometric="RGB", nodata=0)
     assert inspect(path).reading == ""
