@@ -1,25 +1,27 @@
 """`python -m data_io`: fetch scenes, cut tiles into the cache, and show what a source holds."""
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.home import find_home
 from data_io.sentinel2.command import OPTION_OF as FETCH_OPTION_OF
 from data_io.sentinel2.command import fetch
 from data_io.sources import path_of
 from data_io.sources.sample import SAMPLE
 
-if TYPE_CHECKING:
-    from data_io.tiles.entry import CacheEntry
-
 OPTION_OF = {
+    "include": "--include",
+    "exclude": "--exclude",
+    "bands": "--bands",
+    "stretch": "--stretch",
+    "skip_bad": "--skip-bad",
     "mode": "--mode",
     "tile_size": "--tile",
     "stride": "--stride",
@@ -33,7 +35,21 @@ OPTION_OF = {
 }
 """The option of each field of DataConfig; a field whose option is not given keeps its default."""
 
-Source = Annotated[str, typer.Argument(help='A folder, an image file, or "sample" for the bundled scenes.')]
+Source = Annotated[
+    str, typer.Argument(help='A folder, an image, a .zip, a .npy, or "sample" for the bundled scenes.')
+]
+Include = Annotated[
+    str | None, typer.Option("--include", help="Patterns of the images to take, separated by commas.")
+]
+Exclude = Annotated[str | None, typer.Option("--exclude", help="Patterns of the images to leave out.")]
+Bands = Annotated[
+    str | None, typer.Option("--bands", help="Bands to show as red, green, blue: 4,3,2 or B04,B03,B02.")
+]
+Stretch = Annotated[
+    str | None, typer.Option("--stretch", help="Percentiles (2,98) or values (0,3000) for black and white.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without images that cannot be used.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show every image, however many there are.")]
 Mode = Annotated[
     str | None, typer.Option("--mode", help="tile cuts tiles out of images; resize shrinks whole images.")
 ]
@@ -95,6 +111,11 @@ def prepare_or_info(
     context: typer.Context,
     source: Source,
     *,
+    include: Include = None,
+    exclude: Exclude = None,
+    bands: Bands = None,
+    stretch: Stretch = None,
+    skip_bad: SkipBad = False,
     mode: Mode = None,
     tile_size: Tile = None,
     stride: Stride = None,
@@ -107,6 +128,7 @@ def prepare_or_info(
     split_seed: SplitSeed = None,
     cache: Cache = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Both commands take the same options and open the same tiles; they only print different things."""
     given = {name: value for name, value in context.params.items() if name in OPTION_OF and value is not None}
@@ -116,6 +138,7 @@ def prepare_or_info(
     from rich.console import Console
 
     from data_io.tiles.cache import find_or_cut
+    from data_io.tiles.show import show
 
     fetched = _manifest_summary(source)
     try:
@@ -135,7 +158,7 @@ def prepare_or_info(
             )
         )
     elif context.info_name == "info":
-        _show(entry)
+        show(entry, verbose=verbose)
         if fetched:
             _show_fetched(fetched)
     else:
@@ -143,33 +166,13 @@ def prepare_or_info(
         print(
             f"{counts} tiles of {config.tile_size} px in {cache_dir}, hash {entry.record.content_hash[:16]}"
         )
+        for note in entry.notes():
+            print(note)
 
 
 def default_cache() -> Path:
     """The folder `cache` in the home folder: `mlruns`, or what the environment variable SWEEP_HOME names."""
-    return Path(os.environ.get("SWEEP_HOME") or "mlruns").expanduser() / "cache"
-
-
-def _show(entry: "CacheEntry") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    counted = ("cut", "nodata", "featureless", "train", "validation", "test")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("scene", overflow="fold")
-    table.add_column("pixels", no_wrap=True)
-    for name in counted:
-        table.add_column(name, justify="right", no_wrap=True)
-    scenes = entry.record.scenes
-    for scene in scenes:
-        numbers = [str(getattr(scene, name)) for name in counted]
-        table.add_row(scene.name, f"{scene.width}x{scene.height}", *numbers)
-    table.add_row("all", "", *[str(sum(getattr(scene, name) for scene in scenes)) for name in counted])
-    Console().print(table)
-    print(f"tiles of {entry.config.tile_size} px, mode {entry.config.mode}, hash {entry.record.content_hash}")
-    credit = entry.summary()["credit"]
-    if credit:
-        print(credit)
+    return find_home() / "cache"
 
 
 def _manifest_summary(source: str) -> dict[str, Any] | None:

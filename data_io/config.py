@@ -3,21 +3,36 @@
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-SERVING_FIELDS = frozenset({"source", "flip", "rotate", "memory_share"})
-"""Fields that change neither pixels nor splits. The images' names and digests stand in for `source`."""
+from data_io.reading import as_text, check_bands, check_stretch, printable
+
+SERVING_FIELDS = frozenset({"source", "include", "exclude", "flip", "rotate", "memory_share"})
+"""Fields that change neither pixels nor splits. The images' names and digests stand in for `source`,
+`include` and `exclude`."""
+
+READING_FIELDS = ("bands", "stretch", "skip_bad")
+"""Later fields; they enter the content hash only when they are set, so that older caches are found."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SplitFraction = Annotated[float, Field(gt=0, lt=1)]
+Text = Annotated[str, BeforeValidator(as_text), Field(min_length=1)]
+"""Words or numbers separated by commas; a list of them is taken too."""
 
 
 class DataConfig(BaseModel):
     """How a source becomes tiles.
 
-    source: "sample" for the two bundled scenes, or a path to a folder (searched with its subfolders) or to
-        one image; PNG, JPEG, TIFF or JPEG 2000, 8 bits a channel. Write "./sample" for a folder of that name.
-        `data_io/sources` holds the kinds of sources.
+    source: "sample" for the two bundled scenes, or a path to a folder (searched with its subfolders), one
+        image, a .zip or a stack in one .npy. Write "./sample" for a folder of that name. `data_io/sources`
+        holds the kinds of sources.
+    include, exclude: patterns, separated by commas, of the images that are taken and left out, such as
+        `*_TCI_60m.jp2,Forest`; one without a slash may match the file or any of its folders.
+    bands: the band to show as grey, or three to show as red, green and blue, separated by commas: numbers
+        from 1, or names where the images have them (`B04,B03,B02` of a Sentinel-2 product).
+    stretch: what becomes black and white: two percentiles of each band over all images (`2,98`), or two
+        values (`0,3000`; with `values:` in front where they could be percentiles). None takes 8 bits as is.
+    skip_bad: leave out images that cannot be read, or are smaller than a tile, instead of stopping.
     mode: "tile" cuts square tiles at full resolution; "resize" shrinks each whole image to one tile.
     tile_size: side of a tile in pixels.
     stride: pixels between tile origins in a block; None is `tile_size`, smaller gives overlapping crops.
@@ -34,7 +49,12 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(default="sample", min_length=1)
+    source: Annotated[str, BeforeValidator(printable)] = Field(default="sample", min_length=1)
+    include: Text | None = None
+    exclude: Text | None = None
+    bands: Annotated[Text, AfterValidator(check_bands)] | None = None
+    stretch: Annotated[Text, AfterValidator(check_stretch)] | None = None
+    skip_bad: bool = False
     mode: Literal["tile", "resize"] = "tile"
     tile_size: int = Field(default=64, ge=8)
     stride: int | None = Field(default=None, ge=1)
@@ -61,7 +81,8 @@ class DataConfig(BaseModel):
 
     def cut_settings(self) -> dict[str, object]:
         """The settings that decide pixels and splits; together with the images they give the content hash."""
-        return self.model_dump(exclude=set(SERVING_FIELDS)) | {"stride": self.tile_stride}
+        unset = {name for name in READING_FIELDS if not getattr(self, name)}
+        return self.model_dump(exclude={*SERVING_FIELDS, *unset}) | {"stride": self.tile_stride}
 
     @model_validator(mode="before")
     @classmethod

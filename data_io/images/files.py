@@ -1,69 +1,90 @@
 """Read one image file as 8-bit RGB, whole or by rows, or say in one sentence why it cannot be read."""
 
-import struct
-import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_io.errors import DataError, DecodeError
-from data_io.images.raster import ArrayRaster, Raster
+from data_io.images import pillow
+from data_io.images.header import KINDS, Header
+from data_io.images.raster import ArrayRaster, BandRaster, Raster, RasterBands
+from data_io.images.render import as_it_stands, header_of
 
 if TYPE_CHECKING:
     from data_io.images.strips import Strips
 
-MAX_PIXELS = 1_000_000_000
-"""Enough for a whole Sentinel-2 scene (10980 x 10980), but not for a decompression bomb."""
-
 WHOLE_PIXELS = 1 << 24
 """Images up to this size are decoded whole, which takes Pillow 10 bytes a pixel; larger ones in strips."""
 
-FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000")
+MAX_PIXELS = pillow.MAX_PIXELS
 
-# What Pillow's decoders raise for broken files.
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error, zlib.error)
+REMEDY = "replace the file, take it out of the source, or go on without it by data.skip_bad (--skip-bad)"
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image in pixels, from its header. Raises DataError as `decode` does."""
-    with _open(path) as image:
-        return image.height, image.width
+def inspect(path: Path | str, content: bytes | None = None) -> Header:
+    """The header of a file, or of the bytes in its stead. Raises DataError when it cannot be read."""
+    with _sentences(path), _opened(path, content) as image:
+        if image:
+            return Header(*pillow.size_of(image), reading=_reading(image, path, content))
+    with closing(_gdal_bands(path, content)) as bands:
+        return header_of(bands)
+
+
+def read_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
+    """(height, width) of an image in pixels, from its header.
+
+    Raises DataError when it cannot be read, or not without settings.
+    """
+    header = inspect(path, content)
+    if header.lacks:
+        raise DataError(f"{path} {header.lacks}")
+    return header.height, header.width
 
 
 def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
-    """The first frame of an image as (height, width, 3) uint8.
+    """The first frame of an image as (height, width, 3) uint8, turned as the file says.
 
     content: the bytes of an image that has no file of its own, such as the member of an archive; `path` is
         then only its name in messages.
 
-    Grey images get three equal channels; fully transparent pixels become (0, 0, 0), which means nodata.
+    Grey images get three equal channels; pixels that are wholly transparent, or that the file's mask or its
+    tag for nodata leaves out, become (0, 0, 0), which means nodata.
 
-    Raises DataError when the file is missing, broken or truncated, or has more than 8 bits a channel or more
-    than a gigapixel.
+    Raises DataError when the file is missing, broken or truncated, has more than a gigapixel, or bands of
+    which it is not known how to show them.
     """
-    with _open(path, content) as image:
-        if not image.has_transparency_data:
-            return np.asarray(image.convert("RGB"))
-        rgba = np.asarray(image.convert("RGBA"))
-        return np.where(rgba[:, :, 3:] == 0, np.uint8(0), rgba[:, :, :3])
+    with _sentences(path), _opened(path, content) as image:
+        if image and not (how := _reading(image, path, content)).startswith("bands"):
+            return _decoded(image, how, path, content)
+    with closing(as_it_stands(_gdal_bands(path, content), str(path))) as raster:
+        return raster.rows(0, raster.height)
 
 
-def open_raster(path: Path) -> Raster:
+def open_raster(path: Path | str, content: bytes | None = None) -> Raster:
     """The pixels that `decode` returns, as a Raster.
 
-    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG is never whole in memory; every other
-    image is decoded at once. Raises DataError as `decode` does, here or in `rows`.
+    A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG, or one that GDAL reads, is never whole in
+    memory; every other image is decoded at once. Raises DataError as `decode` does, here or in `rows`.
     """
-    with _open(path) as image:
-        strips = open_strips(image, path)
-    return _FileStrips(strips, path) if strips else ArrayRaster(decode(path))
+    with _sentences(path), _opened(path, content) as image:
+        if image and not (how := _reading(image, path, content)).startswith("bands"):
+            strips = open_strips(image, Path(path)) if content is None and not how else None
+            return _FileStrips(strips, path) if strips else ArrayRaster(_decoded(image, how, path, content))
+    return as_it_stands(_gdal_bands(path, content), str(path))
+
+
+def open_bands(path: Path | str, content: bytes | None = None) -> BandRaster:
+    """The bands of an image, of any number and type. Raises DataError, here or in `read`."""
+    with _sentences(path), _opened(path, content) as image:
+        plain = image and not _reading(image, path, content).startswith("bands")
+    if plain:
+        return RasterBands(open_raster(path, content))
+    return _gdal_bands(path, content)
 
 
 def open_strips(image: Image.Image, path: Path) -> "Strips | None":
@@ -77,7 +98,7 @@ def open_strips(image: Image.Image, path: Path) -> "Strips | None":
 
     if not matches_pillow(image, path):
         return None
-    strips = Strips(path, str(image.format))
+    strips = Strips(path)
     if strips.is_plain_rgb:
         return strips
     strips.close()
@@ -87,65 +108,110 @@ def open_strips(image: Image.Image, path: Path) -> "Strips | None":
 class _FileStrips:
     """Strips whose errors are DataErrors that name the file."""
 
-    def __init__(self, strips: "Strips", path: Path) -> None:
+    def __init__(self, strips: "Strips", path: Path | str) -> None:
         self._strips, self._path = strips, path
         self.height, self.width = strips.height, strips.width
         self.close = strips.close
 
     def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        try:
+        with _sentences(self._path):
             return self._strips.rows(top, bottom)
-        except DecodeError as error:
-            raise DataError(_unreadable(self._path, error)) from error
 
 
-def _unreadable(path: Path | str, error: BaseException) -> str:
-    return f"{path} cannot be read ({error}): replace the file, or take it out of the source"
+class _FileBands:
+    """Bands whose errors are DataErrors that name the file."""
+
+    def __init__(self, bands: BandRaster, path: Path | str) -> None:
+        self._bands, self._path = bands, path
+        self.height, self.width = bands.height, bands.width
+        self.names, self.dtype, self.picture = bands.names, bands.dtype, bands.picture
+        self.close = bands.close
+
+    def read(self, bands: Sequence[int], top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        with _sentences(self._path):
+            return self._bands.read(bands, top, bottom)
+
+
+def _reading(image: Image.Image, path: Path | str, content: bytes | None) -> str:
+    """How the pixels of an image that Pillow decodes come about; see Header.
+
+    Those that begin with "bands" are read by GDAL.
+    """
+    if pillow.marks_nodata(image) or (pillow.has_second_image(image) and _has_mask(path, content)):
+        gdal_reads = pillow.is_upright(image) and image.mode in ("L", "RGB", "RGBA")
+        return "bands, mask" if gdal_reads else "mask"
+    if image.mode == "RGBA":
+        from data_io.images.gdal import is_alpha
+
+        values = np.moveaxis(np.asarray(image), 2, 0)
+        if not is_alpha(values[3], values[:3]):
+            gdal_reads = pillow.is_upright(image) and image.format in ("TIFF", "PNG", "JPEG2000")
+            return "bands, no alpha" if gdal_reads else "no alpha"
+    return "turned" if pillow.is_turned(image) else ""
+
+
+def _has_mask(path: Path | str, content: bytes | None) -> bool:
+    from data_io.images.gdal import has_mask
+
+    return has_mask(Path(path), content)
+
+
+def _decoded(image: Image.Image, how: str, path: Path | str, content: bytes | None) -> NDArray[np.uint8]:
+    if how != "mask":
+        return pillow.pixels_of(image, clear=how != "no alpha")
+    from data_io.images.gdal import mask_of
+
+    kept = pillow.turned_like(image, mask_of(Path(path), content))
+    return np.where(kept[:, :, None], pillow.pixels_of(image), np.uint8(0))
+
+
+def _gdal_bands(path: Path | str, content: bytes | None) -> BandRaster:
+    from data_io.images.gdal import GdalBands
+
+    with _sentences(path):
+        bands = GdalBands(Path(path), content)
+        if bands.height * bands.width <= MAX_PIXELS:
+            return _FileBands(bands, path)
+        bands.close()
+    raise DataError(_too_large(path))
 
 
 @contextmanager
-def _open(path: Path | str, content: bytes | None = None) -> Iterator[Image.Image]:
-    usual_limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+def _opened(path: Path | str, content: bytes | None) -> Iterator[Image.Image | None]:
+    """The image as Pillow opens it, or None where GDAL must read it. Raises DataError where neither can."""
+    with ExitStack() as stack:
+        try:
+            image = stack.enter_context(pillow.opened(path, content))
+        except UnidentifiedImageError as error:
+            if not _gdal_opens(path, content):
+                raise DataError(f"{path} is not a readable {KINDS} image: {REMEDY}") from error
+            yield None
+        else:
+            yield image if pillow.suits(image, path, content) else None
+
+
+def _gdal_opens(path: Path | str, content: bytes | None) -> bool:
+    from data_io.images.gdal import GdalBands
+
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata in files whose pixels are sound.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path if content is None else BytesIO(content), formats=FORMATS) as image:
-                _refuse_deep(image, path, content)
-                yield image
+        GdalBands(Path(path), content).close()
+    except DecodeError:
+        return False
+    return True
+
+
+@contextmanager
+def _sentences(path: Path | str) -> Iterator[None]:
+    """Turns what the decoders raise into a DataError that names the file."""
+    try:
+        yield
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{path} has more than a gigapixel: cut it into smaller images first") from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path} is not a readable PNG, JPEG, TIFF or JP2 image: replace it, or take it out of the source"
-        ) from error
-    except _BROKEN as error:
-        raise DataError(_unreadable(path, error)) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = usual_limit
+        raise DataError(_too_large(path)) from error
+    except pillow.BROKEN as error:
+        raise DataError(f"{path} cannot be read ({error}): {REMEDY}") from error
 
 
-def _refuse_deep(image: Image.Image, path: Path | str, content: bytes | None) -> None:
-    if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path, content) > 8:
-        raise DataError(
-            f"{path} has more than 8 bits a channel: convert it to 8-bit RGB with a stretch of your choice"
-        )
-
-
-def _bits_per_channel(image: Image.Image, path: Path | str, content: bytes | None) -> int:
-    # Pillow opens 16-bit colour as "RGB" and silently keeps the high bytes, which leaves Sentinel-2's
-    # values (0..10000) almost black; only the file's own header gives the depth.
-    if image.format == "TIFF":
-        return int(max(image.tag_v2.get(258, (1,))))  # type: ignore[attr-defined]
-    if image.format == "PNG":
-        return 16 if any(str(tile[3]).endswith(";16B") for tile in image.tile) else 8  # type: ignore[attr-defined]
-    if image.format == "JPEG2000":
-        with Path(path).open("rb") if content is None else BytesIO(content) as file:
-            head = file.read(1 << 16)
-        start = head.find(b"\xff\x4f\xff\x51")  # SOC and SIZ; the first channel's Ssiz is 42 bytes further
-        return (head[start + 42] & 0x7F) + 1 if 0 <= start < len(head) - 42 else 8
-    return 8
+def _too_large(path: Path | str) -> str:
+    return f"{path} has more than a gigapixel: cut it into smaller images first"

@@ -1,41 +1,26 @@
 """Read a large image in strips of rows with GDAL, so that it is never whole in memory."""
 
-import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from data_io.errors import DecodeError
+from data_io.images.gdal import ROWS, open_dataset, reason
+from data_io.images.pillow import is_upright
 
-DRIVER = {"JPEG2000": "JP2OpenJPEG", "TIFF": "GTiff", "PNG": "PNG"}
-"""GDAL's driver for each of Pillow's formats that can be read in part; a JPEG is always decoded whole."""
+FORMATS = frozenset({"JPEG2000", "TIFF", "PNG"})
+"""Pillow's formats that GDAL reads in part; a JPEG is always decoded whole."""
 
 LOSSLESS = frozenset({"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd"})
 """TIFF compressions, by Pillow's names, for which any two decoders give the same pixels."""
 
-ROWS = 256
-"""Rows read at a time."""
-
-OPTIONS = {
-    "GDAL_CACHEMAX": 64 << 20,  # bytes; a row of ESA's blocks of 1024 x 1024 in a scene takes 34 MB
-    "GDAL_NUM_THREADS": "1",  # each other thread would hold a block at 32 bits a value, and print errors
-    # Open nothing but the file itself: no neighbouring files, no side-car files, no network.
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
-    "GDAL_GEOREF_SOURCES": "NONE",
-    "PROJ_NETWORK": "OFF",
-}
-
 _RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-_ORIENTATION = 274  # a TIFF's tag
 _SYCC = 18  # enumerated colour space of a JP2 whose pixels are luminance and chrominance
 
 
@@ -47,15 +32,9 @@ class Strips:
     `rows` raise DecodeError.
     """
 
-    def __init__(self, path: Path, pillow_format: str) -> None:
-        with ExitStack() as stack, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            stack.enter_context(rasterio.Env(**OPTIONS))
-            try:
-                opened = rasterio.open(path.absolute(), driver=DRIVER[pillow_format])
-            except RasterioError as error:
-                raise DecodeError(_reason(error)) from error
-            self.dataset: DatasetReader = stack.enter_context(opened)
+    def __init__(self, path: Path) -> None:
+        with ExitStack() as stack:
+            self.dataset = open_dataset(path, None, stack)
             self.height, self.width = self.dataset.height, self.dataset.width
             self._stack = stack.pop_all()
 
@@ -67,7 +46,7 @@ class Strips:
             try:
                 part = self.dataset.read(window=window)
             except RasterioError as error:
-                raise DecodeError(_reason(error)) from error
+                raise DecodeError(reason(error)) from error
             strip[y - top : y - top + ROWS] = np.moveaxis(part, 0, 2)
         return strip
 
@@ -85,22 +64,15 @@ def matches_pillow(image: Image.Image, path: Path) -> bool:
 
     image: `path` opened by Pillow.
     """
-    if image.mode != "RGB" or image.has_transparency_data or image.format not in DRIVER:
+    if image.mode != "RGB" or image.has_transparency_data or image.format not in FORMATS:
+        return False
+    if not is_upright(image):
         return False
     if image.format == "TIFF":
-        upright = image.tag_v2.get(_ORIENTATION, 1) == 1  # type: ignore[attr-defined]  # Pillow rotates the others
-        return upright and image.info.get("compression") in LOSSLESS
+        return image.info.get("compression") in LOSSLESS
     if image.format == "PNG":
         return not image.info.get("interlace")
     with path.open("rb") as file:
         head = file.read(1 << 16)
     box = head.find(b"colr\x01")  # followed by precedence, approximation, and the colour space in 4 bytes
     return box < 0 or int.from_bytes(head[box + 7 : box + 11], "big") != _SYCC
-
-
-def _reason(error: RasterioError) -> str:
-    """GDAL's own message, at the end of rasterio's chain of exceptions."""
-    cause: BaseException = error
-    while cause.__cause__:
-        cause = cause.__cause__
-    return " ".join(str(cause).split()) or type(cause).__name__

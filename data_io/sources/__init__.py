@@ -1,4 +1,4 @@
-"""Kinds of image sources, one module each: the bundled sample, a folder, a single image file.
+"""Kinds of image sources, one module each: the bundled sample, a folder, one image, a zip, a stack in a .npy.
 
 To add a kind, write `data_io/sources/<name>.py` with a class `Source` that subclasses `ImageSource`; it is
 found by listing this folder, so nothing else has to be edited. (Modules whose names begin with an underscore
@@ -13,7 +13,9 @@ are left alone.) What it must keep:
 """
 
 import hashlib
+import os
 import pkgutil
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import closing
@@ -22,10 +24,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.images.header import KINDS, Header
+from data_io.reading import parse_bands, printable
+from data_io.sources._choice import LeftOut, Patterns
 
 if TYPE_CHECKING:
-    from data_io.images.raster import Raster
+    from data_io.images.raster import BandRaster, Raster
+
+__all__ = [
+    "ImageSource",
+    "LeftOut",
+    "Listing",
+    "Patterns",
+    "SourceImage",
+    "find_images",
+    "find_source",
+    "list_images",
+    "path_of",
+]
 
 ROWS = 256
 """Rows that `SourceImage.digest` reads at a time."""
@@ -47,7 +65,7 @@ class SourceImage(ABC):
 
     def __str__(self) -> str:
         """The image as messages name it."""
-        return f"{self.file}[{self.part}]" if self.part else str(self.file)
+        return str(printable(f"{self.file}[{self.part}]" if self.part else str(self.file)))
 
     @abstractmethod
     def open(self) -> "Raster":
@@ -57,10 +75,31 @@ class SourceImage(ABC):
         pixels in memory, as `decode(name, content)` gives for the bytes of a PNG, JPEG, TIFF or JPEG 2000.
         """
 
+    def open_bands(self) -> "BandRaster":
+        """All bands, as numbers of any type; the caller closes it. Here: the three that `open` gives.
+
+        Override it where there may be other bands, or more than 8 bits. Raises DataError.
+        """
+        from data_io.images.raster import RasterBands
+
+        return RasterBands(self.open())
+
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels; override it where a header gives them sooner. Raises DataError."""
         with closing(self.open()) as raster:
             return raster.height, raster.width
+
+    def header(self) -> Header:
+        """The size, and what else is known before the pixels are read. Raises DataError."""
+        return Header(*self.size())
+
+    def origin(self) -> tuple[float, float, float, float] | None:
+        """Where it lies, if it is georeferenced: y and x in pixels, and a pixel's height and width."""
+        return None
+
+    def files(self) -> tuple[Path, ...]:
+        """All files that hold the image; as long as they are unchanged, the digest holds."""
+        return (self.file,)
 
     def digest(self) -> str:
         """SHA-256, in hex, of what decides the pixels: here of the size and the pixels themselves.
@@ -83,8 +122,17 @@ class ImageSource(ABC):
     credit: str | None = None
     """What the licence asks to be shown wherever pictures made from the images are shown."""
 
+    takes_patterns = False
+    """True for a kind that obeys `self.patterns` itself; for others the images' names are compared."""
+
     def __init__(self, source: str) -> None:
         self.source = source
+        self.patterns = Patterns()
+        """Which images are asked for."""
+        self.bands: tuple[int | str, ...] | None = None
+        """The bands that are asked for, for a kind whose images have them in files of their own."""
+        self.left_out = LeftOut()
+        """What `list_images` did not take, by reason."""
 
     @classmethod
     @abstractmethod
@@ -110,26 +158,57 @@ def find_source(source: str) -> ImageSource:
     raise DataError(f"there is no file or folder {path_of(source)}: check the path, or use 'sample'")
 
 
-def list_images(source: str) -> list[SourceImage]:
-    """The images of a source, sorted by name.
+@dataclass(frozen=True)
+class Listing:
+    """The images of a source, sorted by name, and what was left out."""
+
+    images: tuple[SourceImage, ...]
+    left_out: LeftOut
+
+
+def find_images(config: DataConfig) -> Listing:
+    """The images that the settings ask for.
 
     Raises DataError when there is no such source, no image in it, or two images have the same name.
     """
-    images = sorted(find_source(source).list_images(), key=lambda image: image.name)
+    source = find_source(config.source)
+    source.patterns = Patterns.of(config.include, config.exclude)
+    source.bands = parse_bands(config.bands)
+    images, left_out = source.list_images(), source.left_out
+    if not source.takes_patterns:
+        refused = [(image, source.patterns.refusal(image.name)) for image in images]
+        left_out += LeftOut((reason, "") for _, reason in refused if reason)
+        images = [image for image, reason in refused if not reason]
     if not images:
-        raise DataError(f"{source} holds no image: put some in, or name another source")
+        lines = f" ({'; '.join(left_out.lines())})" if left_out else ""
+        raise DataError(f"{config.source} holds no {KINDS} image{lines}: put some in, or name another source")
+    images.sort(key=lambda image: image.name)
     name, count = Counter(image.name for image in images).most_common(1)[0]
     if count > 1:
-        raise DataError(f"{source} holds {count} images named {name}: rename all but one of them")
-    return images
+        raise DataError(f"{config.source} holds {count} images named {name}: rename all but one of them")
+    return Listing(tuple(images), left_out)
+
+
+def list_images(source: str) -> list[SourceImage]:
+    """The images of a source, as `find_images` gives them without any other setting."""
+    return list(find_images(DataConfig(source=source)).images)
 
 
 def path_of(source: str) -> Path:
-    """A source string as a path, with `~` expanded where the home folder of that user is known."""
+    """A source string as a path, with `~` expanded where the home folder of that user is known.
+
+    A name whose bytes are not UTF-8 may be given as `printable` writes it.
+    """
     try:
-        return Path(source).expanduser()
+        path = Path(source).expanduser()
     except RuntimeError:
-        return Path(source)
+        path = Path(source)
+    if "\\x" in source and not os.path.lexists(path):
+        as_bytes = re.sub(
+            rb"\\x([0-9a-f]{2})", lambda code: bytes.fromhex(code[1].decode()), os.fsencode(path)
+        )
+        return Path(os.fsdecode(as_bytes))
+    return path
 
 
 def _kinds() -> list[type[ImageSource]]:

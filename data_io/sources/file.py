@@ -1,15 +1,18 @@
-"""One image file: a PNG, JPEG, TIFF or JPEG 2000."""
+"""One image file of any kind that `data_io.images` reads."""
 
 import hashlib
 from typing import TYPE_CHECKING
 
 from data_io.errors import DataError
+from data_io.images.header import KINDS, Header
 from data_io.sources import ImageSource, SourceImage, path_of
+from data_io.sources._choice import SUFFIXES
 
 if TYPE_CHECKING:
-    from data_io.images.raster import Raster
+    from data_io.images.raster import BandRaster, Raster
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".jp2", ".j2k"})
+GEOREFERENCED = frozenset({".tif", ".tiff", ".jp2"})
+ARCHIVES = frozenset({".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 
 
 class FileImage(SourceImage):
@@ -20,10 +23,26 @@ class FileImage(SourceImage):
 
         return open_raster(self.file)
 
-    def size(self) -> tuple[int, int]:
-        from data_io.images.files import read_size
+    def open_bands(self) -> "BandRaster":
+        from data_io.images.files import open_bands
 
-        return read_size(self.file)
+        return open_bands(self.file)
+
+    def size(self) -> tuple[int, int]:
+        header = self.header()
+        return header.height, header.width
+
+    def header(self) -> Header:
+        from data_io.images.files import inspect
+
+        return inspect(self.file)
+
+    def origin(self) -> tuple[float, float, float, float] | None:
+        if self.file.suffix.lower() not in GEOREFERENCED:
+            return None
+        from data_io.images.gdal import origin_of
+
+        return origin_of(self.file)
 
     def digest(self) -> str:
         with self.file.open("rb") as file:
@@ -41,6 +60,12 @@ class Source(ImageSource):
 
     def list_images(self) -> list[SourceImage]:
         path = path_of(self.source)
+        if path.suffix.lower() in ARCHIVES:
+            raise DataError(
+                f"{path} is an archive that is not read: unpack it and name the folder, or make a .zip"
+            )
         if path.suffix.lower() not in SUFFIXES:
-            raise DataError(f"{path} is not a PNG, JPEG, TIFF or JP2 image: convert it, or name another file")
+            raise DataError(
+                f"{path} is not a {KINDS} image, a .zip or a .npy: convert it, or name another file"
+            )
         return [FileImage(path.name, path)]

@@ -7,7 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,62 +15,76 @@ import numpy as np
 from data_io.config import DataConfig
 from data_io.errors import DataError
 from data_io.sources import SourceImage
-from data_io.tiles.cut import cut
+from data_io.tiles.cut import BlockTiles, cut
+from data_io.tiles.digests import LAYOUT, Facts
 from data_io.tiles.entry import META, Record, SceneRecord
-from data_io.tiles.splits import SPLITS, Unit, assign, place_of
+from data_io.tiles.ground import own_splits
+from data_io.tiles.splits import SPLITS, Unit, assign, assign_own
+from data_io.tiles.stretch import open_image, resolve
+from data_io.tiles.survey import Bad, Scene, survey
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Scene:
-    image: SourceImage
-    place: str
-    height: int
-    width: int
-    aligned: bool
-    """Whether all images of the place have this size, so that equal blocks show equal ground."""
 
 
 def build(
     directory: Path,
     config: DataConfig,
     images: Sequence[SourceImage],
-    digests: Mapping[str, str],
+    facts: Mapping[str, Facts],
     content_hash: str,
 ) -> None:
     """Write train.npy, validation.npy, test.npy (n, 3, tile_size, tile_size) uint8 and meta.json.
 
-    directory: exists and is empty. Each image is decoded once, a large one in strips. The tiles are first
-    collected in one file on disk, so that sources larger than memory can be cut.
+    directory: exists and is empty. Each image is decoded once, a large one in strips, and once more where
+    percentiles are asked for. The tiles are first collected in one file on disk, so that sources larger than
+    memory can be cut.
 
-    Raises DataError for an unusable image or too few tiles, and OSError when `directory` cannot be written.
+    Raises DataError for an unusable image (unless bad ones are skipped) or too few tiles, and OSError when
+    `directory` cannot be written.
     """
-    scenes = _survey(images, digests, config)
+    bad = Bad(config.skip_bad)
+    own = own_splits(image.name for image in images)
+    scenes = survey(images, facts, config, own, bad)
+    pixels = sum(scene.height * scene.width for scene in scenes)
+    limits = resolve([scene.image for scene in scenes], pixels, config, bad.allowed)
     pile = directory / "pile"
     units: list[Unit] = []  # one for each kept tile, in the order of the pile
     origins: list[tuple[int, int, int]] = []
     counts: list[Counter[str]] = []
+    used: list[Scene] = []
+    named: dict[Unit, str] = {}
     with pile.open("wb") as file:
         for index, scene in enumerate(scenes):
             log.info("cutting %s (%d of %d)", scene.image.name, index + 1, len(scenes))
+            start = file.tell()
+            parts: list[BlockTiles] = []
+            if scene.image.name not in bad.reasons:
+                with bad.allowed(scene.image), closing(open_image(scene.image, config, limits)) as image:
+                    for part in cut(image, config, scene.corner):
+                        file.write(part.tiles.tobytes())
+                        parts.append(replace(part, tiles=part.tiles[:0]))
+            if scene.image.name in bad.reasons:
+                file.seek(start)
+                file.truncate()
+                continue
             count: Counter[str] = Counter()
-            with closing(scene.image.open()) as image:
-                for part in cut(image, config):
-                    file.write(part.tiles.tobytes())
-                    block = (part.row, part.column) if scene.aligned else (0, 0)
-                    units += [Unit(scene.place, *block)] * len(part.origins)
-                    origins += [(index, y, x) for y, x in part.origins]
-                    count += Counter(
-                        blocks=1,
-                        cut=len(part.origins) + part.nodata + part.featureless,
-                        nodata=part.nodata,
-                        featureless=part.featureless,
-                    )
+            for part in parts:
+                unit = Unit(scene.unit_place, *((part.row, part.column) if scene.aligned else (0, 0)))
+                units += [unit] * len(part.origins)
+                origins += [(len(used), y, x) for y, x in part.origins]
+                named[unit] = own.get(scene.image.name, "")
+                count += Counter(
+                    blocks=1,
+                    cut=len(part.origins) + part.nodata + part.featureless,
+                    nodata=part.nodata,
+                    featureless=part.featureless,
+                )
+            used.append(scene)
             counts.append(count)
     if not units:
-        raise DataError(_no_tile_message(config, counts))
-    split_of = assign(Counter(units), config)
+        raise DataError(_no_tile_message(config, counts, bad.reasons))
+    kept = Counter(units)
+    split_of = assign_own(kept, named, config) if own else assign(kept, config)
     members: dict[str, list[int]] = defaultdict(list)
     for tile, unit in enumerate(units):
         split = split_of[unit]
@@ -83,42 +97,16 @@ def build(
     record = Record(
         content_hash=content_hash,
         tile_size=side,
-        scenes=tuple(_record(scene, count) for scene, count in zip(scenes, counts, strict=True)),
+        scenes=tuple(_record(scene, count) for scene, count in zip(used, counts, strict=True)),
         origins={split: [origins[tile] for tile in members[split]] for split in SPLITS},
+        stretch=limits,
+        skipped=bad.reasons,
+        layout=LAYOUT,
     )
-    _write_synced(directory / META, json.dumps(record.model_dump()).encode())
+    _write_synced(directory / META, json.dumps(record.model_dump(exclude_defaults=True)).encode())
 
 
-def _survey(images: Sequence[SourceImage], digests: Mapping[str, str], config: DataConfig) -> list[_Scene]:
-    """Read every size first, so that a mistake shows before minutes of cutting."""
-    place_by_digest: dict[str, str] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    places: dict[str, str] = {}
-    sizes_at: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for image in images:
-        size = image.size()
-        if config.mode == "tile" and min(size) < config.tile_size:
-            raise DataError(
-                f"{image} is {size[1]} x {size[0]} pixels, smaller than a tile of {config.tile_size}: "
-                "use mode resize or a smaller tile_size, or take it out of the source"
-            )
-        # A copy of an image under another name shows the same ground.
-        place = place_by_digest.setdefault(digests[image.name], place_of(image.name))
-        sizes[image.name], places[image.name] = size, place
-        sizes_at[place].add(size)
-    return [
-        _Scene(
-            image=image,
-            place=places[image.name],
-            height=sizes[image.name][0],
-            width=sizes[image.name][1],
-            aligned=len(sizes_at[places[image.name]]) == 1,
-        )
-        for image in images
-    ]
-
-
-def _record(scene: _Scene, count: Counter[str]) -> SceneRecord:
+def _record(scene: Scene, count: Counter[str]) -> SceneRecord:
     names = ("blocks", "cut", "nodata", "featureless", *SPLITS)
     return SceneRecord(
         name=scene.image.name,
@@ -150,8 +138,10 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _no_tile_message(config: DataConfig, counts: Sequence[Counter[str]]) -> str:
+def _no_tile_message(config: DataConfig, counts: Sequence[Counter[str]], bad: Mapping[str, str]) -> str:
     total = sum(counts, Counter[str]())
+    if not counts and bad:
+        return f"{config.source} holds no usable image, but {len(bad)} bad ones: {next(iter(bad.values()))}"
     return (
         f"{config.source} gives no usable tile: of {total['cut']}, {total['nodata']} have more nodata than "
         f"max_nodata_fraction {config.max_nodata_fraction:g} and {total['featureless']} are below min_std "

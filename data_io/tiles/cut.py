@@ -39,19 +39,24 @@ class BlockTiles:
     featureless: int
 
 
-def cut(image: Raster, config: DataConfig) -> Iterator[BlockTiles]:
+def cut(image: Raster, config: DataConfig, corner: tuple[int, int] | None = None) -> Iterator[BlockTiles]:
     """The tiles of an image, block by block; at most one row of blocks is in memory at a time.
 
-    In resize mode the whole image is one block with at most one tile, whose origin is (0, 0).
+    corner: (y, x) in pixels of a patch in its place, over which the blocks are laid; None for a whole image.
+    In resize mode the whole image is one block with at most one tile, whose origin is (0, 0); a patch belongs
+    to the block that holds it, and is left out where none holds all of it.
     """
     if config.mode == "resize":
+        place = (0, 0) if corner is None else block_holding(corner, image.height, image.width, config)
+        if place is None:
+            return
         pixels = image.rows(0, image.height)
         nodata = nodata_fraction(pixels) > config.max_nodata_fraction
-        whole = [((0, 0), resize(pixels, config.tile_size), nodata)]
-        yield _keep(0, 0, whole, config)
+        yield _keep(*place, [((0, 0), resize(pixels, config.tile_size), nodata)], config)
         return
     size = config.tile_size
-    for top, blocks in groupby(block_grid(image.height, image.width, config), key=lambda block: block.top):
+    grid = block_grid(image.height, image.width, config, corner or (0, 0))
+    for top, blocks in groupby(grid, key=lambda block: block.top):
         row = list(blocks)
         strip = image.rows(top, top + row[0].height)
         for block in row:
@@ -62,17 +67,34 @@ def cut(image: Raster, config: DataConfig) -> Iterator[BlockTiles]:
             yield _keep(block.row, block.column, candidates, config)
 
 
-def block_grid(height: int, width: int, config: DataConfig) -> list[Block]:
-    """Blocks of `block_tiles` x `block_tiles` tiles, `gap` pixels apart, from the top left.
+def block_grid(height: int, width: int, config: DataConfig, corner: tuple[int, int] = (0, 0)) -> list[Block]:
+    """Blocks of `block_tiles` x `block_tiles` tiles, `gap` pixels apart, from the top left of the place.
 
-    A block that the right or bottom edge cuts short is included when at least one tile fits into it.
+    corner: (y, x) of the image in its place. A block that an edge cuts short is included when at least one
+    tile fits into it; its pixels are counted in the image.
     """
-    rows, columns = _spans(height, config), _spans(width, config)
+    rows, columns = (
+        _spans(start, length, config) for start, length in zip(corner, (height, width), strict=True)
+    )
     return [
         Block(row, column, top, left, block_height, block_width)
-        for row, (top, block_height) in enumerate(rows)
-        for column, (left, block_width) in enumerate(columns)
+        for row, top, block_height in rows
+        for column, left, block_width in columns
     ]
+
+
+def block_holding(
+    corner: tuple[int, int], height: int, width: int, config: DataConfig
+) -> tuple[int, int] | None:
+    """(row, column) of the block of `block_tiles` x `block_tiles` patches that holds all of a patch."""
+    found = []
+    for start, length in zip(corner, (height, width), strict=True):
+        side = config.block_tiles * length
+        number, within = divmod(start, side + config.gap)
+        if within + length > side:
+            return None
+        found.append(number)
+    return found[0], found[1]
 
 
 def tile_origins(block: Block, config: DataConfig) -> list[tuple[int, int]]:
@@ -101,10 +123,17 @@ def resize(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def _spans(length: int, config: DataConfig) -> list[tuple[int, int]]:
+def _spans(start: int, length: int, config: DataConfig) -> list[tuple[int, int, int]]:
+    """(number, first pixel in the image, pixels) of the blocks along one side of an image."""
     side = config.block_tiles * config.tile_size
-    starts = range(0, length - config.tile_size + 1, side + config.gap)
-    return [(start, min(side, length - start)) for start in starts]
+    period = side + config.gap
+    spans = []
+    for number in range(start // period, (start + length) // period + 1):
+        first = max(number * period - start, 0)
+        last = min(number * period + side - start, length)
+        if last - first >= config.tile_size:
+            spans.append((number, first, last - first))
+    return spans
 
 
 def _keep(

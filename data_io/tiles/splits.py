@@ -1,14 +1,13 @@
 """Assign each block of ground to train, validation or test."""
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import NamedTuple, TypeVar
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.tiles.ground import ground_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -17,10 +16,8 @@ T = TypeVar("T")
 ORDERS = 32
 """How many orders of a place's blocks are tried; the one that comes nearest to the fractions is used."""
 
-# Zone 1..60, latitude band C..X and the 100 km square's letters; MGRS leaves out I and O.
-_MGRS = re.compile(
-    r"(?<![A-Za-z0-9])T?(0?[1-9]|[1-5][0-9]|60)([C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?![A-Za-z0-9])"
-)
+FAR = 0.1
+"""A split whose share is off by more than this is far from what was asked for."""
 
 
 class Unit(NamedTuple):
@@ -32,18 +29,8 @@ class Unit(NamedTuple):
 
 
 def place_of(name: str) -> str:
-    """The ground that an image shows, derived from the image's name within its source.
-
-    Images of one place never end up in different splits, block by block: two dates of one Sentinel-2 square
-    show the same fields. A name that contains an MGRS square as a token (`32ULA`, `T33UUU`) gives that
-    square. Any other name gives itself without its suffix, so that every image is a place of its own.
-    """
-    path = PurePath(name)
-    square = _MGRS.search(path.stem)
-    if square:
-        zone, letters = square.groups()
-        return f"{int(zone):02d}{letters}"
-    return path.with_suffix("").as_posix()
+    """The ground that an image shows, as a name for it."""
+    return ground_of(name).place
 
 
 def assign(kept: Mapping[Unit, int], config: DataConfig) -> dict[Unit, str]:
@@ -51,26 +38,102 @@ def assign(kept: Mapping[Unit, int], config: DataConfig) -> dict[Unit, str]:
 
     kept: the number of kept tiles by unit. Places are dealt with one after the other, their units in a seeded
     order. Each unit goes to the split that is furthest below its share so far, so that a place with enough
-    blocks contributes to every split and the totals come near the fractions. The result depends only on
-    `kept`, the fractions and `split_seed`.
+    blocks contributes to every split and the totals come near the fractions; where training would get less
+    than another split, other orders of the places are tried. The result depends only on `kept`, the fractions
+    and `split_seed`.
 
-    Raises DataError when there are fewer units than splits.
+    Raises DataError when there are fewer units than splits, or no order leaves most tiles for training.
     """
+    fractions = config.fractions()
+    units = sum(count > 0 for count in kept.values())
+    if units < len(SPLITS):
+        raise DataError(_too_few_message(units, config))
+    result = _deal(kept, fractions, str(config.split_seed))
+    if refuses(totals := totals_of(result, kept), config):
+        seeds = [f"{config.split_seed}#{order}" for order in range(ORDERS)]
+        tries = [result, *(_deal(kept, fractions, seed) for seed in seeds)]
+        result = min(tries, key=lambda split_of: _distance(totals_of(split_of, kept), fractions))
+        totals = totals_of(result, kept)
+    if refuses(totals, config):
+        counts = ", ".join(f"{count} {split}" for split, count in totals.items())
+        raise DataError(
+            f"{config.source} would give {counts} tiles, as the largest of its {units} "
+            f"{_unit_word(config)} holds {max(kept.values())}: {_advice(config)}"
+        )
+    return result
+
+
+def assign_own(kept: Mapping[Unit, int], own: Mapping[Unit, str], config: DataConfig) -> dict[Unit, str]:
+    """Assign each unit to the split that its folder names.
+
+    own: the split of each unit's folder. Where no folder is for the test, units of the validation folder are
+    shared between the two, and where none is for validation, units of the training folder.
+
+    Raises DataError when a split gets no tile.
+    """
+    units = {unit: own[unit] for unit, count in kept.items() if count}
+    missing = [split for split in SPLITS if split not in own.values()]
+    if missing:
+        (lacking,) = missing
+        donor = "validation" if lacking == "test" else "train"
+        fractions = {split: config.fractions()[split] for split in SPLITS if split in (donor, lacking)}
+        shared = {unit: kept[unit] for unit, split in units.items() if split == donor}
+        units |= _deal(shared, fractions, str(config.split_seed))
+    totals = totals_of(units, kept)
+    for split, count in totals.items():
+        if not count:
+            raise DataError(
+                f"the folders of {config.source} give no tile for the split {split}: add images there, lower "
+                "min_std, or name another source"
+            )
+    return units
+
+
+def totals_of(split_of: Mapping[Unit, str], kept: Mapping[Unit, int]) -> dict[str, int]:
+    """Tiles by split."""
+    totals = dict.fromkeys(SPLITS, 0)
+    for unit, split in split_of.items():
+        totals[split] += kept[unit]
+    return totals
+
+
+def is_far(totals: Mapping[str, int], config: DataConfig) -> bool:
+    """Whether the shares of the tiles are far from the fractions."""
+    total = sum(totals.values())
+    return any(abs(totals[s] / total - fraction) > FAR for s, fraction in config.fractions().items())
+
+
+def refuses(totals: Mapping[str, int], config: DataConfig) -> bool:
+    """Whether a split that should be smaller than the training set is larger."""
+    fractions = config.fractions()
+    larger = [
+        split for split in SPLITS if totals[split] > totals["train"] and fractions[split] < fractions["train"]
+    ]
+    return bool(larger) and is_far(totals, config)
+
+
+def far_message(totals: Mapping[str, int], config: DataConfig) -> str | None:
+    """What to say of shares far from the fractions; None where they are near."""
+    if not is_far(totals, config):
+        return None
+    got = ", ".join(f"{split} {totals[split]}" for split in SPLITS)
+    total = sum(totals.values())
+    asked = ", ".join(f"{split} {round(fraction * total)}" for split, fraction in config.fractions().items())
+    return f"the splits have {got} tiles, where {asked} were asked for: {_advice(config)}"
+
+
+def _deal(kept: Mapping[Unit, int], fractions: Mapping[str, float], seed: str) -> dict[Unit, str]:
     places: dict[str, list[Unit]] = defaultdict(list)
     for unit in sorted(unit for unit, count in kept.items() if count):
         places[unit.place].append(unit)
     units_left = sum(map(len, places.values()))
-    if units_left < len(SPLITS):
-        raise DataError(_too_few_message(units_left, config))
     result: dict[Unit, str] = {}
-    totals = dict.fromkeys(SPLITS, 0)
-    for place in _shuffled(list(places), f"{config.split_seed}"):
+    totals = dict.fromkeys(fractions, 0)
+    for place in _shuffled(list(places), seed):
         units = places[place]
-        orders = [
-            _shuffled(units, f"{config.split_seed}/{place}/{i}") for i in range(ORDERS if units[1:] else 1)
-        ]
-        tries = [_fill(order, kept, totals, units_left, config) for order in orders]
-        chosen = min(tries, key=lambda split_of: _misfit(split_of, kept, totals, config))
+        orders = [_shuffled(units, f"{seed}/{place}/{i}") for i in range(ORDERS if units[1:] else 1)]
+        tries = [_fill(order, kept, totals, units_left, fractions) for order in orders]
+        chosen = min(tries, key=lambda split_of: _misfit(split_of, kept, totals, fractions))
         for unit, split in chosen.items():
             totals[split] += kept[unit]
         result |= chosen
@@ -83,16 +146,15 @@ def _fill(
     kept: Mapping[Unit, int],
     totals: Mapping[str, int],
     units_left: int,
-    config: DataConfig,
+    fractions: Mapping[str, float],
 ) -> dict[Unit, str]:
     counts = dict(totals)
-    fractions = config.fractions()
     total = sum(totals.values()) + sum(kept[unit] for unit in units)
     result = {}
     for done, unit in enumerate(units):
-        empty = [split for split in SPLITS if not counts[split]]
+        empty = [split for split in fractions if not counts[split]]
         # The last units are reserved for splits that would otherwise stay empty.
-        open_to = empty if units_left - done <= len(empty) else SPLITS
+        open_to = empty if units_left - done <= len(empty) else fractions
         split = max(open_to, key=lambda name: fractions[name] * total - counts[name])
         counts[split] += kept[unit]
         result[unit] = split
@@ -100,17 +162,23 @@ def _fill(
 
 
 def _misfit(
-    split_of: Mapping[Unit, str], kept: Mapping[Unit, int], totals: Mapping[str, int], config: DataConfig
+    split_of: Mapping[Unit, str],
+    kept: Mapping[Unit, int],
+    totals: Mapping[str, int],
+    fractions: Mapping[str, float],
 ) -> tuple[int, float]:
     """How many splits this place should reach but does not, then how many tiles it is off the fractions."""
-    fractions = config.fractions()
     reached = set(split_of.values())
-    missed = sum(fractions[split] * len(split_of) >= 1 and split not in reached for split in SPLITS)
+    missed = sum(fractions[split] * len(split_of) >= 1 and split not in reached for split in fractions)
     counts = dict(totals)
     for unit, split in split_of.items():
         counts[split] += kept[unit]
+    return missed, _distance(counts, fractions)
+
+
+def _distance(counts: Mapping[str, int], fractions: Mapping[str, float]) -> float:
     total = sum(counts.values())
-    return missed, sum(abs(fractions[split] * total - counts[split]) for split in SPLITS)
+    return sum(abs(fractions[split] * total - counts[split]) for split in fractions)
 
 
 def _shuffled(items: Sequence[T], seed: str) -> list[T]:
@@ -120,10 +188,17 @@ def _shuffled(items: Sequence[T], seed: str) -> list[T]:
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]
 
 
+def _unit_word(config: DataConfig) -> str:
+    return "images of different places" if config.mode == "resize" else "blocks of ground"
+
+
+def _advice(config: DataConfig) -> str:
+    lower = "block_tiles or gap" if config.mode == "resize" else "tile_size, block_tiles or gap"
+    return f"add images or lower {lower}"
+
+
 def _too_few_message(units: int, config: DataConfig) -> str:
-    what = "images of different places" if config.mode == "resize" else "blocks of ground"
-    advice = "add images" if config.mode == "resize" else "add images or lower tile_size, block_tiles or gap"
     return (
-        f"{config.source} gives usable tiles in {units} {what}, too few for a train, a validation and a test "
-        f"split without shared pixels: {advice}, or lower min_std"
+        f"{config.source} gives usable tiles in {units} {_unit_word(config)}, too few for a train, a "
+        f"validation and a test split without shared pixels: {_advice(config)}, or lower min_std"
     )

@@ -24,6 +24,7 @@ class TileSet:
         splits; the same on every machine.
     scenes: the images, with counts.
     origins: by split, (n, 3) int64: index into `scenes`, then y and x of each tile's top left pixel.
+    notes: what a user should know: what was left out, one line a reason, and shares far from those asked for.
     """
 
     train: Tensor
@@ -33,6 +34,7 @@ class TileSet:
     config: DataConfig
     scenes: tuple[SceneRecord, ...]
     origins: Mapping[str, NDArray[np.int64]]
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, object]:
         """What was cut, as JSON types: scenes, tiles by split, rejections by reason, hash, credit."""
@@ -52,4 +54,5 @@ def load(entry: CacheEntry) -> TileSet:
         config=entry.config,
         scenes=entry.record.scenes,
         origins={split: np.array(entry.record.origins[split], dtype=np.int64) for split in SPLITS},
+        notes=tuple(entry.notes()),
     )

@@ -1,6 +1,7 @@
 """Run a study: prepare its data and stores, then supervise workers until it is complete."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -115,6 +116,8 @@ def _run(
     from sweep.tracking.sender import Sender
 
     tiles = load_tiles(plan, home)
+    for note in tiles.notes:
+        observer.say(note)
     storage = open_optuna(home)
     name = stored_name(storage, study, scale, options.name)
     if name != study.name and options.name is None:
@@ -227,6 +230,7 @@ def load_tiles(plan: Plan, home: Home) -> "TileSet":
     """The tiles of the plan's data; raises UserError where they cannot be used for training."""
     from data_io import prepare
 
+    logging.getLogger("data_io.tiles.cache").setLevel(logging.ERROR)  # a run says the notes itself
     try:
         tiles = prepare(plan.base.data, home.cache)
     except DataError as error:

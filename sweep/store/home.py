@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from data_io.errors import DataError
+from data_io.home import find_home
 from sweep.errors import UserError
 from sweep.store import secrets
 
@@ -38,13 +40,13 @@ class Home:
         """The home that the arguments ask for, or else the environment: SWEEP_HOME, SWEEP_STORAGE, ...
 
         Raises:
-            UserError: the address of the tracking store cannot be one.
+            UserError: SWEEP_HOME or the address of the tracking store cannot be one.
         """
         secrets.hide(storage := storage or os.environ.get("SWEEP_STORAGE") or None)
         secrets.hide(tracking := tracking or os.environ.get("SWEEP_TRACKING_URI") or None)
         _check_tracking(tracking)
         return cls(
-            root=Path(os.environ.get("SWEEP_HOME") or "mlruns").expanduser().resolve(),
+            root=_root(),
             storage=storage,
             tracking=tracking,
             checkpoint_uri=checkpoint_uri or os.environ.get("SWEEP_CHECKPOINT_URI") or None,
@@ -137,6 +139,13 @@ def _sqlite(path: Path) -> str:
     from sqlalchemy import URL
 
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _root() -> Path:
+    try:
+        return find_home()
+    except DataError as error:
+        raise UserError(str(error)) from error
 
 
 def _check_tracking(address: str | None) -> None:

@@ -68,11 +68,12 @@ def test_one_run_with_all_of_them(tree: Path) -> None:
     """Also a source and a tracker of its own, and a metric that every run has."""
     scene = np.asarray(Image.open(tree / "data_io/scenes/virginia_coast.png").convert("RGB"))
     corners = [(y, x) for y in range(0, 1536, 256) for x in range(0, 1536, 256)]
-    np.save(tree / "stack.npy", np.stack([scene[y : y + 256, x : x + 256] for y, x in corners]))
+    with (tree / "sample.stack").open("wb") as file:
+        np.save(file, np.stack([scene[y : y + 256, x : x + 256] for y, x in corners]))
     chosen = [f"{path}={added(folder)[0]}" for folder, path in SETTING_OF.items()]
     settings = [word for setting in (*chosen, "optim.lr=3e-4") for word in ("--set", setting)]
     (tracker,) = added("sweep/tracking/trackers")
-    command = ("train", "--scale", "smoke", "--data", "stack.npy", "--tracker", tracker, *settings)
+    command = ("train", "--scale", "smoke", "--data", "sample.stack", "--tracker", tracker, *settings)
     done = python(tree, "-m", "sweep", *command)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FINISHED" in (tree / "home" / tracker / "ended.txt").read_text(encoding="utf-8")

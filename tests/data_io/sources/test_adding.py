@@ -1,4 +1,4 @@
-"""A kind of source is one new file: with it, a .npy stack or a zip archive works like any other source."""
+"""A kind of source is one new file: with it, a stack of images works like any other source."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from data_io import DataConfig, DataError, prepare, sources
 from data_io.sources import SourceImage, find_source, list_images
 from data_io.tiles.splits import SPLITS
 
-NPY = '''
-"""A stack of images in one .npy file, (n, height, width, 3) uint8."""
+STACK = '''
+"""A stack of images in one .stack file, laid out as a .npy, (n, height, width, 3) uint8."""
 
 from data_io.errors import DataError
 from data_io.sources import ImageSource, SourceImage, path_of
@@ -37,7 +37,7 @@ class Source(ImageSource):
 
     @classmethod
     def claims(cls, source):
-        return source.endswith(".npy") and path_of(source).is_file()
+        return source.endswith(".stack") and path_of(source).is_file()
 
     def list_images(self):
         import numpy as np
@@ -49,59 +49,24 @@ class Source(ImageSource):
         return [StackImage(f"{row:06d}", path, str(row)) for row in range(len(stack))]
 '''
 
-ZIP = """
-import hashlib
-from zipfile import ZipFile
-
-from data_io.sources import ImageSource, SourceImage, path_of
-
-
-class Member(SourceImage):
-    def content(self):
-        with ZipFile(self.file) as archive:
-            return archive.read(self.part)
-
-    def open(self):
-        from data_io.images.files import decode
-        from data_io.images.raster import ArrayRaster
-
-        return ArrayRaster(decode(str(self), self.content()))
-
-    def digest(self):
-        return hashlib.sha256(self.content()).hexdigest()
-
-
-class Source(ImageSource):
-    @classmethod
-    def claims(cls, source):
-        return source.endswith(".zip") and path_of(source).is_file()
-
-    def list_images(self):
-        path = path_of(self.source)
-        with ZipFile(path) as archive:
-            return [Member(name, path, name) for name in archive.namelist()]
-"""
-
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The modules in a folder that is added to the package's path, as a plugin would do it."""
     folder = tmp_path / "plugin"
     folder.mkdir()
-    (folder / "npy.py").write_text(NPY)
-    (folder / "archive.py").write_text(ZIP)
+    (folder / "stack.py").write_text(STACK)
     (folder / "_helper.py").write_text("raise AssertionError")
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(folder)])
     yield
-    for name in ("npy", "archive"):
-        sys.modules.pop(f"data_io.sources.{name}", None)
-        vars(sources).pop(name, None)
+    sys.modules.pop("data_io.sources.stack", None)
+    vars(sources).pop("stack", None)
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
-    save(tmp_path / "stack.npy", pixels())
-    return tmp_path / "stack.npy"
+    save(tmp_path / "stack.stack", pixels())
+    return tmp_path / "stack.stack"
 
 
 def pixels() -> NDArray[np.uint8]:
@@ -110,7 +75,8 @@ def pixels() -> NDArray[np.uint8]:
 
 
 def save(path: Path, images: NDArray[np.uint8]) -> None:
-    np.save(path, images)
+    with path.open("wb") as file:
+        np.save(file, images)
     os.utime(path, (1_000_000_000, 1_000_000_000))
 
 
@@ -133,8 +99,8 @@ def test_tiles_are_the_pixels_of_the_stack(stack: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plugin")
 def test_the_hash_follows_the_pixels_and_not_the_place_of_the_file(stack: Path, tmp_path: Path) -> None:
     first = prepare(config(stack), tmp_path / "cache").content_hash
-    shutil.copy(stack, tmp_path / "copy.npy")
-    assert prepare(config(tmp_path / "copy.npy"), tmp_path / "cache").content_hash == first
+    shutil.copy(stack, tmp_path / "copy.stack")
+    assert prepare(config(tmp_path / "copy.stack"), tmp_path / "cache").content_hash == first
     changed = pixels()
     changed[7, 0, 0, 0] ^= 1
     save(stack, changed)
@@ -159,23 +125,11 @@ def test_a_row_of_an_unchanged_stack_is_read_once(
 
 
 @pytest.mark.usefixtures("plugin")
-def test_an_archive_of_a_folder_gives_the_tiles_and_the_hash_of_the_folder(
-    small: DataConfig, folder: Path, tmp_path: Path
-) -> None:
-    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
-    packed = prepare(small.model_copy(update={"source": archive}), tmp_path / "one")
-    unpacked = prepare(small, tmp_path / "other")
-    assert packed.content_hash == unpacked.content_hash
-    for split in SPLITS:
-        np.testing.assert_array_equal(getattr(packed, split), getattr(unpacked, split))
-
-
-@pytest.mark.usefixtures("plugin")
 def test_mistakes_name_the_file_and_the_row(stack: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"stack\.npy\[0\] is 48 x 32 pixels, smaller than a tile of 64"):
+    with pytest.raises(DataError, match=r"stack\.stack\[0\] is 48 x 32 pixels, smaller than a tile of 64"):
         prepare(DataConfig(source=str(stack)), tmp_path / "cache")
     save(stack, pixels()[0])
-    with pytest.raises(DataError, match=r"stack\.npy is not a stack"):
+    with pytest.raises(DataError, match=r"stack\.stack is not a stack"):
         prepare(config(stack), tmp_path / "cache")
 
 
@@ -184,7 +138,7 @@ def test_the_other_kinds_keep_what_is_theirs(stack: Path, tmp_path: Path) -> Non
     (tmp_path / "x.png").touch()
     found = {source: type(find_source(source)).__module__ for source in ("sample", str(tmp_path))}
     found |= {path.name: type(find_source(str(path))).__module__ for path in (stack, tmp_path / "x.png")}
-    assert [name.rpartition(".")[2] for name in found.values()] == ["sample", "folder", "npy", "file"]
+    assert [name.rpartition(".")[2] for name in found.values()] == ["sample", "folder", "stack", "file"]
 
 
 def test_a_file_beside_the_others_is_all_that_the_command_line_needs(stack: Path, tmp_path: Path) -> None:
@@ -203,8 +157,8 @@ def test_a_file_beside_the_others_is_all_that_the_command_line_needs(stack: Path
 
     before = info()
     assert (before.returncode, before.stdout) == (2, "")
-    assert "stack.npy is not a PNG, JPEG, TIFF or JP2 image" in before.stderr
-    (package / "sources" / "npy.py").write_text(NPY)
+    assert "stack.stack is not a PNG, JPEG, TIFF" in before.stderr
+    (package / "sources" / "stack.py").write_text(STACK)
     after = info()
     assert (after.returncode, after.stderr) == (0, "")
     summary = json.loads(after.stdout)

@@ -25,6 +25,8 @@ def test_one_file_is_a_source_of_one_image(tmp_path: Path, write_image: Any) -> 
 
 def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match="is not a PNG, JPEG, TIFF or JP2 image") as caught:
+    with pytest.raises(
+        DataError, match="is not a PNG, JPEG, TIFF, JPEG 2000, WebP, BMP or PNM image"
+    ) as caught:
         list_images(str(tmp_path / "notes.txt"))
     assert str(tmp_path / "notes.txt") in str(caught.value)

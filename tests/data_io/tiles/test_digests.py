@@ -14,7 +14,8 @@ from data_io import DataConfig, prepare
 from data_io.sources import list_images
 from data_io.sources.file import FileImage
 from data_io.tiles import digests
-from data_io.tiles.digests import image_digests
+from data_io.tiles.digests import image_digests, image_facts
+from tests.data_io.pictures import geotiff, picture
 
 
 def test_caches_of_the_sample_made_by_earlier_versions_are_found(tmp_path: Path) -> None:
@@ -93,3 +94,39 @@ def test_a_broken_index_of_digests_is_ignored(small: DataConfig, tmp_path: Path)
         (tmp_path / "cache").mkdir(exist_ok=True)
         (tmp_path / "cache" / digests.INDEX).write_text(junk)
         assert image_digests(images, tmp_path / "cache") == first
+
+
+def test_images_that_are_now_read_otherwise_have_another_digest_even_where_an_old_index_knows_them(
+    tmp_path: Path,
+) -> None:
+    pixels = picture(1, top=200)
+    geotiff(tmp_path / "s" / "marked.tif", pixels, photometric="RGB", nodata=7)
+    geotiff(tmp_path / "s" / "plain.tif", pixels, photometric="RGB")
+    index = {}
+    for path in (tmp_path / "s").iterdir():
+        stat = path.stat()
+        stamp = f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}"
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        index[str(path.resolve())] = {"stamp": stamp, "sha256": digest}
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "digests.json").write_text(json.dumps(index))
+    found = image_digests(list_images(str(tmp_path / "s")), tmp_path / "cache")
+    old = {Path(path).name: entry["sha256"] for path, entry in index.items()}
+    assert found["plain.tif"] == old["plain.tif"]
+    assert found["marked.tif"].startswith(old["marked.tif"])
+    assert found["marked.tif"] != old["marked.tif"]
+
+
+def test_headers_are_remembered_and_their_refusals_are_not_worded_in_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 10**10))
+    geotiff(tmp_path / "s" / "deep.tif", picture(1, bands=5, top=4000).astype("uint16"))
+    images = list_images(str(tmp_path / "s"))
+    first = image_facts(images, tmp_path / "cache")
+    monkeypatch.setattr(FileImage, "header", lambda image: pytest.fail(f"read {image}"))
+    assert image_facts(images, tmp_path / "cache") == first
+    header = first["deep.tif"].header
+    assert header is not None
+    assert header.lacks
+    assert "give data" not in (tmp_path / "cache" / digests.INDEX).read_text()

@@ -92,8 +92,8 @@ def test_two_dates_of_one_square_share_their_splits_block_by_block(tmp_path: Pat
 
 
 def test_images_of_one_square_that_do_not_line_up_go_to_one_split(tmp_path: Path, write_image: Any) -> None:
-    write_image(tmp_path / "s" / "32ULA_a.png", 176, 176, 1)
-    write_image(tmp_path / "s" / "32ULA_b.png", 100, 176, 2)
+    write_image(tmp_path / "s" / "T32ULA_a.png", 176, 176, 1)
+    write_image(tmp_path / "s" / "T32ULA_b.png", 100, 176, 2)
     write_image(tmp_path / "s" / "other.png", 176, 176, 3)
     config = DataConfig(source=str(tmp_path / "s"), tile_size=16, block_tiles=2, gap=4)
     tiles = prepare(config, tmp_path / "cache")
