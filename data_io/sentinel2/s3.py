@@ -1,7 +1,6 @@
 """A bucket on S3: list, read and stream its objects, with one sentence for every failure."""
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from data_io.errors import DataError
+from data_io.sentinel2.traffic import Traffic
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -92,14 +92,12 @@ class Answer:
 
 
 class Store:
-    """A bucket and a client for it, for all threads of one process; counts requests and received bytes."""
+    """A bucket and a client for it, for all threads of one process."""
 
     def __init__(self, bucket: str, access: Access) -> None:
         self.bucket = bucket
         self.access = access
-        self.requests: dict[str, int] = {"LIST": 0, "GET": 0, "HEAD": 0}
-        self.received = 0
-        self._lock = threading.Lock()
+        self.traffic = Traffic()
         self._client, self.unsigned = _make_client(access)
 
     def objects(self, prefix: str) -> Iterator[StoredObject]:
@@ -116,7 +114,7 @@ class Store:
     def head(self, key: str) -> StoredObject:
         """The size and ETag that an object has now."""
         with self._translated_errors(key):
-            self._count("HEAD")
+            self.traffic.sent("HEAD")
             answer = self._client.head_object(Bucket=self.bucket, Key=key, **self._payer())
         return StoredObject(key, int(answer["ContentLength"]), answer["ETag"].strip('"'))
 
@@ -147,7 +145,7 @@ class Store:
         if etag:
             wanted["IfMatch"] = f'"{etag}"'
         with self._translated_errors(key):
-            self._count("GET")
+            self.traffic.sent("GET")
             answer = self._client.get_object(Bucket=self.bucket, Key=key, **wanted, **self._payer())
         length = int(answer["ContentLength"])
         where = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
@@ -158,21 +156,19 @@ class Store:
         """The body in pieces. Raises TransientError if it is cut short."""
         with self._translated_errors(key):
             while chunk := answer.body.read(size):
-                with self._lock:
-                    self.received += len(chunk)
+                self.traffic.came(len(chunk))
                 yield chunk
 
     def _take(self, answer: Answer, limit: int) -> bytes:
         content: bytes = answer.body.read(limit if answer.total - answer.start > limit else None)
-        with self._lock:
-            self.received += len(content)
+        self.traffic.came(len(content))
         return content
 
     def _pages(self, prefix: str, extra: dict[str, str]) -> Iterator[dict[str, Any]]:
         token: dict[str, str] = {}
         while True:
             with self._translated_errors(prefix):
-                self._count("LIST")
+                self.traffic.sent("LIST")
                 page = self._client.list_objects_v2(
                     Bucket=self.bucket, Prefix=prefix, **extra, **token, **self._payer()
                 )
@@ -183,10 +179,6 @@ class Store:
 
     def _payer(self) -> dict[str, str]:
         return {"RequestPayer": "requester"} if self.access.requester_pays else {}
-
-    def _count(self, method: str) -> None:
-        with self._lock:
-            self.requests[method] += 1
 
     @contextmanager
     def _translated_errors(self, key: str) -> Iterator[None]:
@@ -266,11 +258,9 @@ class Store:
         )
 
 
-def _make_client(access: Access) -> tuple[Any, bool]:
-    """A client, and whether its requests are unsigned. Raises DataError for unusable settings."""
+def session_of(access: Access) -> tuple[Any, bool]:
+    """A session of boto3, and whether requests are unsigned. Raises DataError for unusable settings."""
     import boto3  # type: ignore[import-untyped, unused-ignore]
-    from botocore import UNSIGNED
-    from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped, unused-ignore]
 
     if access.endpoint_url:
@@ -286,11 +276,24 @@ def _make_client(access: Access) -> tuple[Any, bool]:
     try:
         session = boto3.Session(profile_name=access.profile)
         unsigned = access.unsigned or session.get_credentials() is None
-        if unsigned and access.requester_pays:
-            raise DataError(
-                "--requester-pays needs AWS credentials, as somebody has to be billed: set AWS_PROFILE or "
-                "give --profile NAME, and leave --unsigned out"
-            )
+    except (BotoCoreError, ValueError) as error:
+        raise _unusable(access, error) from error
+    if unsigned and access.requester_pays:
+        raise DataError(
+            "--requester-pays needs AWS credentials, as somebody has to be billed: set AWS_PROFILE or "
+            "give --profile NAME, and leave --unsigned out"
+        )
+    return session, unsigned
+
+
+def _make_client(access: Access) -> tuple[Any, bool]:
+    """A client, and whether its requests are unsigned. Raises DataError for unusable settings."""
+    from botocore import UNSIGNED
+    from botocore.config import Config  # type: ignore[import-untyped, unused-ignore]
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped, unused-ignore]
+
+    session, unsigned = session_of(access)
+    try:
         client = session.client(
             "s3",
             region_name=access.region,
@@ -305,11 +308,13 @@ def _make_client(access: Access) -> tuple[Any, bool]:
             ),
         )
     except (BotoCoreError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        kind = type(error).__name__
-        what = f"profile {access.profile!r}" if access.profile else "AWS settings"
-        raise DataError(
-            f"the {what} cannot be used ({kind}): check ~/.aws/config and --profile, or give --unsigned"
-        ) from error
+        raise _unusable(access, error) from error
     return client, unsigned
+
+
+def _unusable(access: Access, error: Exception) -> DataError:
+    what = f"profile {access.profile!r}" if access.profile else "AWS settings"
+    return DataError(
+        f"the {what} cannot be used ({type(error).__name__}): check ~/.aws/config and --profile, or give "
+        "--unsigned"
+    )
