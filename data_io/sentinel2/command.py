@@ -1,5 +1,6 @@
 """The command `fetch`: its options, its progress bar, and what it prints."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,6 +101,7 @@ def fetch(
 
     wanted = parse_squares(squares)
     _require_packages("boto3", "defusedxml", "filelock", "PIL", "pystac_client", "obstore", "async_geotiff")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what fails after all retries is reported anyway
     from data_io.sentinel2.config import FetchConfig
     from data_io.sentinel2.fetch import fetch as fetch_scenes
 

@@ -82,8 +82,10 @@ class FetchConfig(BaseModel):
             )
         if self.stac and not self.collections:
             raise ValueError(f"--stac {self.stac} needs --collection NAME, once for each to be searched")
-        if self.stac and not re.match(r"https?://[^/@]+", self.stac):
-            raise ValueError("--stac is not an http:// or https:// address: give that of a STAC API")
+        if self.stac and not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", self.stac):
+            raise ValueError(
+                "--stac is not an http:// or https:// address without a password: give that of a STAC API"
+            )
         if self.source == "cogs" and self.keep_jp2 and self.resolution != 10:
             raise ValueError(
                 "--source cogs has 10 m images only: give --resolution 10, or leave out --keep-jp2"
