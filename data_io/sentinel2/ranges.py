@@ -193,14 +193,14 @@ def _run(file: RemoteFile, work: Coroutine[Any, Any, T]) -> T:
 def _encode(raw: Path, level: Level, work: Path, name: str) -> Converted:
     """A new PNG in `work` from a file of pixels; synced to disk. Raises OSError."""
     height, width, step = level.image.height, level.image.width, level.reduce
-    pixels = np.memmap(raw, np.uint8, "r", shape=(height, width, 3))
     descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=work)
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with os.fdopen(descriptor, "w+b") as file, raw.open("rb") as pixels:
             png = PngWriter(file, -(-height // step), level.side)
             rows = -(-STRIP // step) * step
             for top in range(0, height, rows):
-                strip = np.ascontiguousarray(pixels[top : top + rows])
+                count = min(rows, height - top)
+                strip = np.fromfile(pixels, np.uint8, count * width * 3).reshape(count, width, 3)
                 png.write(np.asarray(Image.fromarray(strip).reduce(step)) if step > 1 else strip)
             png.finish()
             file.flush()
