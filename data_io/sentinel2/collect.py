@@ -17,9 +17,9 @@ from filelock import FileLock
 from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.download import CorruptError, StoppedError
+from data_io.sentinel2.failures import StoreError
 from data_io.sentinel2.images import Images
 from data_io.sentinel2.manifest import WORK, Decision, Entry, Manifest
-from data_io.sentinel2.s3 import StoreError
 from data_io.sentinel2.selection import Candidate, entry_of, rejection
 
 LOCKS = 256

@@ -8,8 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from data_io.sentinel2.access import Access
 from data_io.sentinel2.l2a import SIDES
-from data_io.sentinel2.s3 import Access
 from data_io.sentinel2.squares import Square
 from data_io.sentinel2.stac import COLLECTIONS, EARTH_SEARCH, StacAccess
 

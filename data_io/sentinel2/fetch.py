@@ -7,12 +7,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from itertools import islice
 
 from data_io.errors import DataError
+from data_io.sentinel2.access import session_of
 from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.collect import Collected, Collector
 from data_io.sentinel2.config import FetchConfig
 from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import StoppedError
+from data_io.sentinel2.failures import StoreError
 from data_io.sentinel2.images import Images
 from data_io.sentinel2.l2a import BUCKET, L2A, REGION, SIDES
 from data_io.sentinel2.manifest import WORK, Entry, Manifest
@@ -20,7 +22,7 @@ from data_io.sentinel2.plan import make_plan
 from data_io.sentinel2.ranges import RangeImages
 from data_io.sentinel2.remote import CLOUD_REGION, Remote
 from data_io.sentinel2.report import Quiet, Report, Reporter, cost
-from data_io.sentinel2.s3 import Store, StoreError, session_of
+from data_io.sentinel2.s3 import Store
 from data_io.sentinel2.selection import Candidate, rejection
 from data_io.sentinel2.stac import Stac
 from data_io.sentinel2.traffic import Traffic

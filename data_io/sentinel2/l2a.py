@@ -6,6 +6,7 @@ from datetime import date
 from functools import partial
 
 from data_io.sentinel2.catalogue import Judgement, Part, Scene, sensing_second
+from data_io.sentinel2.failures import NotFoundError
 from data_io.sentinel2.listing import months, squares_under
 from data_io.sentinel2.metadata import (
     Identity,
@@ -15,7 +16,7 @@ from data_io.sentinel2.metadata import (
     parse_quality,
     parse_tile_info,
 )
-from data_io.sentinel2.s3 import NotFoundError, Store, StoredObject
+from data_io.sentinel2.s3 import Store, StoredObject
 from data_io.sentinel2.squares import Square
 
 BUCKET = "sentinel-s2-l2a"
@@ -95,15 +96,11 @@ class L2A:
         tail = TAIL
         if identity is None:
             tail -= HEAD
-            head = (
-                self._store.read(scene.metadata_key, f"0-{HEAD - 1}").body
-                if scene.metadata.size > tail
-                else b""
-            )
+            head = self._store.read(scene.metadata_key, (0, HEAD))[0] if scene.metadata.size > tail else b""
             identity = parse_head(head) if head else None
         quality = self._quality(scene, tail)
         if identity is None:
-            identity = parse_head(self._store.read(scene.metadata_key).body)
+            identity = parse_head(self._store.read(scene.metadata_key)[0])
         return Judgement(
             identity.sensing_time,
             identity.baseline or quality.baseline,
@@ -115,19 +112,19 @@ class L2A:
     def _quality(self, scene: Scene, tail: int) -> SceneQuality:
         if scene.metadata and scene.metadata.size == 0:
             raise MetadataError("it is empty")
-        answer = self._store.read(scene.metadata_key, f"-{tail}")
+        content, answer = self._store.read(scene.metadata_key, {"suffix": tail})
         try:
-            return parse_quality(answer.body)
+            return parse_quality(content)
         except MetadataError:
             if answer.start == 0 or answer.total > 4 << 20:
                 raise
-        return parse_quality(self._store.read(scene.metadata_key).body)
+        return parse_quality(self._store.read(scene.metadata_key)[0])
 
     def _identity(self, scene: Scene) -> Identity | None:
         if scene.info is None:
             return None
         try:
-            return parse_tile_info(self._store.read(scene.info.key).body)
+            return parse_tile_info(self._store.read(scene.info.key)[0])
         except (NotFoundError, MetadataError):
             return None  # metadata.xml contains the identity too
 

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from data_io.errors import DataError
 from data_io.sentinel2.catalogue import Catalogue, Part, Scene
 from data_io.sentinel2.config import FetchConfig
+from data_io.sentinel2.failures import DeniedError, NotFoundError, StoreError
 from data_io.sentinel2.manifest import Entry
 from data_io.sentinel2.report import Reporter
-from data_io.sentinel2.s3 import DeniedError, NotFoundError, StoreError
 from data_io.sentinel2.selection import Candidate, examine, rejection
 
 EARLIEST = date(2015, 6, 1)

@@ -18,9 +18,9 @@ from data_io.sentinel2.catalogue import Scene
 from data_io.sentinel2.convert import BadImageError, Converted
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import StoppedError, partial_path
+from data_io.sentinel2.failures import StoreError
 from data_io.sentinel2.images import FetchedImage
 from data_io.sentinel2.remote import Remote, RemoteFile
-from data_io.sentinel2.s3 import StoreError
 
 if TYPE_CHECKING:
     from async_geotiff import GeoTIFF, Overview

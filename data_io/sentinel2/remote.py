@@ -1,23 +1,14 @@
 """Byte ranges of objects behind HTTP and S3 addresses, counted, with one sentence for every failure."""
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from data_io.sentinel2.access import Access, client_settings, open_bucket
 from data_io.sentinel2.convert import BadImageError
-from data_io.sentinel2.s3 import (
-    Access,
-    ChangedError,
-    DeniedError,
-    NotFoundError,
-    StoreError,
-    TransientError,
-    session_of,
-)
+from data_io.sentinel2.failures import PastEndError, StoreError, failure_of
 from data_io.sentinel2.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -32,7 +23,10 @@ GAP = 1 << 16
 MOST = 4 << 20
 """Largest range that is read in one request; more of them run side by side."""
 
-_STATUS = re.compile(r"status code: (\d{3})")
+DENIED = (
+    "give credentials (AWS_PROFILE or --profile NAME), and --requester-pays if the bucket bills its readers; "
+    "or try --unsigned if it is public"
+)
 
 
 class Remote:
@@ -51,43 +45,17 @@ class Remote:
             raise StoreError(f"{address}: images are read from http, https and s3 addresses only")
         with self._lock:
             if root not in self._stores:
-                self._stores[root] = self._s3(parts.netloc) if parts.scheme == "s3" else self._http(root)
+                self._stores[root] = _client(root, parts.netloc, self._access)
             store = self._stores[root]
         return RemoteFile(store, address, unquote(parts.path.lstrip("/")), self._traffic, self._received)
 
-    def _http(self, root: str) -> "HTTPStore":
-        from obstore.store import HTTPStore
 
-        return HTTPStore(root, **self._settings())
+def _client(root: str, host: str, access: Access) -> "HTTPStore | S3Store":
+    from obstore.store import HTTPStore
 
-    def _s3(self, bucket: str) -> "S3Store":
-        from obstore.store import S3Store
-
-        session, unsigned = session_of(self._access)
-        more: dict[str, Any] = {"skip_signature": True} if unsigned else {}
-        if not unsigned:
-            from obstore.auth.boto3 import Boto3CredentialProvider
-
-            more["credential_provider"] = Boto3CredentialProvider(session)
-        if self._access.endpoint_url:
-            more["endpoint"] = self._access.endpoint_url
-        region, payer = self._access.region, self._access.requester_pays
-        return S3Store(bucket, region=region, request_payer=payer, **more, **self._settings())
-
-    def _settings(self) -> dict[str, Any]:
-        access, seconds = self._access, timedelta(seconds=1)
-        return {
-            "client_options": {
-                "allow_http": True,
-                "connect_timeout": access.connect_timeout * seconds,
-                "read_timeout": access.read_timeout * seconds,
-                "timeout": 600 * seconds,
-            },
-            "retry_config": {
-                "max_retries": access.attempts - 1,
-                "backoff": {"init_backoff": 0.1 * seconds, "max_backoff": 10 * seconds, "base": 2},
-            },
-        }
+    if root.startswith("s3:"):
+        return open_bucket(host, access)[0]
+    return HTTPStore(root, **client_settings(access))
 
 
 class RemoteFile:
@@ -162,40 +130,11 @@ class RemoteFile:
         return found
 
     def _error_of(self, error: Exception) -> StoreError | BadImageError:
-        """The sentence for an error; the server's own text is not repeated."""
-        from obstore import exceptions as obs
-
-        found = _STATUS.search(str(error))
-        status = int(found[1]) if found else 0
-        answered = f"{self._address}: the server answered {status}" if status else self._address
-        known: list[tuple[tuple[type[Exception], ...], type[StoreError], str]] = [
-            (
-                (obs.PermissionDeniedError, obs.UnauthenticatedError),
-                DeniedError,
-                "give credentials (AWS_PROFILE or --profile NAME), and --requester-pays if the bucket bills "
-                "its readers; or try --unsigned if it is public",
-            ),
-            ((obs.NotFoundError, FileNotFoundError), NotFoundError, "it may be on its way; run again later"),
-            ((obs.PreconditionError,), ChangedError, "it was replaced meanwhile; run the command again"),
-            (
-                (obs.NotSupportedError,),
-                StoreError,
-                "its server sends whole files only, and no ranges of them",
-            ),
-        ]
-        for classes, kind, advice in known:
-            if isinstance(error, classes):
-                return kind(f"{answered}: {advice}")
-        if status == 416:
+        parts = urlsplit(self._address)
+        found = failure_of(self._address, error, DENIED, "the server", parts.netloc)
+        if isinstance(found, PastEndError):
             return BadImageError("it is empty, or ends before all that its header announces")
-        if status and status < 500 and status not in {408, 429}:
-            return StoreError(f"{answered}: check --endpoint-url and the options")
-        retried = "at every attempt; run the command again, with fewer --threads"
-        return TransientError(
-            f"{answered} {retried}"
-            if status
-            else f"{answered}: no answer; check the network, and run the command again"
-        )
+        return found
 
 
 def _merged(spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

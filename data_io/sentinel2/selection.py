@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from data_io.errors import DataError
 from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene
+from data_io.sentinel2.failures import DeniedError, StoreError
 from data_io.sentinel2.manifest import Decision, Entry
 from data_io.sentinel2.metadata import MetadataError
-from data_io.sentinel2.s3 import DeniedError, StoreError
 
 HOPELESS = 8
 """After so many refusals (403) and no other answer, no further scene is read."""

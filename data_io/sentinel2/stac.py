@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from data_io.errors import DataError
 from data_io.sentinel2.catalogue import Judgement, Part, Scene, sensing_second
+from data_io.sentinel2.failures import DeniedError, NotFoundError, StoreError, TransientError
 from data_io.sentinel2.item import DATATAKE, Item
-from data_io.sentinel2.s3 import DeniedError, NotFoundError, StoredObject, StoreError, TransientError
+from data_io.sentinel2.s3 import StoredObject
 from data_io.sentinel2.squares import Square
 from data_io.sentinel2.traffic import Traffic
 

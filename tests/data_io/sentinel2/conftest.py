@@ -52,18 +52,6 @@ def no_credentials() -> Iterator[None]:
     patch.undo()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_loader() -> Iterator[None]:
-    """Let boto3 read its description of S3 once instead of for each of 150 clients, which takes longest."""
-    from botocore import loaders
-
-    loader = loaders.create_loader()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(loaders, "create_loader", lambda *_: loader)
-    yield
-    patch.undo()
-
-
 @pytest.fixture(scope="session")
 def scenes() -> list[bucket.FakeScene]:
     return bucket.archive()

@@ -13,13 +13,15 @@ from PIL import Image
 from proxy import Exchange, Proxy
 
 from data_io.images.files import decode
+from data_io.sentinel2.access import Access
 from data_io.sentinel2.catalogue import Scene
 from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import StoppedError
+from data_io.sentinel2.failures import NotFoundError, StoreError, TransientError
 from data_io.sentinel2.ranges import RangeImages
 from data_io.sentinel2.remote import Remote
-from data_io.sentinel2.s3 import Access, NotFoundError, StoredObject, StoreError, TransientError
+from data_io.sentinel2.s3 import StoredObject
 from data_io.sentinel2.squares import Square
 from data_io.sentinel2.traffic import Traffic
 
@@ -131,7 +133,7 @@ def test_what_fails_for_a_while_is_tried_again_and_what_always_fails_is_said(
     assert reader.read(80).shape == (FULL // 8, FULL // 8, 3)
     faulty.before.append(lambda exchange: exchange.error(status, "SlowDown"))
     with pytest.raises(
-        TransientError, match=f"{reader.address}: the server answered {status} at every attempt"
+        TransientError, match=f"{reader.address}: the server answered {status} SlowDown at every attempt"
     ):
         reader.read(40)
 
@@ -139,11 +141,11 @@ def test_what_fails_for_a_while_is_tried_again_and_what_always_fails_is_said(
 @pytest.mark.parametrize(
     ("status", "kind", "message"),
     [
-        (403, StoreError, "answered 403: give credentials .* --unsigned"),
+        (403, StoreError, "answered 403 Code; give credentials .* --unsigned"),
         (404, NotFoundError, "answered 404"),
         (412, StoreError, "it was replaced meanwhile"),
         (416, BadImageError, "ends before all that its header announces"),
-        (400, StoreError, "answered 400: check --endpoint-url"),
+        (400, StoreError, "answered 400 Code; check --endpoint-url"),
     ],
 )
 def test_every_refusal_is_one_sentence(
