@@ -70,6 +70,8 @@ def failure_of(name: str, error: Exception, denied: str, server: str = "S3", whe
 def _refusal(answered: str, status: int, code: str, denied: str) -> StoreError:
     if code == "InvalidObjectState":
         return StoreError(f"{answered}: it is in an archive class; ask the bucket's owner to restore it")
+    if code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
+        return StoreError(f"{answered}: it is in another region; check --endpoint-url")
     known: dict[int, tuple[type[StoreError], str]] = {
         401: (DeniedError, denied),
         403: (DeniedError, denied),

@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bucket import BUCKET, SIDE, FakeScene
-from conftest import KEY, SECRET, WRONG, entries, files
+from conftest import KEY, SECRET, WRONG, Put, entries, files
 from proxy import Proxy
+from stac_api import StacApi
 
 from data_io import DataConfig, prepare
 from data_io.__main__ import main
@@ -200,3 +202,29 @@ def test_the_command_line_stays_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"boto3", "botocore", "numpy", "torch", "PIL", "defusedxml"} & set(done.stderr.split())
+
+
+def test_another_stac_api_and_its_collections_are_named_on_the_command_line(
+    api: StacApi, put_item: Put, faulty: Proxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_item(1, day=date(2022, 5, 1))
+    put_item(2, day=date(2022, 5, 6), collection="sentinel-2-c1-l2a")
+    out = tmp_path / "out"
+    stac = ["--stac", api.url, "--collection", "sentinel-2-l2a", "--collection", "sentinel-2-c1-l2a"]
+    arguments = ["fetch", *MAY, "--out", str(out), "--processes", "1", "--resolution", "60", *stac]
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert not out.exists()
+    assert main([*arguments, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert predicted["decisions"] == done["decisions"] == {"kept": 2}
+    assert done["received_bytes"] == sum(faulty.received("TCI.tif").values()) - 2 * (
+        1 << 15
+    )  # of the dry run
+    assert main(arguments) == 0
+    assert "nothing to download: all 2 wanted scenes are in" in capsys.readouterr().out
+    assert main([*arguments, "--resolution", "40", "--side", "288"]) == 2
+    assert "holds scenes of --source cogs --resolution 60" in capsys.readouterr().err
+    faulty.before.append(lambda exchange: exchange.error(404, "NoSuchKey"))
+    assert main([*arguments, "--out", str(tmp_path / "other")]) == 1
+    assert "TCI.tif: the server answered 404 NoSuchKey" in capsys.readouterr().err
