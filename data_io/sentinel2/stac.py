@@ -1,6 +1,7 @@
 """Scenes found through a STAC API, whose items say where their images are and how good they are."""
 
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,6 +35,9 @@ FIELDS = (
     "properties.grid:code", "properties.s2:mgrs_tile", "assets.visual", "assets.TCI", "assets.TCI_10m",
 )  # fmt: skip
 """What is needed of an item, a tenth of it."""
+
+_WARNINGS = threading.Lock()
+"""Threads that change which warnings are shown must not do so at once."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,7 @@ def bounds(square: Square) -> list[float]:
     from mgrs import MGRS
 
     corners = ("0000000000", "0000099999", "9999900000", "9999999999")
-    with warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a corner may lie in the next band
         try:
             points = [MGRS().toLatLon(square.name + corner) for corner in corners]
