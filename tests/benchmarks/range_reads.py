@@ -24,11 +24,12 @@ from rasterio.io import MemoryFile
 from rasterio.shutil import copy
 from rasterio.windows import Window
 
+from data_io.sentinel2.access import Access
 from data_io.sentinel2.catalogue import Scene
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.ranges import RangeImages
 from data_io.sentinel2.remote import Remote
-from data_io.sentinel2.s3 import Access, StoredObject
+from data_io.sentinel2.s3 import StoredObject
 from data_io.sentinel2.traffic import Traffic
 from data_io.sources.sample import SAMPLE_FOLDER
 
