@@ -1,32 +1,21 @@
-"""How a bucket of scenes is laid out, and how scenes are found in it by square and date."""
+"""What a catalogue is: it finds scenes by square and date, and says how good they are."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 from data_io.sentinel2.metadata import MetadataError
-from data_io.sentinel2.s3 import Store, StoredObject
+from data_io.sentinel2.s3 import StoredObject
 from data_io.sentinel2.squares import Square
-
-RESOLUTIONS = {60: 1830, 20: 5490, 10: 10980}
-"""Pixels along a side of a scene, by the metres that a pixel covers."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A prefix to list completely or, if `days` is given, only its folders for these days."""
-
-    prefix: str
-    days: frozenset[date] | None = None
+from data_io.sentinel2.traffic import Traffic
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene as listed. name: square, day and sequence number, such as `32ULA_20220501_0`.
+    """One scene as listed. name: square, day and number, such as `32ULA_20220501_0`.
 
-    image, metadata, info: None where the bucket lacks the object.
+    image, metadata, info: None where the catalogue lacks the object.
     """
 
     name: str
@@ -42,7 +31,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a scene's documents say about it."""
+    """What a scene's documents say about it. product: its name, or ""."""
 
     sensing_time: str
     baseline: str | None
@@ -51,57 +40,43 @@ class Judgement:
     nodata_percent: float
 
 
-class Catalogue(Protocol):
-    """How a bucket is laid out."""
+@dataclass(frozen=True)
+class Part:
+    """One request of a search, for one thread. name: for messages. find: raises StoreError."""
 
     name: str
-    bucket: str
-    region: str
+    find: Callable[[], list[Scene]]
+
+
+class Catalogue(Protocol):
+    """Where scenes are found."""
+
+    name: str
+    """The `--source` that asks for it."""
     suffix: str
-    """Suffix of the images in the bucket."""
+    """Suffix of its images."""
     resolution: int
-    """Metres that a pixel of the images in the bucket covers."""
+    """Metres that a pixel of the wanted images covers."""
+    traffic: Traffic
+    unsigned: bool
 
-    def squares(self, store: Store, area: Square) -> list[Square]:
-        """The squares of a zone and band that have a folder in the bucket."""
+    def parts(self, squares: list[Square], first: date, last: date) -> list[Part]:
+        """What to ask for to find these squares' scenes of the days from `first` to `last`, both included.
 
-    def listings(self, square: Square, first: date, last: date) -> list[Listing]:
-        """What to list for the days from `first` to `last`, both included, and for no other days."""
+        Raises StoreError.
+        """
 
-    def day_of(self, folder: str) -> date | None:
-        """The date of a folder under a Listing that has days."""
+    def judge(self, scene: Scene) -> Judgement:
+        """What a scene's documents say. Raises StoreError, and MetadataError for an unusable document."""
 
-    def scenes(self, objects: Iterable[StoredObject]) -> list[Scene]:
-        """The scenes to which these objects belong, including those that lack some of their objects."""
+    def acquisition(self, judgement: Judgement) -> str:
+        """What the scenes of one overpass of a square have in common. Raises MetadataError."""
 
-    def judge(self, store: Store, scene: Scene) -> Judgement:
-        """Read a scene's documents. Raises StoreError, and MetadataError for an unusable document."""
+    def coverage(self, judgement: Judgement) -> int:
+        """What counts before the age in choosing one of an acquisition's scenes; higher is better."""
 
-
-def squares_under(store: Store, prefix: str, area: Square) -> list[Square]:
-    """The squares that have a folder under `prefix`, the folder of a zone and band."""
-    names = [folder.rstrip("/").rpartition("/")[2] for folder in store.folders(prefix)]
-    return [Square(area.zone, area.band, name) for name in names if re.fullmatch("[A-Z]{2}", name)]
-
-
-def months(first: date, last: date) -> Iterator[tuple[date, frozenset[date] | None]]:
-    """Each month from `first` to `last`, both included, and its days in that period, or None for all days."""
-    month = first.replace(day=1)
-    while month <= last:
-        following = (month + timedelta(days=31)).replace(day=1)
-        begin, end = max(first, month), min(last, following - timedelta(days=1))
-        whole = begin == month and end == following - timedelta(days=1)
-        days = frozenset(begin + timedelta(days=i) for i in range((end - begin).days + 1))
-        yield month, None if whole else days
-        month = following
-
-
-def find_scenes(store: Store, catalogue: Catalogue, listing: Listing) -> list[Scene]:
-    """The scenes of one listing."""
-    if listing.days is None:
-        return catalogue.scenes(store.objects(listing.prefix))
-    folders = [f for f in store.folders(listing.prefix) if catalogue.day_of(f) in listing.days]
-    return [scene for folder in folders for scene in catalogue.scenes(store.objects(folder))]
+    def address(self, key: str) -> str:
+        """Where a key is, for messages."""
 
 
 def sensing_second(sensing_time: str) -> str:

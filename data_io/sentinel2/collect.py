@@ -8,7 +8,7 @@ import errno
 import os
 import threading
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from filelock import FileLock
 
 from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.convert import BadImageError
-from data_io.sentinel2.decoder import Decoder
-from data_io.sentinel2.download import CorruptError, StoppedError, download
-from data_io.sentinel2.manifest import WORK, Entry, Manifest
-from data_io.sentinel2.s3 import Store, StoreError
+from data_io.sentinel2.download import CorruptError, StoppedError
+from data_io.sentinel2.failures import StoreError
+from data_io.sentinel2.images import Images
+from data_io.sentinel2.manifest import WORK, Decision, Entry, Manifest
 from data_io.sentinel2.selection import Candidate, entry_of, rejection
 
 LOCKS = 256
@@ -39,33 +39,29 @@ class Collected:
 
 @dataclass(frozen=True)
 class Collector:
-    """Settles acquisitions, in many threads at once.
+    """Settles acquisitions, in many threads at once."""
 
-    side: pixels along a side of an image in the folder. reduce: how many times larger that of the bucket is.
-    """
-
-    store: Store
     catalogue: Catalogue
+    images: Images
     manifest: Manifest
     folder: Path
-    decoder: Decoder
-    resolution: int
-    side: int
-    reduce: int
-    keep: bool
     max_cloud: float
     max_nodata: float
     stop: threading.Event
-    received: Callable[[int], None] = lambda count: None
 
     def file_of(self, candidate: Candidate) -> str:
         """The name of a scene's image in the folder."""
-        return candidate.scene.name + (self.catalogue.suffix if self.keep else ".png")
+        return candidate.scene.name + self.images.suffix
 
     def has(self, candidate: Candidate, entry: Entry | None) -> bool:
         """Whether the folder has the image that the bucket has now."""
         image = candidate.scene.image
-        if not entry or not image or entry.decision != "kept" or entry.etag != image.etag:
+        if (
+            not entry
+            or not image
+            or entry.decision != "kept"
+            or image.etag not in (entry.etag, entry.product)
+        ):
             return False
         path = self.folder / self.file_of(candidate)
         try:
@@ -110,8 +106,8 @@ class Collector:
                 result.downloaded += downloaded
                 chosen = candidate
             except (CorruptError, BadImageError) as error:
-                key = candidate.scene.image_key
-                result.failures.append(f"{name}: s3://{self.store.bucket}/{key}: {error}")
+                address = self.catalogue.address(candidate.scene.image_key)
+                result.failures.append(f"{name}: {address}: {error}")
                 result.entries.append(self._entry(candidate, "corrupt", str(error)))
             except (StoreError, OSError) as error:
                 message = str(error) if isinstance(error, StoreError) else self._disk_message(error)
@@ -141,15 +137,8 @@ class Collector:
                     return entry, False
             for leftover in work.glob(f"{name}.*.tmp"):
                 leftover.unlink(missing_ok=True)
-            fetched = download(self.store, scene.image, work, name, self.stop, self.received)
-            try:
-                converted = self.decoder.convert(
-                    fetched.path, self.catalogue.suffix, work, name, self.side, self.reduce, self.keep
-                )
-            except BadImageError:
-                fetched.path.unlink(missing_ok=True)
-                raise
-            Path(converted.path).replace(final)
+            fetched = self.images.fetch(scene, work)
+            Path(fetched.file.path).replace(final)
             _sync(self.folder)
             entry = self._entry(candidate, "kept", f"verified by {fetched.checked}").model_copy(
                 update={
@@ -157,13 +146,13 @@ class Collector:
                     "bytes": fetched.bytes,
                     "sha256": fetched.sha256,
                     "file": final.name,
-                    "file_bytes": converted.bytes,
-                    "file_sha256": converted.sha256,
+                    "file_bytes": fetched.file.bytes,
+                    "file_sha256": fetched.file.sha256,
                 }
             )
             # The download goes last: a process killed before this need not repeat it.
             self.manifest.append([entry])
-            fetched.path.unlink(missing_ok=True)
+            fetched.partial.unlink(missing_ok=True)
             return entry, True
 
     def _drop_superseded(self, entries: list[Entry]) -> None:
@@ -182,9 +171,8 @@ class Collector:
         reason = f"sensed at the same time as {chosen.scene.name}, whose baseline is {baseline}"
         return self._entry(candidate, "duplicate", reason)
 
-    def _entry(self, candidate: Candidate, decision: str, reason: str) -> Entry:
-        entry = entry_of(candidate.scene, self.catalogue, decision, reason, candidate.judgement)  # type: ignore[arg-type]
-        return entry.model_copy(update={"resolution": self.resolution})
+    def _entry(self, candidate: Candidate, decision: Decision, reason: str) -> Entry:
+        return entry_of(candidate.scene, self.catalogue, decision, reason, candidate.judgement)
 
     def _disk_message(self, error: OSError) -> str:
         if error.errno in _FULL:

@@ -1,5 +1,6 @@
 """The command `fetch`: its options, its progress bar, and what it prints."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,8 @@ OPTION_OF = {
     "max_nodata": "--max-nodata",
     "resolution": "--resolution",
     "source": "--source",
+    "stac": "--stac",
+    "collections": "--collection",
     "limit": "--limit",
     "threads": "--threads",
     "processes": "--processes",
@@ -48,11 +51,21 @@ def fetch(
         float, typer.Option("--max-nodata", help="Largest nodata area, in % of all pixels.")
     ] = 5,
     resolution: Annotated[
-        int, typer.Option("--resolution", help="Metres that a pixel covers: 60, 20 or 10.")
+        int,
+        typer.Option(
+            "--resolution", help="Metres that a pixel covers: 60, 20 or 10; from cogs also 40, 80, 160 ..."
+        ),
     ] = 60,
     source: Annotated[
-        str, typer.Option("--source", help="l2a (sentinel-s2-l2a) or cogs (sentinel-cogs, anonymous).")
-    ] = "l2a",
+        str | None,
+        typer.Option("--source", help="l2a (bucket sentinel-s2-l2a) or cogs (GeoTIFFs found by STAC). [l2a]"),
+    ] = None,
+    stac: Annotated[
+        str | None, typer.Option("--stac", help="STAC API of cogs, if not Earth Search v1.")
+    ] = None,
+    collections: Annotated[
+        list[str] | None, typer.Option("--collection", help="Collection of the STAC API; repeatable.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", help="Largest number of scenes, the earliest first.")
     ] = None,
@@ -87,7 +100,8 @@ def fetch(
     from data_io.sentinel2.squares import parse_squares
 
     wanted = parse_squares(squares)
-    _require_packages("boto3", "defusedxml", "filelock", "PIL")
+    _require_packages("boto3", "defusedxml", "filelock", "PIL", "pystac_client", "obstore", "async_geotiff")
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what fails after all retries is reported anyway
     from data_io.sentinel2.config import FetchConfig
     from data_io.sentinel2.fetch import fetch as fetch_scenes
 
@@ -101,7 +115,9 @@ def fetch(
             "max_cloud": max_cloud,
             "max_nodata": max_nodata,
             "resolution": resolution,
-            "source": source,
+            "source": source or ("cogs" if stac or collections else "l2a"),
+            "stac": stac,
+            "collections": tuple(collections or ()),
             "limit": limit,
             "threads": threads,
             "keep_jp2": keep_jp2,

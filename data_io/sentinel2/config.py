@@ -1,14 +1,17 @@
 """The settings of a fetch: which scenes, how, and where to."""
 
 import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from data_io.sentinel2.s3 import Access
+from data_io.sentinel2.access import Access
+from data_io.sentinel2.l2a import SIDES
 from data_io.sentinel2.squares import Square
+from data_io.sentinel2.stac import COLLECTIONS, EARTH_SEARCH, StacAccess
 
 
 class FetchConfig(BaseModel):
@@ -16,7 +19,8 @@ class FetchConfig(BaseModel):
 
     first, last: days of sensing, both included.
     max_cloud, max_nodata: per cent; a scene at the limit passes.
-    resolution: metres that a pixel covers.
+    resolution: metres that a pixel covers; a multiple of 10, for l2a one of 60, 20 and 10.
+    stac, collections: the STAC API of `cogs` and its collections, if not Earth Search and its two.
     limit: how many scenes to have in the end. threads: requests at once. processes: decoders at once.
     keep_jp2: keep the bucket's files instead of converting them to PNG.
     again: try scenes again that an earlier fetch found corrupt.
@@ -32,8 +36,10 @@ class FetchConfig(BaseModel):
     out: Path
     max_cloud: float = Field(default=5, ge=0, le=100, allow_inf_nan=False)
     max_nodata: float = Field(default=5, ge=0, le=100, allow_inf_nan=False)
-    resolution: Literal[60, 20, 10] = 60
+    resolution: int = Field(default=60, ge=10, le=1280, multiple_of=10)
     source: Literal["l2a", "cogs"] = "l2a"
+    stac: str | None = None
+    collections: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     threads: int = Field(default=16, ge=1, le=256)
     processes: int = Field(default_factory=lambda: min(4, os.cpu_count() or 1), ge=1, le=256)
@@ -67,11 +73,34 @@ class FetchConfig(BaseModel):
             )
         if self.requester_pays and self.unsigned:
             raise ValueError("--requester-pays and --unsigned exclude each other: give one of them")
+        if self.source == "l2a" and (self.stac or self.collections):
+            raise ValueError("--stac and --collection are for --source cogs: leave out --source l2a")
+        if self.source == "l2a" and self.resolution not in SIDES:
+            raise ValueError(
+                f"--resolution {self.resolution} is not one of --source l2a, which has 60, 20 and 10: give "
+                "one of these, or --source cogs"
+            )
+        if self.stac and not self.collections:
+            raise ValueError(f"--stac {self.stac} needs --collection NAME, once for each to be searched")
+        if self.stac and not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", self.stac):
+            raise ValueError(
+                "--stac is not an http:// or https:// address without a password: give that of a STAC API"
+            )
         if self.source == "cogs" and self.keep_jp2 and self.resolution != 10:
             raise ValueError(
                 "--source cogs has 10 m images only: give --resolution 10, or leave out --keep-jp2"
             )
         return self
+
+    def stac_access(self) -> StacAccess:
+        """How to reach the STAC API."""
+        return StacAccess(
+            url=self.stac or EARTH_SEARCH,
+            collections=self.collections or COLLECTIONS,
+            attempts=self.attempts,
+            connect_timeout=self.connect_timeout,
+            read_timeout=self.read_timeout,
+        )
 
     def access(self, region: str) -> Access:
         """How to reach a bucket in a region."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 from PIL import Image, ImageFile
 
 from data_io.errors import DecodeError
@@ -21,7 +20,7 @@ from data_io.images.raster import Raster
 FORMATS = {".jp2": "JPEG2000", ".tif": "TIFF"}
 
 STRIP = 240
-"""Rows in a strip: a multiple of every factor by which images are reduced (2, 3, 6)."""
+"""Rows in a strip."""
 
 
 class BadImageError(Exception):
@@ -43,10 +42,8 @@ def allow_large_scenes() -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def convert(
-    source: str, suffix: str, folder: str, name: str, side: int, reduce: int, keep: bool
-) -> Converted:
-    """Decode all of `source` and check that it is 8-bit RGB with `side` * `reduce` pixels along each side.
+def convert(source: str, suffix: str, folder: str, name: str, side: int, keep: bool) -> Converted:
+    """Decode all of `source` and check that it is 8-bit RGB with `side` pixels along each side.
 
     The result is a new file in `folder` whose name begins with `name`: a PNG of `side` x `side` pixels or, if
     `keep`, the same bytes as `source`. An image of 20 or 10 m is decoded and written in strips, so that it is
@@ -64,15 +61,15 @@ def convert(
         what = "an XML or HTML document" if head.startswith(b"<") else "not a readable image"
         raise BadImageError(f"it is {what} instead of a {FORMATS[suffix]} file") from error
     with image:
-        if image.size != (side * reduce, side * reduce):
+        if image.size != (side, side):
             width, height = image.size
-            raise BadImageError(f"it has {width} x {height} pixels, not {side * reduce} x {side * reduce}")
+            raise BadImageError(f"it has {width} x {height} pixels, not {side} x {side}")
         if image.mode != "RGB":
             raise BadImageError(f"its pixels are {image.mode}, not RGB")
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
         try:
             with os.fdopen(descriptor, "w+b") as file:
-                _decode(image, Path(source), side, reduce, None if keep else file)
+                _decode(image, Path(source), None if keep else file)
                 if keep:
                     with Path(source).open("rb") as original:
                         shutil.copyfileobj(original, file)
@@ -87,32 +84,32 @@ def convert(
             raise
 
 
-def _decode(image: Image.Image, source: Path, side: int, reduce: int, png: BinaryIO | None) -> None:
-    """Decode all of an image and, if `png` is given, write it there, reduced."""
+def _decode(image: Image.Image, source: Path, png: BinaryIO | None) -> None:
+    """Decode all of an image and, if `png` is given, write it there."""
     try:
         strips = files.open_strips(image, source)
     except DecodeError as error:
         raise BadImageError(f"it cannot be decoded ({error})") from error
     if strips:
         with closing(strips):
-            _decode_strips(strips, side, reduce, png)
+            _decode_strips(strips, png)
         return
     try:
         image.load()
     except Exception as error:
         raise BadImageError(f"it cannot be decoded ({error})") from error
     if png:
-        (image.reduce(reduce) if reduce > 1 else image).save(png, "PNG", compress_level=1)
+        image.save(png, "PNG", compress_level=1)
 
 
-def _decode_strips(strips: Raster, side: int, reduce: int, png: BinaryIO | None) -> None:
-    writer = PngWriter(png, side, side) if png else None
+def _decode_strips(strips: Raster, png: BinaryIO | None) -> None:
+    writer = PngWriter(png, strips.height, strips.width) if png else None
     for top in range(0, strips.height, STRIP):
         try:
             rows = strips.rows(top, min(top + STRIP, strips.height))
         except DecodeError as error:
             raise BadImageError(f"it cannot be decoded ({error})") from error
         if writer:
-            writer.write(np.asarray(Image.fromarray(rows).reduce(reduce)) if reduce > 1 else rows)
+            writer.write(rows)
     if writer:
         writer.finish()

@@ -21,11 +21,9 @@ class Decoder:
         self._pool: ProcessPoolExecutor | None = None
         allow_large_scenes()
 
-    def convert(
-        self, source: Path, suffix: str, folder: Path, name: str, side: int, reduce: int, keep: bool
-    ) -> Converted:
+    def convert(self, source: Path, suffix: str, folder: Path, name: str, side: int, keep: bool) -> Converted:
         """Convert one image. Raises BadImageError, also if the decoder crashes on it, and OSError."""
-        arguments = (str(source), suffix, str(folder), name, side, reduce, keep)
+        arguments = (str(source), suffix, str(folder), name, side, keep)
         if self._processes == 1:
             with self._lock:  # decoding a scene of 10 m takes 150 MB
                 return convert(*arguments)

@@ -8,15 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_io.sentinel2.s3 import (
-    ChangedError,
-    CutShortError,
-    NotFoundError,
-    PastEndError,
-    Store,
-    StoredObject,
-    TransientError,
-)
+from data_io.sentinel2.failures import ChangedError, CutShortError, PastEndError
+from data_io.sentinel2.s3 import Store, StoredObject
+
+ATTEMPTS = 3
+"""How often an object is downloaded that was replaced meanwhile, or whose checksum is wrong."""
 
 CHUNK = 1 << 20
 PARTS = tuple(m << 20 for m in (5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128))
@@ -58,43 +54,32 @@ def download(
 
     Raises CorruptError if the object is empty, or its checksum is wrong at every attempt.
     """
-    refused = 0
-    for attempt in range(store.access.attempts):
-        if attempt and stop.wait(min(0.05 * 2**attempt, 10) * random.random()):
+    for attempt in range(ATTEMPTS):
+        if attempt and stop.wait(0.1 * 2**attempt * random.random()):
             raise StoppedError
+        last = attempt + 1 == ATTEMPTS
         partial = partial_path(folder, name, item.etag)
         if item.size == 0:
             raise CorruptError("the object has zero bytes")
-        last = attempt + 1 == store.access.attempts
         try:
             _receive(store, item, partial, stop, received)
-        except (ChangedError, PastEndError, NotFoundError) as error:
-            if last or isinstance(error, NotFoundError):
+        except CutShortError:  # the server ignores ranges, so that obstore could not continue
+            if last:
+                raise
+            continue
+        except (ChangedError, PastEndError):
+            if last:
                 raise
             partial.unlink(missing_ok=True)
             item = store.head(item.key)
             continue
-        except TransientError as error:
-            refused += not isinstance(error, CutShortError)
-            whole = partial.exists() and partial.stat().st_size == item.size
-            if not whole and (last or refused > 1):  # boto3 has retried it, unless too much failed
-                raise
-            if not whole:
-                continue
         size = partial.stat().st_size
-        if size < item.size:
-            if last:
-                raise TransientError(
-                    f"s3://{store.bucket}/{item.key}: only {size} of {item.size} bytes had arrived after "
-                    f"{attempt + 1} attempts; run the command again to continue from there"
-                )
-            continue
         sha256, checked = _checksums(partial, item.etag)
         if size == item.size and checked:
             return Download(partial, item.etag, size, sha256, checked)
         what = _error_document(partial)
         partial.unlink()
-        if last or attempt >= 2:
+        if last:
             raise CorruptError(what or f"its {size} bytes do not have the MD5 {item.etag} that S3 states")
     raise AssertionError
 
@@ -116,26 +101,23 @@ def _receive(
         have = 0
     if have == item.size:
         return
-    answer = store.get(item.key, f"{have}-" if have else "", item.etag)
-    try:
-        if answer.etag != item.etag:  # the server ignores If-Match
-            raise ChangedError(
-                f"s3://{store.bucket}/{item.key}: it was replaced meanwhile; run the command again"
-            )
-        with partial.open("r+b" if have else "wb") as file:
-            file.seek(answer.start)  # 0 if the server ignored the range
-            file.truncate()
-            left = item.size - answer.start
-            for chunk in store.chunks(item.key, answer):
-                file.write(chunk[: max(left, 0) + 1])  # one byte too many is enough to know that it is wrong
-                left -= len(chunk)
-                received(len(chunk))
-                if left < 0:
-                    break
-                if stop.is_set():
-                    raise StoppedError
-    finally:
-        answer.body.close()
+    answer = store.get(item.key, {"offset": have} if have else None, item.etag)
+    if answer.etag != item.etag:  # the server ignores If-Match
+        raise ChangedError(
+            f"s3://{store.bucket}/{item.key}: it was replaced meanwhile; run the command again"
+        )
+    with partial.open("r+b" if have else "wb") as file:
+        file.seek(answer.start)  # 0 if the server ignored the range
+        file.truncate()
+        left = item.size - answer.start
+        for chunk in answer.body:
+            file.write(chunk[: max(left, 0) + 1])  # one byte too many is enough to know that it is wrong
+            left -= len(chunk)
+            received(len(chunk))
+            if left < 0:
+                break
+            if stop.is_set():
+                raise StoppedError
 
 
 def _checksums(path: Path, etag: str) -> tuple[str, str]:

@@ -7,18 +7,26 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from itertools import islice
 
 from data_io.errors import DataError
-from data_io.sentinel2.catalogue import RESOLUTIONS, Catalogue
-from data_io.sentinel2.cogs import Cogs
+from data_io.sentinel2.access import session_of
+from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.collect import Collected, Collector
 from data_io.sentinel2.config import FetchConfig
+from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.decoder import Decoder
-from data_io.sentinel2.download import StoppedError, partial_path
-from data_io.sentinel2.l2a import L2A
+from data_io.sentinel2.download import StoppedError
+from data_io.sentinel2.failures import StoreError
+from data_io.sentinel2.images import Images
+from data_io.sentinel2.l2a import BUCKET, L2A, REGION, SIDES
 from data_io.sentinel2.manifest import WORK, Entry, Manifest
 from data_io.sentinel2.plan import make_plan
+from data_io.sentinel2.ranges import RangeImages
+from data_io.sentinel2.remote import CLOUD_REGION, Remote
 from data_io.sentinel2.report import Quiet, Report, Reporter, cost
 from data_io.sentinel2.s3 import Store
 from data_io.sentinel2.selection import Candidate, rejection
+from data_io.sentinel2.stac import Stac
+from data_io.sentinel2.traffic import Traffic
+from data_io.sentinel2.whole import WholeImages
 
 
 def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
@@ -28,18 +36,36 @@ def fetch(config: FetchConfig, reporter: Reporter | None = None) -> Report:
     the same content in the folder. Raises DataError, before anything is fetched, for mistakes of the user's.
     """
     reporter = reporter or Quiet()
-    catalogue: Catalogue = Cogs() if config.source == "cogs" else L2A(config.resolution)
     manifest = Manifest(config.out)
     known = _load_known(manifest, config)
-    store = Store(catalogue.bucket, config.access(catalogue.region))
     stop = threading.Event()
     with ThreadPoolExecutor(config.threads) as executor, Decoder(config.processes) as decoder:
+        catalogue, images = _open(config, decoder, stop, reporter)
         try:
-            return _Run(config, catalogue, store, manifest, known, executor, decoder, stop, reporter).run()
+            return _Run(config, catalogue, images, manifest, known, executor, stop, reporter).run()
         except BaseException:
             stop.set()
             executor.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _open(
+    config: FetchConfig, decoder: Decoder, stop: threading.Event, reporter: Reporter
+) -> tuple[Catalogue, Images]:
+    access = config.access(CLOUD_REGION if config.source == "cogs" else REGION)
+    if config.source == "cogs":
+        if config.profile or config.endpoint_url or config.requester_pays:
+            session_of(access)  # refuses what it cannot use before anything is searched
+        traffic = Traffic()
+        remote = Remote(access, traffic, reporter.received)
+        return Stac(config.stac_access(), config.resolution, traffic), RangeImages(
+            remote, decoder, config.resolution, config.side, config.keep_jp2, config.processes, stop
+        )
+    store = Store(BUCKET, access)
+    side = config.side or SIDES[config.resolution]
+    return L2A(store, config.resolution), WholeImages(
+        store, decoder, L2A.suffix, side, config.keep_jp2, stop, reporter.received
+    )
 
 
 class _Run:
@@ -49,38 +75,30 @@ class _Run:
         self,
         config: FetchConfig,
         catalogue: Catalogue,
-        store: Store,
+        images: Images,
         manifest: Manifest,
         known: dict[str, Entry],
         executor: Executor,
-        decoder: Decoder,
         stop: threading.Event,
         reporter: Reporter,
     ) -> None:
-        self.config, self.catalogue, self.store, self.manifest = config, catalogue, store, manifest
+        self.config, self.catalogue, self.images, self.manifest = config, catalogue, images, manifest
         self.known, self.executor, self.stop, self.reporter = known, executor, stop, reporter
         self.failures: list[str] = []
         self.decisions: Counter[str] = Counter()
-        reduce = config.resolution // catalogue.resolution
         self.collector = Collector(
-            store=store,
             catalogue=catalogue,
+            images=images,
             manifest=manifest,
             folder=config.out,
-            decoder=decoder,
-            resolution=config.resolution,
-            side=config.side or RESOLUTIONS[config.resolution],
-            reduce=reduce,
-            keep=config.keep_jp2,
             max_cloud=config.max_cloud,
             max_nodata=config.max_nodata,
             stop=stop,
-            received=reporter.received,
         )
 
     def run(self) -> Report:
         """Plan, download and report."""
-        planned = make_plan(self.config, self.catalogue, self.store, self.known, self.executor, self.reporter)
+        planned = make_plan(self.config, self.catalogue, self.known, self.executor, self.reporter)
         self.failures += planned.failures
         entries = [self._kept_or(entry) for entry in planned.entries]
         there = [group for group in planned.wanted if self._is_there(group)]
@@ -88,7 +106,9 @@ class _Run:
         self.decisions.update(entry.decision for entry in entries)
         downloaded = 0
         images = [group[0].scene.image for group in missing]
-        size = sum(image.size for image in images if image)
+        size, gets = sum(image.size for image in images if image), 0
+        if self.config.dry_run:
+            size, gets = self._sizes(missing)
         if not self.config.dry_run:
             try:
                 self.config.out.mkdir(parents=True, exist_ok=True)
@@ -102,11 +122,10 @@ class _Run:
             self._remove_finished(self.manifest.compact())
         else:
             self.decisions.update(self._expected_decisions(planned.wanted + planned.rest))
-        estimate = Counter(self.store.requests)
-        if self.config.dry_run:
-            estimate["GET"] += len(missing)
-        received = self.store.received
-        expected = received + size if self.config.dry_run else received
+        traffic = self.catalogue.traffic
+        estimate = Counter(traffic.requests)
+        estimate["GET"] += gets
+        expected = traffic.received + (size if self.config.dry_run else 0)
         return Report(
             decisions=dict(sorted(self.decisions.items())),
             downloaded=downloaded,
@@ -114,12 +133,12 @@ class _Run:
             to_download=len(missing),
             to_download_bytes=size,
             failures=self.failures,
-            requests=dict(self.store.requests),
-            received_bytes=received,
+            requests=dict(traffic.requests),
+            received_bytes=traffic.received,
             estimated_requests=dict(estimate),
             estimated_bytes=expected,
             cost_requester_pays=cost(estimate, expected),
-            unsigned=self.store.unsigned,
+            unsigned=self.catalogue.unsigned,
             dry_run=self.config.dry_run,
             out=str(self.config.out),
         )
@@ -129,7 +148,20 @@ class _Run:
         known = self.known.get(entry.scene)
         if known and known.decision == "kept" and known.file and (self.config.out / known.file).exists():
             return known
-        return entry.model_copy(update={"resolution": self.config.resolution})
+        return entry
+
+    def _sizes(self, groups: list[list[Candidate]]) -> tuple[int, int]:
+        """How many bytes, in how many requests, the images of these acquisitions are."""
+        futures = {group[0].scene: self.executor.submit(self.images.size, group[0].scene) for group in groups}
+        size = gets = 0
+        for scene, future in futures.items():
+            try:
+                count, requests = future.result()
+            except (StoreError, BadImageError) as error:
+                self.failures.append(f"{scene.name}: {self.catalogue.address(scene.image_key)}: {error}")
+                continue
+            size, gets = size + count, gets + requests
+        return size, gets
 
     def _is_there(self, group: list[Candidate]) -> bool:
         return self.collector.has(group[0], self.known.get(group[0].scene.name))
@@ -156,7 +188,7 @@ class _Run:
         """Remove downloads of kept scenes: a process killed just after recording one leaves it behind."""
         for entry in entries.values():
             if entry.decision == "kept" and entry.etag:
-                partial_path(self.config.out / WORK, entry.scene, entry.etag).unlink(missing_ok=True)
+                self.images.partial(self.config.out / WORK, entry.scene, entry.etag).unlink(missing_ok=True)
 
     def _download(self, groups: list[list[Candidate]]) -> int:
         self.reporter.stage("Downloading", len(groups))

@@ -3,8 +3,11 @@
 import re
 from collections.abc import Iterable
 from datetime import date
+from functools import partial
 
-from data_io.sentinel2.catalogue import Judgement, Listing, Scene, months, squares_under
+from data_io.sentinel2.catalogue import Judgement, Part, Scene, sensing_second
+from data_io.sentinel2.failures import NotFoundError
+from data_io.sentinel2.listing import months, squares_under
 from data_io.sentinel2.metadata import (
     Identity,
     MetadataError,
@@ -13,8 +16,14 @@ from data_io.sentinel2.metadata import (
     parse_quality,
     parse_tile_info,
 )
-from data_io.sentinel2.s3 import NotFoundError, Store, StoredObject
+from data_io.sentinel2.s3 import Store, StoredObject
 from data_io.sentinel2.squares import Square
+
+BUCKET = "sentinel-s2-l2a"
+REGION = "eu-central-1"
+
+SIDES = {60: 1830, 20: 5490, 10: 10980}
+"""Pixels along a side of a scene, by the metres that a pixel covers."""
 
 TAIL = 16384
 """Bytes at the end of metadata.xml that contain the quality block, which begins at most 11 KB before it."""
@@ -27,32 +36,46 @@ class L2A:
     """JPEG 2000 images at 60, 20 and 10 m, with ESA's metadata.xml."""
 
     name = "l2a"
-    bucket = "sentinel-s2-l2a"
-    region = "eu-central-1"
     suffix = ".jp2"
 
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, store: Store, resolution: int) -> None:
         self.resolution = resolution
-        self.image = f"R{resolution}m/TCI.jp2"
+        self.traffic, self.unsigned = store.traffic, store.unsigned
+        self._store = store
+        self._image = f"R{resolution}m/TCI.jp2"
         self._key = re.compile(
             r"tiles/(\d+)/([A-Z])/([A-Z]{2})/(\d{4})/(\d+)/(\d+)/(\d+)/(metadata\.xml|tileInfo\.json|"
-            + re.escape(self.image)
+            + re.escape(self._image)
             + ")"
         )
 
-    def squares(self, store: Store, area: Square) -> list[Square]:
-        return squares_under(store, f"tiles/{area.path}", area)
-
-    def listings(self, square: Square, first: date, last: date) -> list[Listing]:
+    def parts(self, squares: list[Square], first: date, last: date) -> list[Part]:
+        named: set[Square] = set()
+        for area in squares:
+            named |= {area} if area.letters else {*squares_under(self._store, f"tiles/{area.path}", area)}
         return [
-            Listing(f"tiles/{square.path}{month.year}/{month.month}/", days)
+            Part(prefix, partial(self._find, prefix, days))
+            for square in sorted(named)
             for month, days in months(first, last)
+            for prefix in [f"tiles/{square.path}{month.year}/{month.month}/"]
         ]
 
-    def day_of(self, folder: str) -> date | None:
-        return _date(*folder.rstrip("/").split("/")[-3:])
+    def acquisition(self, judgement: Judgement) -> str:
+        return sensing_second(judgement.sensing_time)
 
-    def scenes(self, objects: Iterable[StoredObject]) -> list[Scene]:
+    def coverage(self, judgement: Judgement) -> int:
+        return 0
+
+    def address(self, key: str) -> str:
+        return f"s3://{self._store.bucket}/{key}"
+
+    def _find(self, prefix: str, days: frozenset[date] | None) -> list[Scene]:
+        if days is None:
+            return self._scenes(self._store.objects(prefix))
+        folders = [f for f in self._store.folders(prefix) if _date(*f.rstrip("/").split("/")[-3:]) in days]
+        return [scene for folder in folders for scene in self._scenes(self._store.objects(folder))]
+
+    def _scenes(self, objects: Iterable[StoredObject]) -> list[Scene]:
         found: dict[tuple[Square, date, int], dict[str, StoredObject]] = {}
         for item in objects:
             match = self._key.fullmatch(item.key)
@@ -62,22 +85,22 @@ class L2A:
                 found.setdefault(scene, {})[match[8]] = item
         return [self._scene(square, day, sequence, parts) for (square, day, sequence), parts in found.items()]
 
-    def judge(self, store: Store, scene: Scene) -> Judgement:
+    def judge(self, scene: Scene) -> Judgement:
         """Read the identity from tileInfo.json and the quality from the last 16 KiB of metadata.xml.
 
         If tileInfo.json is missing, the identity comes from the head of metadata.xml. The whole of
         metadata.xml is read only if its end does not contain the quality, or the server ignores ranges.
         """
         assert scene.metadata
-        identity = self._identity(store, scene)
+        identity = self._identity(scene)
         tail = TAIL
         if identity is None:
             tail -= HEAD
-            head = store.read(scene.metadata_key, f"0-{HEAD - 1}").body if scene.metadata.size > tail else b""
+            head = self._store.read(scene.metadata_key, (0, HEAD))[0] if scene.metadata.size > tail else b""
             identity = parse_head(head) if head else None
-        quality = self._quality(store, scene, tail)
+        quality = self._quality(scene, tail)
         if identity is None:
-            identity = parse_head(store.read(scene.metadata_key).body)
+            identity = parse_head(self._store.read(scene.metadata_key)[0])
         return Judgement(
             identity.sensing_time,
             identity.baseline or quality.baseline,
@@ -86,22 +109,22 @@ class L2A:
             quality.nodata_percent,
         )
 
-    def _quality(self, store: Store, scene: Scene, tail: int) -> SceneQuality:
+    def _quality(self, scene: Scene, tail: int) -> SceneQuality:
         if scene.metadata and scene.metadata.size == 0:
             raise MetadataError("it is empty")
-        answer = store.read(scene.metadata_key, f"-{tail}")
+        content, answer = self._store.read(scene.metadata_key, {"suffix": tail})
         try:
-            return parse_quality(answer.body)
+            return parse_quality(content)
         except MetadataError:
             if answer.start == 0 or answer.total > 4 << 20:
                 raise
-        return parse_quality(store.read(scene.metadata_key).body)
+        return parse_quality(self._store.read(scene.metadata_key)[0])
 
-    def _identity(self, store: Store, scene: Scene) -> Identity | None:
+    def _identity(self, scene: Scene) -> Identity | None:
         if scene.info is None:
             return None
         try:
-            return parse_tile_info(store.read(scene.info.key).body)
+            return parse_tile_info(self._store.read(scene.info.key)[0])
         except (NotFoundError, MetadataError):
             return None  # metadata.xml contains the identity too
 
@@ -112,8 +135,8 @@ class L2A:
             square=square,
             day=day,
             sequence=sequence,
-            image_key=root + self.image,
-            image=parts.get(self.image),
+            image_key=root + self._image,
+            image=parts.get(self._image),
             metadata_key=root + "metadata.xml",
             metadata=parts.get("metadata.xml"),
             info=parts.get("tileInfo.json"),

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from data_io.errors import DataError
-from data_io.sentinel2.catalogue import Catalogue, Listing, Scene, find_scenes
+from data_io.sentinel2.catalogue import Catalogue, Part, Scene
 from data_io.sentinel2.config import FetchConfig
+from data_io.sentinel2.failures import DeniedError, NotFoundError, StoreError
 from data_io.sentinel2.manifest import Entry
 from data_io.sentinel2.report import Reporter
-from data_io.sentinel2.s3 import DeniedError, NotFoundError, Store, StoreError
 from data_io.sentinel2.selection import Candidate, examine, rejection
-from data_io.sentinel2.squares import Square
 
 EARLIEST = date(2015, 6, 1)
 """Sentinel-2A was launched in June 2015."""
@@ -39,7 +38,6 @@ class Plan:
 def make_plan(
     config: FetchConfig,
     catalogue: Catalogue,
-    store: Store,
     known: Mapping[str, Entry],
     executor: Executor,
     reporter: Reporter,
@@ -49,10 +47,10 @@ def make_plan(
     Raises DataError when the bucket cannot be listed, or refuses every read.
     """
     result = Plan()
-    scenes = _list_scenes(config, catalogue, store, executor, reporter, result.failures)
+    scenes = _list_scenes(config, catalogue, executor, reporter, result.failures)
     reporter.stage("Reading quality", len(scenes))
     for batch in _batches(scenes, config.limit):
-        found = examine(store, catalogue, batch, known, executor, config.again, reporter.advance)
+        found = examine(catalogue, batch, known, executor, config.again, reporter.advance)
         result.failures += found.failures
         result.entries += found.entries
         for group in found.acquisitions:
@@ -67,37 +65,33 @@ def make_plan(
 def _list_scenes(
     config: FetchConfig,
     catalogue: Catalogue,
-    store: Store,
     executor: Executor,
     reporter: Reporter,
     failures: list[str],
 ) -> list[Scene]:
     first = max(config.first, EARLIEST)
     last = min(config.last, datetime.now(UTC).date() + timedelta(days=1))
-    squares: set[Square] = set()
-    for area in config.squares:
-        try:
-            squares |= {area} if area.letters else set(catalogue.squares(store, area))
-        except StoreError as error:
-            raise DataError(str(error)) from error
-    listings = [listing for square in sorted(squares) for listing in catalogue.listings(square, first, last)]
-    reporter.stage("Listing", len(listings))
+    try:
+        parts = catalogue.parts(list(config.squares), first, last)
+    except StoreError as error:
+        raise DataError(str(error)) from error
+    reporter.stage("Listing", len(parts))
     scenes = []
-    futures = [executor.submit(find_scenes, store, catalogue, listing) for listing in listings]
-    for future, listing in zip(futures, listings, strict=True):
-        scenes += _result_of(future, listing, failures)
+    futures = [executor.submit(part.find) for part in parts]
+    for future, part in zip(futures, parts, strict=True):
+        scenes += _result_of(future, part, failures)
         reporter.advance()
     wanted = (scene for scene in scenes if config.first <= scene.day <= config.last)
     return sorted(wanted, key=lambda scene: (scene.day, scene.name))
 
 
-def _result_of(future: Future[list[Scene]], listing: Listing, failures: list[str]) -> list[Scene]:
+def _result_of(future: Future[list[Scene]], part: Part, failures: list[str]) -> list[Scene]:
     try:
         return future.result()
     except (DeniedError, NotFoundError) as error:
         raise DataError(str(error)) from error
     except StoreError as error:
-        failures.append(f"listing {listing.prefix}: {error}")
+        failures.append(f"listing {part.name}: {error}")
         return []
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass, field
 
 from data_io.errors import DataError
-from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene, sensing_second
+from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene
+from data_io.sentinel2.failures import DeniedError, StoreError
 from data_io.sentinel2.manifest import Decision, Entry
 from data_io.sentinel2.metadata import MetadataError
-from data_io.sentinel2.s3 import DeniedError, Store, StoreError
 
 HOPELESS = 8
 """After so many refusals (403) and no other answer, no further scene is read."""
@@ -46,7 +46,6 @@ class Examined:
 
 
 def examine(
-    store: Store,
     catalogue: Catalogue,
     scenes: Iterable[Scene],
     known: Mapping[str, Entry],
@@ -71,7 +70,7 @@ def examine(
         elif entry and (judgement := _recorded_judgement(entry, scene)):
             candidates.append(Candidate(scene, judgement))
         else:
-            pending[executor.submit(catalogue.judge, store, scene)] = scene
+            pending[executor.submit(catalogue.judge, scene)] = scene
             continue
         advance()
     refused = 0
@@ -80,7 +79,7 @@ def examine(
         advance()
         try:
             judgement = future.result()
-            sensing_second(judgement.sensing_time)
+            catalogue.acquisition(judgement)
         except MetadataError as error:
             reason = f"{scene.metadata_key} is unusable: {error}"
             result.entries.append(entry_of(scene, catalogue, "corrupt", reason))
@@ -96,17 +95,20 @@ def examine(
         else:
             candidates.append(Candidate(scene, judgement))
             result.read += 1
-    result.acquisitions = acquisitions(candidates)
+    result.acquisitions = acquisitions(catalogue, candidates)
     return result
 
 
-def acquisitions(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """Candidates by square and sensing time, in the order of sensing; within a group, the newest first."""
+def acquisitions(catalogue: Catalogue, candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Candidates by acquisition, in the order of sensing; within a group, the newest first."""
     groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
-        moment = sensing_second(candidate.judgement.sensing_time)
+        moment = catalogue.acquisition(candidate.judgement)
         groups[moment, candidate.scene.square.name].append(candidate)
-    return [sorted(groups[key], key=lambda c: c.rank, reverse=True) for key in sorted(groups)]
+    return [
+        sorted(groups[key], key=lambda c: (catalogue.coverage(c.judgement), c.rank), reverse=True)
+        for key in sorted(groups)
+    ]
 
 
 def rejection(judgement: Judgement, max_cloud: float, max_nodata: float) -> tuple[Decision, str] | None:

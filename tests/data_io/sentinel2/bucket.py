@@ -8,6 +8,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from data_io.sources.sample import SAMPLE_FOLDER
@@ -34,6 +35,23 @@ def tiff(seed: int, side: int) -> bytes:
     file = io.BytesIO()
     _crop(seed, side).save(file, "TIFF", compression="tiff_adobe_deflate")
     return file.getvalue()
+
+
+@cache
+def cog(seed: int, side: int = 6 * SIDE, metres: float = 10, **options: Any) -> bytes:
+    """A crop of a bundled scene as a cloud-optimised GeoTIFF, with overviews down to less than a block."""
+    import rasterio
+    from rasterio.io import MemoryFile
+
+    pixels = np.asarray(_crop(seed, side)).transpose(2, 0, 1)
+    usual = {"compress": "deflate", "predictor": 2, "blocksize": 128, "overview_resampling": "average"}
+    with rasterio.Env(), MemoryFile() as file:
+        with file.open(
+            driver="COG", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32632",
+            transform=rasterio.Affine(metres, 0, 300_000, 0, -metres, 5_600_040), **usual | options,
+        ) as image:  # fmt: skip
+            image.write(pixels)
+        return bytes(file.getbuffer())
 
 
 def _crop(seed: int, side: int) -> Image.Image:

@@ -22,11 +22,13 @@ from data_io.sentinel2.fetch import fetch
 from data_io.sentinel2.manifest import Entry
 from data_io.sentinel2.report import Report
 from data_io.sentinel2.squares import parse_squares
+from data_io.sentinel2.stac import COLLECTIONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import bucket
 from proxy import Exchange, Proxy
+from stac_api import StacApi, item
 
 KEY, SECRET = "test-key", "test-secret-0123456789"
 WRONG = "wrong-secret-0123456789"
@@ -46,18 +48,6 @@ def no_credentials() -> Iterator[None]:
     patch.setenv("AWS_CONFIG_FILE", os.devnull)
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     patch.setenv("NO_PROXY", "127.0.0.1")
-    yield
-    patch.undo()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_loader() -> Iterator[None]:
-    """Let boto3 read its description of S3 once instead of for each of 150 clients, which takes longest."""
-    from botocore import loaders
-
-    loader = loaders.create_loader()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(loaders, "create_loader", lambda *_: loader)
     yield
     patch.undo()
 
@@ -179,6 +169,45 @@ def put(moto: tuple[str, Any], faulty: Proxy) -> Callable[..., None]:
                 moto[1].put_object(Bucket=bucket.BUCKET, Key=key, Body=content, ACL="public-read")
 
     return put_scenes
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[StacApi]:
+    """A STAC API without items at first."""
+    (tmp_path / "stac").mkdir()
+    server = StacApi(tmp_path / "stac")
+    for name in COLLECTIONS:
+        (tmp_path / "stac" / name).mkdir()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def put_item(api: StacApi, faulty: Proxy, moto: Moto) -> Put:
+    """put_item(seed, ...): put an image into moto's bucket, and its item into the API."""
+    moto[1].create_bucket(Bucket="sentinel-cogs")
+
+    def put(seed: int, *, content: bytes | None = None, scheme: str = "http", **settings: Any) -> str:
+        key = f"{seed}-{settings.get('collection', '')}/TCI.tif"
+        image = bucket.cog(seed) if content is None else content
+        moto[1].put_object(Bucket="sentinel-cogs", Key=key, Body=image, ACL="public-read")
+        where = "s3://sentinel-cogs" if scheme == "s3" else f"{faulty.url}/sentinel-cogs"
+        document = item(f"{where}/{key}", **settings)
+        api.add(settings.get("collection", "sentinel-2-l2a"), document)
+        return key
+
+    return put
+
+
+@pytest.fixture
+def search(api: StacApi, run: Fetch) -> Fetch:
+    """search(**settings): fetch what the API knows of 32ULA in May 2022 into tmp_path/out."""
+
+    def call(**settings: Any) -> Report:
+        usual = {"source": "cogs", "stac": api.url, "collections": COLLECTIONS, "endpoint_url": None}
+        return run("", **usual | settings)
+
+    return call
 
 
 @pytest.fixture

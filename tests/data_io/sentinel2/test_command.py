@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bucket import BUCKET, SIDE, FakeScene
-from conftest import KEY, SECRET, WRONG, entries, files
+from conftest import KEY, SECRET, WRONG, Put, entries, files
 from proxy import Proxy
+from stac_api import StacApi
 
 from data_io import DataConfig, prepare
 from data_io.__main__ import main
@@ -115,7 +117,14 @@ def test_a_fetch_that_kept_nothing_says_so_and_info_says_why(
         (["--from", "2022-06-01"], "--from 2022-06-01 is after --to 2022-05-31"),
         (["--max-cloud", "101"], "--max-cloud 101.0 is not valid"),
         (["--max-cloud", "nan"], "--max-cloud nan is not valid"),
-        (["--resolution", "30"], "--resolution 30 is not valid"),
+        (["--resolution", "30"], "--resolution 30 is not one of --source l2a, which has 60, 20 and 10"),
+        (["--source", "cogs", "--resolution", "25"], "--resolution 25 is not valid"),
+        (["--source", "cogs", "--resolution", "0"], "--resolution 0 is not valid"),
+        (["--stac", "http://127.0.0.1:9"], "--stac http://127.0.0.1:9 needs --collection NAME"),
+        (["--stac", "127.0.0.1", "--collection", "a"], "--stac is not an http"),
+        (["--stac", f"http://{KEY}:{SECRET}@127.0.0.1:1", "--collection", "a"], "--stac is not an http"),
+        (["--source", "l2a", "--collection", "a"], "--stac and --collection are for --source cogs"),
+        (["--source", "cogs", "--profile", "nobody"], "profile 'nobody' cannot be used"),
         (["--source", "l1c"], "--source 'l1c' is not valid"),
         (["--limit", "0"], "--limit 0 is not valid"),
         (["--threads", "0"], "--threads 0 is not valid"),
@@ -192,4 +201,31 @@ def test_the_command_line_stays_light() -> None:
         "import sys, data_io.__main__ as m; m.main(['fetch', '--help']); print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not {"boto3", "botocore", "numpy", "torch", "PIL", "defusedxml"} & set(done.stderr.split())
+    heavy = {"boto3", "botocore", "numpy", "torch", "PIL", "defusedxml", "obstore", "pystac_client"}
+    assert not heavy & set(done.stderr.split())
+
+
+def test_another_stac_api_and_its_collections_are_named_on_the_command_line(
+    api: StacApi, put_item: Put, faulty: Proxy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_item(1, day=date(2022, 5, 1))
+    put_item(2, day=date(2022, 5, 6), collection="sentinel-2-c1-l2a")
+    out = tmp_path / "out"
+    stac = ["--stac", api.url, "--collection", "sentinel-2-l2a", "--collection", "sentinel-2-c1-l2a"]
+    arguments = ["fetch", *MAY, "--out", str(out), "--processes", "1", "--resolution", "60", *stac]
+    assert main([*arguments, "--dry-run", "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert not out.exists()
+    assert main([*arguments, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert predicted["decisions"] == done["decisions"] == {"kept": 2}
+    assert done["received_bytes"] == sum(faulty.received("TCI.tif").values()) - 2 * (
+        1 << 15
+    )  # of the dry run
+    assert main(arguments) == 0
+    assert "nothing to download: all 2 wanted scenes are in" in capsys.readouterr().out
+    assert main([*arguments, "--resolution", "40", "--side", "288"]) == 2
+    assert "holds scenes of --source cogs --resolution 60" in capsys.readouterr().err
+    faulty.before.append(lambda exchange: exchange.error(404, "NoSuchKey"))
+    assert main([*arguments, "--out", str(tmp_path / "other")]) == 1
+    assert "TCI.tif: the server answered 404 NoSuchKey" in capsys.readouterr().err

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 from bucket import SIDE, FakeScene
-from conftest import Fetch, entries, files
+from conftest import Fetch, Put, entries, files
 from proxy import Exchange, Proxy, random_faults
+from stac_api import StacApi
 from test_fetch import ALL
 
 from data_io.images.files import decode
@@ -118,6 +120,38 @@ def test_killed_at_25_random_moments_of_a_fetch(
         time.sleep(rng.uniform(0, seconds))
         kill(process, out, expected)
         finish(weed, out, expected)
+
+
+@pytest.mark.slow
+def test_reads_by_ranges_killed_and_started_again(
+    api: StacApi, put_item: Put, faulty: Proxy, tmp_path: Path
+) -> None:
+    for number in range(1, 7):
+        put_item(number, day=date(2022, 5, 5 * number - 4))
+    more = ["--stac", api.url, "--collection", "sentinel-2-l2a", "--resolution", "10", "--threads", "2"]
+    side = ["--side", str(6 * SIDE)]
+    faulty.faults.append(lambda exchange: setattr(exchange, "delay", 0.02))
+    wait_for(start("http://127.0.0.1:9", tmp_path / "undisturbed", *more, *side))
+    expected = files(tmp_path / "undisturbed")
+    assert len(expected) == 7
+    rng = random.Random(5)
+    for turn in range(6):
+        out = tmp_path / str(turn)
+        process = start("http://127.0.0.1:9", out, *more, *side)
+        assert process.stdout
+        process.stdout.readline()
+        deadline = time.monotonic() + 60
+        while not (out / ".fetch").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        for path in out.glob("*.png"):
+            assert path.read_bytes() == expected[path.name]
+        wait_for(start("http://127.0.0.1:9", out, *more, *side))
+        assert files(out) == expected
+        assert not list((out / ".fetch").glob("*.partial"))
+        assert not list((out / ".fetch").glob("*.tmp"))
 
 
 def test_two_processes_fetching_into_one_folder(

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 from bucket import BUCKET, FakeScene
 from conftest import entries, files
 from PIL import Image
 from proxy import Proxy
+from stac_api import StacApi, item
 
+from data_io.images.files import decode
 from data_io.sources.sample import SAMPLE_FOLDER
 
 LIMIT = 400_000_000
@@ -78,6 +81,31 @@ def test_a_scene_of_10_m_is_fetched_and_its_png_cut_in_400_mb(stored: str, tmp_p
     assert peak_memory("prepare", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")) < LIMIT
     (train,) = (tmp_path / "cache").glob("*/train.npy")
     assert train.stat().st_size > 50_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_geotiff_of_10_m_is_read_by_ranges_in_400_mb(
+    faulty: Proxy, moto: tuple[str, Any], api: StacApi, scene: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "TCI.tif"
+    pixels = decode(scene).transpose(2, 0, 1)
+    transform = rasterio.Affine(10, 0, 300_000, 0, -10, 5_900_040)
+    shape = {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "transform": transform}
+    with rasterio.open(path, "w", driver="COG", crs="EPSG:32632", compress="deflate", **shape) as image:
+        image.write(pixels)
+    moto[1].create_bucket(Bucket="sentinel-cogs")
+    with path.open("rb") as file:
+        moto[1].put_object(Bucket="sentinel-cogs", Key="TCI.tif", Body=file, ACL="public-read")
+    path.unlink()
+    api.add("a", item(f"{moto[0]}/sentinel-cogs/TCI.tif"))
+    fetch = [
+        "fetch", "--squares", "32ULA", "--from", "2022-05-01", "--to", "2022-05-01", "--resolution", "10",
+        "--stac", api.url, "--collection", "a", "--processes", "1", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    assert peak_memory(*fetch) < LIMIT
+    assert set(files(tmp_path / "out")) == {"32ULA_20220501_S2A-0.png", "manifest.jsonl"}
+    moto[1].delete_object(Bucket="sentinel-cogs", Key="TCI.tif")
 
 
 @pytest.mark.slow
