@@ -18,6 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported, here or in a process of a test: with a thread a core in each of several
     # processes all are many times slower.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A run with one worker has a thread a core all the same; they would spin while another test has the core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_PROCESSES = 8

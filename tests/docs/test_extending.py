@@ -85,6 +85,6 @@ def test_one_run_with_all_of_them(tree: Path) -> None:
 @pytest.mark.slow
 def test_the_study_runs_by_its_path(tree: Path) -> None:
     (path,) = [path for path in FILES if "/" not in path]
-    done = python(tree, "-m", "sweep", "run", path, "--scale", "smoke", "--trials", "3", "--workers", "1")
+    done = python(tree, "-m", "sweep", "run", path, "--scale", "smoke", "--trials", "3", "--workers", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "model.latent_dim" in done.stdout

@@ -17,7 +17,8 @@ def test_many_trials_make_a_page_that_is_soon_written_and_opens(
 ) -> None:
     """The seconds are of this process's CPU: what else the machine does is no concern of the report."""
     plan = depth_plan()
-    explore = explored(plan, count - 30)
+    repeats = len(confirming(plan, explored(plan, count)))
+    explore = explored(plan, count - repeats)
     home = store(tmp_path / "home", explore + confirming(plan, explore))
     started = time.process_time()
     path, document = write_report(home, load(open_optuna(home), "depth_study"))
