@@ -9,7 +9,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import run_module
+from tests.conftest import ROOT, run_module
 from tests.sweep.conftest import RUN, Lab, Prepared, wait_until, workers_of
 
 LOUD = """
@@ -77,3 +77,37 @@ def test_events_that_cannot_be_read_end_the_worker_and_say_so(tmp_path: Path) ->
     assert (event.name, event.facts["code"]) == ("exit", -signal.SIGKILL)
     assert "cannot be read" in worker.last_words(5)
     worker.end()
+
+
+def test_workers_end_when_their_parent_is_interrupted_while_it_starts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweep.engine.workers import Pool, Worker
+    from sweep.store.home import Home
+
+    started: list[Worker] = []
+    start = Pool.start
+
+    def interrupted(pool: Pool, number: int) -> Worker:
+        if number == 1:
+            raise KeyboardInterrupt
+        started.append(start(pool, number))
+        return started[-1]
+
+    monkeypatch.setattr(Pool, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), Pool(Home(tmp_path).create(), ["", ""], threads=1):
+        pass
+    assert [worker.process.poll() is not None for worker in started] == [True]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_packages_that_are_not_installed_are_on_the_path_of_workers(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    from sweep.engine import workers
+
+    monkeypatch.setenv("PYTHONPATH", "/more")
+    place = str(ROOT) if installed else "/elsewhere"
+    monkeypatch.setattr(workers.sysconfig, "get_path", lambda _: place)
+    wanted = {} if installed else {"PYTHONPATH": os.pathsep.join([str(ROOT), "/more"])}
+    assert workers._path() == wanted

@@ -82,3 +82,14 @@ def test_a_schedule_is_finite_at_every_step_of_a_run_of_any_length(name: str) ->
     for total in (1, 2, 3, 7):
         for step in range(total):
             assert math.isfinite(kl_weight(step, total, ObjectiveConfig(kl_schedule=name)))
+
+
+@TOTALS
+@pytest.mark.parametrize("name", KL_SCHEDULES.names)
+def test_from_the_end_of_the_warm_up_on_no_weight_is_larger_than_the_final_one_and_one_is_equal(
+    name: str, total: int
+) -> None:
+    end = kl_warmup_end(total, ObjectiveConfig(kl_schedule=name))
+    after = weights(total, kl_schedule=name)[end:]
+    assert 0 <= end < total
+    assert after.max() == 1.0
