@@ -1,31 +1,22 @@
 """Studies to interrupt, what must hold of their stores afterwards, and trial stores of both kinds."""
 
-import array
-import contextlib
-import fcntl
 import io
 import json
 import math
 import os
-import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
-from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -39,6 +30,7 @@ from sweep.tracking import trackers
 from sweep.tracking.trackers import StoredRun, Tracker
 from tests.conftest import ROOT, run_here
 from tests.sweep.engine.tiny_study import BASE
+from tests.sweep.processes import kill_tree
 
 STUDY = str(Path(__file__).parent / "engine" / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
@@ -47,13 +39,6 @@ EACH_TRACKER = [
     pytest.param(name, marks=pytest.mark.slow if name == DEFAULT_TRACKER else ()) for name in TRACKERS
 ]
 """Every process that records in MLflow imports it for two seconds: that is slow, and the others are not."""
-
-
-def wait_until(true: Callable[[], object], timeout_s: float = 240, poll_s: float = 0.02) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(poll_s)
 
 
 @dataclass
@@ -202,90 +187,6 @@ class Lab:
         query = "select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1"
         with sqlite3.connect(self.tracking.removeprefix("sqlite:///")) as connection:
             return connection.execute(query).fetchall()
-
-
-def hear(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until it says so; what it says from then on is left to read."""
-    assert process.stdout is not None
-    heard = []
-    for line in process.stdout:
-        heard.append(line)
-        if words in line:
-            return
-    raise AssertionError("".join(heard))
-
-
-def freeze(lab: Lab, worker: psutil.Process) -> None:
-    """Stop it in mid-work, at a moment when it holds no lock that its parent may wait for."""
-    database = lab.home / "optuna.db"
-    with (
-        FileLock(f"{database}.tiny.lock"),
-        contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection,
-    ):
-        connection.execute("begin immediate")
-        worker.suspend()
-        wait_until(lambda: _is_stopped(worker), poll_s=0.001)  # it takes a while, in which locks can be taken
-        connection.execute("rollback")
-
-
-def _is_stopped(worker: psutil.Process) -> bool:
-    """All of its threads."""
-    threads = Path(f"/proc/{worker.pid}/task").glob("*/stat")
-    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
-
-
-def checkpointed_at(lab: Lab) -> int:
-    """When the first trial was, in ns; 0 before."""
-    try:
-        return (lab.home / "checkpoints/tiny/0/state.pt").stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
-
-
-def in_the_middle(lab: Lab, process: subprocess.Popen[str], after: int = 0) -> psutil.Process:
-    """The only worker, frozen: the first trial has written a checkpoint since `after`, and is not over."""
-    wait_until(lambda: checkpointed_at(lab) > after, poll_s=0.01)
-    (worker,) = workers_of(process)
-    freeze(lab, worker)
-    return worker
-
-
-def unread(worker: psutil.Process) -> int:
-    """The bytes that wait in its stdin."""
-    count = array.array("i", [0])
-    with Path(f"/proc/{worker.pid}/fd/0").open("rb", buffering=0) as pipe:
-        fcntl.ioctl(pipe, termios.FIONREAD, count)
-    return count[0]
-
-
-def kill_tree(pid: int) -> None:
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, timeout=30)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [p for p in psutil.Process(process.pid).children() if "sweep.engine.worker" in p.cmdline()]
-
-
-def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:
-    """A worker or two, or the parent, whose workers end with it. Returns how many processes that were."""
-    try:
-        workers = workers_of(process)
-        chosen = dice.sample(workers, k=min(len(workers), dice.choice([1, 1, 2])))
-        if dice.random() < 0.3:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return 1
-        for worker in chosen:
-            worker.kill()
-        return len(chosen)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def _make_mlflow(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from tests.sweep.conftest import kill_tree, wait_until
+from tests.sweep.processes import kill_tree, wait_until
 
 PASSWORD = "s3cret-Pass%word"
 

@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.store.trials import TrialView
-from tests.sweep.conftest import Lab, kill_at_random, wait_until
+from tests.sweep.conftest import Lab
+from tests.sweep.processes import kill_at_random, wait_until
 
 BORDER = ("run", str(Path(__file__).parent / "tiny_border_study.py"), "--scale", "smoke", "--device", "cpu")
 TWO = (*BORDER, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")

@@ -6,16 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sweep.conftest import (
-    RUN,
-    Lab,
-    Prepared,
-    kill_at_random,
-    kill_tree,
-    make_lab,
-    wait_until,
-    workers_of,
-)
+from tests.sweep.conftest import RUN, Lab, Prepared, make_lab
+from tests.sweep.processes import kill_at_random, kill_tree, wait_until, workers_of
 
 RUN_TWO = (*RUN, "--workers", "2", "--max-retries", "1000", "--max-failures", "1000")
 SHORT, LONG = ("--set", "epochs=12"), ("--set", "epochs=500")

@@ -9,18 +9,8 @@ from optuna.trial import TrialState
 
 from sweep.engine.devices import place, visible_gpus
 from sweep.errors import UserError
-from tests.sweep.conftest import (
-    RUN,
-    STUDY,
-    Lab,
-    Prepared,
-    freeze,
-    hear,
-    in_the_middle,
-    make_lab,
-    wait_until,
-    workers_of,
-)
+from tests.sweep.conftest import RUN, STUDY, Lab, Prepared, make_lab
+from tests.sweep.processes import freeze, hear, in_the_middle, wait_until, workers_of
 
 ONE_WORKER = ("--workers", "1", "--set", "epochs=2")
 

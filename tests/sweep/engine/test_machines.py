@@ -9,7 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.conftest import RUN, Lab, Prepared, kill_tree, make_lab, wait_until
+from tests.sweep.conftest import RUN, Lab, Prepared, make_lab
+from tests.sweep.processes import kill_tree, wait_until
 from tests.sweep.servers import PASSWORD, database, running_server
 
 ONE_WORKER = ("--workers", "1", "--device", "cpu")

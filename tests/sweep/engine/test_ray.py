@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.sweep.conftest import RUN, Lab, wait_until
+from tests.sweep.conftest import RUN, Lab
+from tests.sweep.processes import wait_until
 
 
 @pytest.fixture

@@ -8,16 +8,8 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.conftest import (
-    RUN,
-    TRACKERS,
-    Lab,
-    checkpointed_at,
-    in_the_middle,
-    unread,
-    wait_until,
-    workers_of,
-)
+from tests.sweep.conftest import RUN, TRACKERS, Lab
+from tests.sweep.processes import checkpointed_at, in_the_middle, unread, wait_until, workers_of
 
 LONG = ("--set", "epochs=40", "--workers", "1")
 """More than a second of training: time to be stopped in the middle."""

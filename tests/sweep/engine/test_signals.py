@@ -5,7 +5,8 @@ import signal
 import pytest
 from optuna.trial import TrialState
 
-from tests.sweep.conftest import RUN, Lab, freeze, hear, unread, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab
+from tests.sweep.processes import freeze, hear, unread, wait_until, workers_of
 
 WORDS = ("--set", "checkpoint_seconds=3600", "--set", "epochs=60")
 

@@ -10,7 +10,8 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import ROOT, run_module
-from tests.sweep.conftest import RUN, Lab, Prepared, wait_until, workers_of
+from tests.sweep.conftest import RUN, Lab, Prepared
+from tests.sweep.processes import wait_until, workers_of
 
 LOUD = """
 import os, sys

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.conftest import RUN, Lab, Prepared, make_lab, wait_until
+from tests.sweep.conftest import RUN, Lab, Prepared, make_lab
+from tests.sweep.processes import wait_until
 from tests.sweep.servers import MlflowServer
 
 
