@@ -8,7 +8,7 @@ import warnings
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from PIL import Image, ImageFile
 
@@ -34,6 +34,33 @@ class Converted:
     path: str
     bytes: int
     sha256: str
+
+
+class NewImage:
+    """A new file in `folder` whose name begins with `name`; within `with`, an error removes it."""
+
+    def __init__(self, folder: str | Path, name: str) -> None:
+        descriptor, self._path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
+        self.file = os.fdopen(descriptor, "w+b")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def finish(self) -> Converted:
+        """Sync what was written to disk; its size and hash."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.seek(0)
+        digest = hashlib.file_digest(self.file, "sha256").hexdigest()
+        os.fchmod(self.file.fileno(), 0o644)
+        return Converted(self._path, os.fstat(self.file.fileno()).st_size, digest)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.file.close()
+        finally:
+            if kind is not None:
+                Path(self._path).unlink(missing_ok=True)
 
 
 def allow_large_scenes() -> None:
@@ -66,22 +93,12 @@ def convert(source: str, suffix: str, folder: str, name: str, side: int, keep: b
             raise BadImageError(f"it has {width} x {height} pixels, not {side} x {side}")
         if image.mode != "RGB":
             raise BadImageError(f"its pixels are {image.mode}, not RGB")
-        descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=folder)
-        try:
-            with os.fdopen(descriptor, "w+b") as file:
-                _decode(image, Path(source), None if keep else file)
-                if keep:
-                    with Path(source).open("rb") as original:
-                        shutil.copyfileobj(original, file)
-                file.flush()
-                os.fsync(file.fileno())
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                os.fchmod(file.fileno(), 0o644)
-            return Converted(path, Path(path).stat().st_size, digest)
-        except BaseException:
-            Path(path).unlink(missing_ok=True)
-            raise
+        with NewImage(folder, name) as new:
+            _decode(image, Path(source), None if keep else new.file)
+            if keep:
+                with Path(source).open("rb") as original:
+                    shutil.copyfileobj(original, new.file)
+            return new.finish()
 
 
 def _decode(image: Image.Image, source: Path, png: BinaryIO | None) -> None:

@@ -1,9 +1,6 @@
 """Images read by ranges: from a cloud-optimised GeoTIFF only the overview that fits the wanted resolution."""
 
 import asyncio
-import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -15,7 +12,7 @@ from PIL import Image
 
 from data_io.images.png import PngWriter
 from data_io.sentinel2.catalogue import Scene
-from data_io.sentinel2.convert import BadImageError, Converted
+from data_io.sentinel2.convert import BadImageError, Converted, NewImage
 from data_io.sentinel2.decoder import Decoder
 from data_io.sentinel2.download import StoppedError, partial_path
 from data_io.sentinel2.failures import StoreError
@@ -193,22 +190,12 @@ def _run(file: RemoteFile, work: Coroutine[Any, Any, T]) -> T:
 def _encode(raw: Path, level: Level, work: Path, name: str) -> Converted:
     """A new PNG in `work` from a file of pixels; synced to disk. Raises OSError."""
     height, width, step = level.image.height, level.image.width, level.reduce
-    descriptor, path = tempfile.mkstemp(prefix=f"{name}.", suffix=".tmp", dir=work)
-    try:
-        with os.fdopen(descriptor, "w+b") as file, raw.open("rb") as pixels:
-            png = PngWriter(file, -(-height // step), level.side)
-            rows = -(-STRIP // step) * step
-            for top in range(0, height, rows):
-                count = min(rows, height - top)
-                strip = np.fromfile(pixels, np.uint8, count * width * 3).reshape(count, width, 3)
-                png.write(np.asarray(Image.fromarray(strip).reduce(step)) if step > 1 else strip)
-            png.finish()
-            file.flush()
-            os.fsync(file.fileno())
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fchmod(file.fileno(), 0o644)
-        return Converted(path, Path(path).stat().st_size, digest)
-    except BaseException:
-        Path(path).unlink(missing_ok=True)
-        raise
+    with NewImage(work, name) as new, raw.open("rb") as pixels:
+        png = PngWriter(new.file, -(-height // step), level.side)
+        rows = -(-STRIP // step) * step
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            strip = np.fromfile(pixels, np.uint8, count * width * 3).reshape(count, width, 3)
+            png.write(np.asarray(Image.fromarray(strip).reduce(step)) if step > 1 else strip)
+        png.finish()
+        return new.finish()
