@@ -62,7 +62,8 @@ def build(
                 with bad.allowed(scene.image), closing(open_image(scene.image, config, limits)) as image:
                     for part in cut(image, config, scene.corner):
                         file.write(part.tiles.tobytes())
-                        parts.append(replace(part, tiles=part.tiles[:0]))
+                        # A copy, as an empty view would keep the tiles in memory.
+                        parts.append(replace(part, tiles=part.tiles[:0].copy()))
             if scene.image.name in bad.reasons:
                 file.seek(start)
                 file.truncate()

@@ -1,9 +1,12 @@
-"""Sources that cannot be cut are refused with what to do about it, and leave nothing behind."""
+"""Sources larger than memory are cut; those that cannot be are refused with what to do about it."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from data_io import DataConfig, DataError, prepare
 from data_io.tiles.splits import SPLITS
@@ -44,3 +47,21 @@ def test_a_source_without_a_usable_tile_says_what_dropped_them(small: DataConfig
 def test_two_images_in_resize_mode_are_too_few(small: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tiles in 2 images of different places, too few .* add images"):
         prepare(small.model_copy(update={"mode": "resize", "min_std": 0.0}), tmp_path / "cache")
+
+
+def test_memory_does_not_grow_with_the_tiles_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_io.images.files.WHOLE_PIXELS", 0)
+    noise = np.random.default_rng(0).integers(1, 256, (2048, 2048, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.tif")
+    config = DataConfig(source=str(tmp_path / "large.tif"), tile_size=32, block_tiles=4, memory_share=0.0)
+    prepare(config, tmp_path / "first")  # what is imported when first needed is not counted
+    tracemalloc.start()
+    try:
+        prepare(config, tmp_path / "large")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    (train,) = (tmp_path / "large").glob("*/train.npy")
+    assert peak < train.stat().st_size / 2
