@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.engine.cores import available_cores
 from sweep.engine.worker import Spec
 from sweep.store.home import Home
 from sweep.store.secrets import redact
@@ -135,6 +136,10 @@ class Worker:
 class Pool:
     """The live workers and their events, and how to start one more in the place of one that died.
 
+    A worker's imports keep a core busy for three seconds, and this process's own, which the first trial waits
+    for, another. So a core is kept for it, and on few cores some workers start only when the spec is known:
+    the first training step comes two seconds earlier, and the last worker half a second later.
+
     placing: CUDA_VISIBLE_DEVICES of each worker.
     """
 
@@ -155,12 +160,14 @@ class Pool:
 
     def send_spec(self, spec: Spec) -> None:
         """To all; they open the stores and read the trials while their parent does the same."""
+        for number in range(len(self.live), self.count):
+            self.start(number)
         for worker in self.live:
             worker.send_spec(spec)
 
     def __enter__(self) -> "Pool":
         try:
-            for number in range(self.count):
+            for number in range(min(self.count, max(1, available_cores() - 1))):
                 self.start(number)
         except BaseException:  # Ctrl-C: `with` does not end what was not entered
             self.__exit__()

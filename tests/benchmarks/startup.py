@@ -4,7 +4,7 @@
 
 The laptop depth_study with its usual workers, in a home that has its tiles and stores (a first run makes
 them, and is not counted). The first step has ended when the first checkpoint is there, which this run writes
-after every step.
+after every step; all workers train when there are as many checkpoints as workers.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.engine.cores import available_cores
 from tests.benchmarks.table import Row, show
 
 FIRST_LINE_S, FIRST_STEP_S = 1.0, 6.0
@@ -24,8 +25,8 @@ COMMAND = ("run", "depth_study", "--scale", "laptop", "--device", "cpu", "--set"
 LIMIT_S = 300.0
 
 
-def start_once(home: Path, name: str) -> tuple[float, float]:
-    """Seconds to the first line and to the first checkpoint of a new study; its run is then stopped."""
+def start_once(home: Path, name: str) -> tuple[float, float, float]:
+    """Seconds to the first line and checkpoint of a new study, and to a checkpoint by every worker."""
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "sweep", *COMMAND, "--name", name],
@@ -37,14 +38,16 @@ def start_once(home: Path, name: str) -> tuple[float, float]:
     assert process.stdout
     process.stdout.readline()
     first_line = time.monotonic() - began
-    while not any(home.glob(f"checkpoints/{name}/*/state.pt")):
+    seen: list[float] = []
+    while len(seen) < available_cores():
         if process.poll() is not None or time.monotonic() - began > LIMIT_S:
             raise RuntimeError("no trial began")
         time.sleep(0.005)
-    first_step = time.monotonic() - began
+        count = len(list(home.glob(f"checkpoints/{name}/*/state.pt")))
+        seen += [time.monotonic() - began] * (count - len(seen))
     process.terminate()
     process.communicate()
-    return first_line, first_step
+    return first_line, seen[0], seen[-1]
 
 
 def measure(rounds: int) -> list[Row]:
@@ -52,14 +55,15 @@ def measure(rounds: int) -> list[Row]:
         home = Path(folder) / "home"
         start_once(home, "first")
         # Each a study of its own: one that went on would only resume what was left.
-        lines, steps = zip(*(start_once(home, f"round{i}") for i in range(rounds)), strict=True)
+        lines, steps, all_steps = zip(*(start_once(home, f"round{i}") for i in range(rounds)), strict=True)
     return [
         _row("seconds to the first line of `run`", lines, FIRST_LINE_S),
         _row("seconds to its first training step", steps, FIRST_STEP_S),
+        _row("seconds until all its workers train", all_steps, None),
     ]
 
 
-def _row(name: str, seconds: Sequence[float], target: float) -> Row:
+def _row(name: str, seconds: Sequence[float], target: float | None) -> Row:
     spread = min(seconds), max(seconds)
     return Row(name, statistics.median(seconds), "s", spread, target, smaller_is_better=True)
 

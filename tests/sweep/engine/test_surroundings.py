@@ -83,6 +83,7 @@ def test_events_that_cannot_be_read_end_the_worker_and_say_so(tmp_path: Path) ->
 def test_workers_end_when_their_parent_is_interrupted_while_it_starts_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from sweep.engine import workers
     from sweep.engine.workers import Pool, Worker
     from sweep.store.home import Home
 
@@ -95,10 +96,27 @@ def test_workers_end_when_their_parent_is_interrupted_while_it_starts_them(
         started.append(start(pool, number))
         return started[-1]
 
+    monkeypatch.setattr(workers, "available_cores", lambda: 3)
     monkeypatch.setattr(Pool, "start", interrupted)
     with pytest.raises(KeyboardInterrupt), Pool(Home(tmp_path).create(), ["", ""], threads=1):
         pass
     assert [worker.process.poll() is not None for worker in started] == [True]
+
+
+@pytest.mark.parametrize(("cores", "at_once"), [(1, 1), (2, 1), (3, 2), (8, 3)])
+def test_a_core_is_left_to_the_parent_until_it_has_prepared_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, at_once: int
+) -> None:
+    from sweep.engine import workers
+    from sweep.engine.worker import Spec
+    from sweep.store.home import Home
+
+    monkeypatch.setattr(workers, "available_cores", lambda: cores)
+    with workers.Pool(Home(tmp_path).create(), [""] * 3, threads=1) as pool:
+        assert [worker.number for worker in pool.live] == list(range(at_once))
+        monkeypatch.setattr(workers.Worker, "send_spec", lambda *_: None)
+        pool.send_spec(Spec.model_construct())
+        assert [worker.number for worker in pool.live] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("installed", [True, False])
