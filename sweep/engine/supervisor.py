@@ -5,6 +5,7 @@ import os
 import queue
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -14,6 +15,7 @@ from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
+from sweep.evidence.verdicts import wanted_blocks
 from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
@@ -22,7 +24,7 @@ from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
 from sweep.store.storage import study_lock
 from sweep.store.study_view import StudyView
-from sweep.store.trials import TrialView
+from sweep.store.trials import TrialView, views
 from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
@@ -50,7 +52,10 @@ class Supervisor:
         limits: Limits,
         observer: Observer,
         max_retries: int,
+        begin_s: float | None = None,
     ) -> None:
+        """begin_s: no block is begun that is not expected to end within so many seconds."""
+        self.begin_s = begin_s
         self.study, self.home, self.spec, self.pool = study, home, spec, pool
         self.limits, self.observer, self.max_retries = limits, observer, max_retries
         self.failures = 0
@@ -177,8 +182,19 @@ class Supervisor:
 
     def _phases(self) -> list[Phase]:
         """Whoever adds trials to the study changes the total, on whatever machine."""
-        total = StudyView.of(self.study).explore_total
-        return agenda.phases(self.spec.plan, total)
+        view, plan = StudyView.of(self.study), self.spec.plan
+        if plan.blocks is None:
+            return agenda.phases(plan, view.explore_total)
+        trials = views(self._trials(), plan)
+        wanted = wanted_blocks(plan, trials, view.blocks_total)
+        return agenda.phases(plan, view.explore_total, wanted, self._has_time_for_a_block(trials))
+
+    def _has_time_for_a_block(self, trials: Sequence[TrialView]) -> bool:
+        """As far as is known: before any run of a block has ended there is."""
+        expected = agenda.seconds_of_a_block(self.spec.plan, trials)
+        if self.begin_s is None or expected is None:
+            return True
+        return time.monotonic() - self._started + expected / max(1, self.pool.count) <= self.begin_s
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)

@@ -3,16 +3,14 @@
 What is declared here is judged by `sweep.evidence`; it is fixed in a commit before the data that it judges.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from sweep.study.frozen import Frozen
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Endpoint(Frozen):
@@ -76,3 +74,7 @@ class Claim(Frozen):
         """All arms that it compares, each once."""
         named = (arm for contrast in self.contrasts for arm in (*contrast.worse, *contrast.better))
         return tuple(dict.fromkeys(named))
+
+    def keeps(self, arms: Collection[str]) -> bool:
+        """Whether it can still be judged where only these arms of a plan are left."""
+        return self.paired != "block" or set(self.arms) <= set(arms)

@@ -49,9 +49,9 @@ def fit(
             weight and do not count epochs that end before the KL warm-up does.
         checkpoint_path: the run resumes from this file if it exists; it is written when `checkpoint_seconds`
             have passed since the last time (0: after every epoch) or the hooks want it, and never removed.
-        test: (N, 3, H, W) uint8, not used for selection; the image quality of the selected weights is
-            measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
-            no finite objective.
+        test: (N, 3, H, W) uint8, not used for selection; the objective and the image quality of the selected
+            weights are measured on them where the run has a finite objective; quality not where they are too
+            few or `config.quality_draws` is 0.
         resolved: `config` is one that `vae.training.hardware.resolve` gave, on this machine.
 
     A diverged run is a result, not an error.
@@ -275,7 +275,16 @@ class _Run:
         self._take_pictures()
         has_objective = not ending[0].objective_is_infinite and math.isfinite(state.best_objective)
         quality = self._quality() if has_objective else None
-        return run_result(state, ending, evaluation, quality, weights, seconds)
+        tested = self._evaluate_test() if has_objective else None
+        return run_result(state, ending, evaluation, tested, quality, weights, seconds)
+
+    def _evaluate_test(self) -> Evaluation | None:
+        """Of the selected weights, on tiles that selected nothing."""
+        if self.test is None or not len(self.test):
+            return None
+        tiles = self.test.to(self.state.device)
+        noise = fixed_noise(len(tiles), self.config.model.latent_dim, self.state.device)
+        return evaluate(self.state.model, tiles, noise, self.state.loss)
 
     def _quality(self) -> ModelQuality | None:
         draws, model = self.config.quality_draws, self.state.model

@@ -1,0 +1,1 @@
+"""A study's claims, judged from its trials; and how many blocks it takes until they are decided."""
