@@ -58,7 +58,7 @@ def explore_total(study: optuna.Study, more: int | None, default: int, goes_on: 
     """How many explore trials the study should have when this run is over, those of earlier runs included.
 
     more: the number that the user asked for; trials that wait in the queue count towards it. None finishes
-    what an interrupted run left open, or adds `default` where nothing is open; where blocks go on, it does not.
+    what an interrupted run left open, or adds `default` where nothing is open; not where blocks go on.
     """
     trials = study.get_trials(deepcopy=False)
     asked = len(originals(trials, Explore.name))
@@ -73,7 +73,7 @@ def explore_total(study: optuna.Study, more: int | None, default: int, goes_on: 
 
 
 def seconds_of_a_block(plan: Plan, trials: Sequence[TrialView]) -> float | None:
-    """Seconds that one worker needs for a whole block, from those that its runs took; None before one ended."""
+    """Seconds that one worker needs for a block, by the runs of blocks that have ended; None where none has."""
     assert plan.blocks is not None
     known = [trial.seconds for trial in trials if trial.phase == BLOCK and trial.ended and trial.seconds]
     if not known:

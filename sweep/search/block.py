@@ -1,8 +1,8 @@
 """The phase that claims rest on: blocks, in each of which every arm tunes over the same grid.
 
-A setting is tried in every arm before the next one, and the next one of an arm only when its last has ended:
-so whether a run ends early depends on finished runs alone, however many workers there are. Where an arm waits,
-the next block is begun, as far as blocks are wanted.
+A setting is tried in every arm before the next one, and the next one of an arm only when its last has
+ended: so whether a run ends early depends on finished runs alone, however many workers there are. Where an
+arm waits, the next block is begun, as far as blocks are wanted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,9 @@ class InBlocks:
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
         mine = views(of_phase(trials, self.name))
         busy = {(t.block, t.arm) for t in mine if t.state in UNFINISHED}
-        return next((r for r in self._missing(mine) if (r.attrs[keys.BLOCK], r.attrs[keys.ARM]) not in busy), None)
+        return next(
+            (r for r in self._missing(mine) if (r.attrs[keys.BLOCK], r.attrs[keys.ARM]) not in busy), None
+        )
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         return sum(1 for _ in self._missing(views(of_phase(trials, self.name))))
@@ -59,8 +61,8 @@ class InBlocks:
         return Request(
             self.name,
             params={path: value for path, value in values.items() if path in axes},
-            settings={path: value for path, value in values.items() if path not in axes} | {SPLIT_SEED: block},
+            settings={path: value for path, value in values.items() if path not in axes}
+            | {SPLIT_SEED: block},
             seed=FIRST_SEED + block,
             attrs={keys.ARM: arm.name, keys.BLOCK: block, keys.POINT: number, keys.POINTS: len(tried)},
         )
-

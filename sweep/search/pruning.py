@@ -51,7 +51,8 @@ def is_behind(study: optuna.Study, trial: optuna.Trial, config: TrialConfig, blo
     peers = [
         other.stored.intermediate_values[rung]
         for other in views(trials)
-        if other.finished and (other.phase, other.block, other.arm) == (BLOCK, view.block, view.arm)
+        if other.finished
+        and (other.phase, other.block, other.arm) == (BLOCK, view.block, view.arm)
         and rung in other.stored.intermediate_values
     ]
     return any(mine[rung] > (1 + blocks.behind) * value for value in peers)

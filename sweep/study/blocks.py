@@ -24,9 +24,9 @@ class Blocks(Frozen):
         arm that fixes one of the paths tries the others.
     settings: further settings of all these runs, such as {"epochs": 30}.
     arms: those that are compared; empty: those that the plan's claims name.
-    rung, behind: a run whose validation objective, after the share `rung` of its epochs, is worse by more
-        than the share `behind` than another's that its arm has finished in the block, ends there. 0: none ends
-        early.
+    rung, behind: a run ends after the share `rung` of its epochs if its validation objective is worse there,
+        by more than the share `behind`, than that of another which its arm has finished in the block. 0: none
+        ends early.
     most: blocks after which there are no more, decided or not.
     """
 

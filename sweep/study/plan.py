@@ -182,8 +182,8 @@ class Plan(Frozen):
                 for path, value in self.in_block(arm, point).items():
                     if path in axes and not axes[path].holds(value):
                         raise ValueError(
-                            f"in blocks arm {arm.name!r} has {path}={value!r}, which is outside the axis: give "
-                            "a value in the blocks' grid or settings"
+                            f"in blocks arm {arm.name!r} has {path}={value!r}, which is outside the axis: "
+                            "give a value in the blocks' grid or settings"
                         )
 
     def block_arms(self) -> list[Arm]:
@@ -194,8 +194,10 @@ class Plan(Frozen):
         return [arm for arm in self.arms if arm.name in wanted]
 
     def tried_in_block(self, arm: Arm) -> dict[int, dict[str, Any]]:
-        """What an arm tries in each block, by number: of learning rates those inside a border that was mapped,
-        or the smallest."""
+        """What an arm tries in each block, by number.
+
+        Of learning rates those inside a border that was mapped, or the smallest.
+        """
         assert self.blocks is not None
         tried = dict(enumerate(self.blocks.points(arm.fixed)))
         cap = self.caps.get(arm.name)
