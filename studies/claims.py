@@ -6,7 +6,7 @@ verdict for each.
 
 from collections.abc import Sequence
 
-from sweep.study import EPOCHS_TO_TARGET, VOLATILITY, Claim, Contrast
+from sweep.study import EPOCHS_TO_TARGET, VOLATILITY, Claim, Contrast, at_distance
 
 MIDDLE = (4, 5)
 
@@ -124,7 +124,7 @@ def about_rates(slow: str, fast: str) -> tuple[Claim, ...]:
 
 def about_distances(distances: Sequence[float]) -> tuple[Claim, ...]:
     """The nearest to the mapped border against each of the others, in every column."""
-    near, *further = (f"{distance:g} decades below" for distance in sorted(distances))
+    near, *further = map(at_distance, sorted(distances))
     if not further:
         return ()
     return (

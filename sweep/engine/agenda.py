@@ -1,6 +1,5 @@
 """What a study does next: its phases in order, and the next request of the first that is not over."""
 
-import statistics
 from collections.abc import Sequence
 
 import optuna
@@ -12,22 +11,18 @@ from sweep.search.confirm import Repeat
 from sweep.search.explore import Explore
 from sweep.search.request import UNFINISHED, Phase, Request, of_phase, originals
 from sweep.store.study_view import StudyView
-from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan
 
 
-def phases(plan: Plan, explore_total: int, blocks: int = 0, begins: bool = True) -> list[Phase]:
-    """The phases of a plan, in the order in which they run.
-
-    blocks: how many there should be. begins: whether there is time to begin another.
-    """
+def phases(plan: Plan, explore_total: int, blocks: int = 0) -> list[Phase]:
+    """The phases of a plan, in the order in which they run. blocks: how many there should be."""
     if plan.border:
         return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
     found: list[Phase] = [Explore(plan, explore_total)]
     if plan.confirm is not None:
         found.append(Repeat(plan, plan.confirm, explore_total))
     if plan.blocks is not None:
-        found.append(InBlocks(plan, blocks, begins))
+        found.append(InBlocks(plan, blocks))
     return found
 
 
@@ -70,12 +65,3 @@ def explore_total(study: optuna.Study, more: int | None, default: int, goes_on: 
     if not goes_on:
         return max(requested, default)
     return requested if requested > asked or waiting_anywhere else asked + default
-
-
-def seconds_of_a_block(plan: Plan, trials: Sequence[TrialView]) -> float | None:
-    """Seconds that one worker needs for a block, by the runs of blocks that have ended; None where none has."""
-    assert plan.blocks is not None
-    known = [trial.seconds for trial in trials if trial.phase == BLOCK and trial.ended and trial.seconds]
-    if not known:
-        return None
-    return statistics.fmean(known) * sum(len(plan.tried_in_block(arm)) for arm in plan.block_arms())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.engine import agenda
+from sweep.engine import agenda, forecast
 from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
@@ -56,6 +56,7 @@ class Supervisor:
     ) -> None:
         """begin_s: no block is begun that is not expected to end within so many seconds."""
         self.begin_s = begin_s
+        self._foretold = False
         self.study, self.home, self.spec, self.pool = study, home, spec, pool
         self.limits, self.observer, self.max_retries = limits, observer, max_retries
         self.failures = 0
@@ -187,14 +188,24 @@ class Supervisor:
             return agenda.phases(plan, view.explore_total)
         trials = views(self._trials(), plan)
         wanted = wanted_blocks(plan, trials, view.blocks_total)
-        return agenda.phases(plan, view.explore_total, wanted, self._has_time_for_a_block(trials))
+        fit = forecast.blocks_that_fit(plan, trials, self.pool.count, self._seconds_left())
+        return agenda.phases(plan, view.explore_total, wanted if fit is None else min(wanted, fit))
 
-    def _has_time_for_a_block(self, trials: Sequence[TrialView]) -> bool:
-        """As far as is known: before any run of a block has ended there is."""
-        expected = agenda.seconds_of_a_block(self.spec.plan, trials)
-        if self.begin_s is None or expected is None:
-            return True
-        return time.monotonic() - self._started + expected / max(1, self.pool.count) <= self.begin_s
+    def _seconds_left(self) -> float | None:
+        """Of the time in which blocks may run; None where none is set."""
+        return None if self.begin_s is None else self.begin_s - (time.monotonic() - self._started)
+
+    def _foretell(self) -> None:
+        """Once, when every worker has ended a trial: what blocks cost, and what there is time for."""
+        plan, trials = self.spec.plan, views(self._trials(), self.spec.plan)
+        if self._foretold or plan.blocks is None or sum(t.ended for t in trials) < self.pool.count:
+            return
+        self._foretold = True
+        wanted = wanted_blocks(plan, trials, StudyView.of(self.study).blocks_total)
+        if wanted > forecast.blocks_begun(trials):
+            words = forecast.foretell(plan, trials, self.pool.count, self._seconds_left())
+            if words:
+                self.observer.say(words)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -229,6 +240,7 @@ class Supervisor:
             self.observer.trial_over(worker.number, number)
             self.notes.write(number)
         self._save_seconds()
+        self._foretell()
         self._wake()
 
     def _failed(self, worker: Worker, kind: str, message: str) -> None:

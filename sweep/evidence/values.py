@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from optuna.trial import TrialState
 
-from sweep.store.trials import BLOCK, TrialView
-from sweep.study import EPOCHS_TO_STOP, EPOCHS_TO_TARGET, Claim, Endpoint
+from sweep.store.trials import BLOCK, DISTANCE, TrialView
+from sweep.study import EPOCHS_TO_STOP, EPOCHS_TO_TARGET, Claim, Endpoint, at_distance
 
 TARGET = 1.1
 """A block's fixed objective is this many times the best that any of its arms reached."""
@@ -66,6 +66,22 @@ def block_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> Values
             value = math.inf if choice.run is None else value_of(choice.run, endpoint, targets.get(block))
             if value is not None:
                 arms.setdefault(arm, {})[block] = value
+    return found
+
+
+def column_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> ColumnValues:
+    """Of the runs of a border study at its distances: arm is the distance, column a column of the map."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = {e.key: {} for e in endpoints_of(claims)}
+    runs = [trial for trial in trials if trial.phase == DISTANCE and trial.finished]
+    columns = {place: number for number, place in enumerate(sorted({run.border_at for run in runs}))}
+    for run in runs:
+        if run.border_distance is None:
+            continue
+        for endpoint in endpoints_of(claims):
+            value = value_of(run, endpoint)
+            if value is not None:
+                arms = found[endpoint.key].setdefault(at_distance(run.border_distance), {})
+                arms.setdefault(columns[run.border_at], []).append(value)
     return found
 
 

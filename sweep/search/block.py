@@ -23,15 +23,14 @@ SPLIT_SEED = "data.split_seed"
 class InBlocks:
     """Asks for every run of the first `wanted` blocks that none was asked for yet, whatever became of those.
 
-    begins: whether a block that has no run yet may be begun; False where the time left is too short for one.
+    A block that was begun is finished, even where fewer are wanted now.
     """
 
     name = BLOCK
 
-    def __init__(self, plan: Plan, wanted: int, begins: bool = True) -> None:
+    def __init__(self, plan: Plan, wanted: int) -> None:
         assert plan.blocks is not None
-        self.plan, self.blocks, self.begins = plan, plan.blocks, begins
-        self.wanted = min(wanted, plan.blocks.most)
+        self.plan, self.wanted = plan, min(wanted, plan.blocks.most)
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
         mine = views(of_phase(trials, self.name))
@@ -45,11 +44,9 @@ class InBlocks:
 
     def _missing(self, mine: Sequence[TrialView]) -> Iterator[Request]:
         asked = {(trial.block, trial.arm, trial.point) for trial in mine}
-        begun = {trial.block for trial in mine}
+        begun = max((trial.block or 0 for trial in mine), default=-1) + 1
         arms = [(arm, self.plan.tried_in_block(arm)) for arm in self.plan.block_arms()]
-        for block in range(self.wanted):
-            if block not in begun and not self.begins:
-                continue
+        for block in range(max(self.wanted, begun)):
             for number in range(1 + max(max(tried) for _, tried in arms)):
                 for arm, tried in arms:
                     if number in tried and (block, arm.name, number) not in asked:

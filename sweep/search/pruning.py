@@ -4,6 +4,9 @@ Explored trials by Optuna's pruners, where the config asks for one; runs of a bl
 blocks, which was fixed before the data.
 """
 
+import math
+from collections.abc import Mapping
+
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, PercentilePruner
 from optuna.trial import FrozenTrial, TrialState
@@ -39,7 +42,10 @@ def should_prune(study: optuna.Study, trial: optuna.Trial, config: TrialConfig) 
 
 
 def is_behind(study: optuna.Study, trial: optuna.Trial, config: TrialConfig, blocks: Blocks) -> bool:
-    """Whether a run of a block has come to the rung, and is worse there than another of its arm and block."""
+    """Whether a run of a block has come to the rung, and is far behind another of its arm and block there.
+
+    What counts is the best epoch so far: at a large rate a single one may be bad.
+    """
     view = TrialView(frozen(trial))
     if view.phase != BLOCK or not blocks.rung:
         return False
@@ -48,14 +54,14 @@ def is_behind(study: optuna.Study, trial: optuna.Trial, config: TrialConfig, blo
     mine = trials[trial.number].intermediate_values
     if max(mine, default=0) != rung or rung >= config.epochs:
         return False
-    peers = [
-        other.stored.intermediate_values[rung]
-        for other in views(trials)
-        if other.finished
-        and (other.phase, other.block, other.arm) == (BLOCK, view.block, view.arm)
-        and rung in other.stored.intermediate_values
-    ]
-    return any(mine[rung] > (1 + blocks.behind) * value for value in peers)
+    place = BLOCK, view.block, view.arm
+    peers = [t for t in views(trials) if t.finished and (t.phase, t.block, t.arm) == place]
+    reached = [_best_until(rung, peer.stored.intermediate_values) for peer in peers]
+    return _best_until(rung, mine) > (1 + blocks.behind) * min(reached, default=math.inf)
+
+
+def _best_until(epoch: int, objectives: Mapping[int, float]) -> float:
+    return min((value for at, value in objectives.items() if at <= epoch), default=math.inf)
 
 
 def _pruner(name: str) -> BasePruner:

@@ -18,6 +18,8 @@ EXPLORE = "explore"
 """The phase of a trial that names none."""
 BLOCK = "block"
 """The phase whose runs claims rest on."""
+DISTANCE = "distance"
+"""The phase of whole runs at set distances below a mapped border."""
 DEPTHS = ("model.encoder_depth", "model.decoder_depth")
 LR = "optim.lr"
 DIVERGED = ("nonfinite", "diverged")

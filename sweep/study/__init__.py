@@ -11,6 +11,7 @@ from sweep.study.claims import (
     Claim,
     Contrast,
     Endpoint,
+    at_distance,
 )
 from sweep.study.find import load_preset, load_study, shipped
 from sweep.study.plan import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, space_hash
@@ -37,6 +38,7 @@ __all__ = [
     "Plan",
     "Scale",
     "Study",
+    "at_distance",
     "check_name",
     "load_preset",
     "load_study",

@@ -24,9 +24,9 @@ class Blocks(Frozen):
         arm that fixes one of the paths tries the others.
     settings: further settings of all these runs, such as {"epochs": 30}.
     arms: those that are compared; empty: those that the plan's claims name.
-    rung, behind: a run ends after the share `rung` of its epochs if its validation objective is worse there,
-        by more than the share `behind`, than that of another which its arm has finished in the block. 0: none
-        ends early.
+    rung, behind: a run ends after the share `rung` of its epochs if its best validation objective until then
+        is worse, by more than the share `behind`, than that of another which its arm has finished in the
+        block. 0: none ends early.
     most: blocks after which there are no more, decided or not.
     """
 
@@ -34,7 +34,7 @@ class Blocks(Frozen):
     settings: Mapping[str, Value] = Field(default_factory=dict)
     arms: tuple[str, ...] = ()
     rung: Share = 0.0
-    behind: Annotated[float, Field(ge=0)] = 0.1
+    behind: Annotated[float, Field(ge=0)] = 0.15
     most: Annotated[int, Field(ge=1)] = 20
 
     def points(self, fixed: Mapping[str, Any]) -> list[dict[str, Any]]:

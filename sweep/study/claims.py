@@ -49,6 +49,11 @@ class Contrast(Frozen):
     margin: Annotated[float, Field(ge=0)] = 0.05
 
 
+def at_distance(decades: float) -> str:
+    """What the runs of a border study at this distance below the border are called, as an arm."""
+    return f"{decades:g} decades below"
+
+
 class Claim(Frozen):
     """Predictions that must all hold.
 

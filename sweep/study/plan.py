@@ -132,8 +132,11 @@ class Plan(Frozen):
     capped_by: str | None = None
 
     @classmethod
-    def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":
-        """The plan of a border study: its axes are those of the plane."""
+    def for_border(cls, base: TrialConfig, border: BorderPlan, claims: tuple[Claim, ...] = ()) -> "Plan":
+        """The plan of a border study: its axes are those of the plane.
+
+        claims: about runs at the plan's distances, which are arms called "0.3 decades below" (`at_distance`).
+        """
         plane = border.plane
         axes: list[Axis] = [FloatAxis(path=plane.searched, low=plane.low, high=plane.high, log=True)]
         for across in plane.across:
@@ -143,7 +146,7 @@ class Plan(Frozen):
                     axes.append(IntAxis(path=path, low=int(low), high=int(high)))
                 else:
                     axes.append(FloatAxis(path=path, low=low, high=high, log=across.log and low > 0))
-        return cls(base=base, axes=tuple(axes), trials=1, border=border)
+        return cls(base=base, axes=tuple(axes), trials=1, border=border, claims=claims)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":

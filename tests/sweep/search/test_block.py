@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from studies.base import SMOKE
-from sweep.engine import agenda
+from sweep.engine import agenda, forecast
 from sweep.errors import UserError
 from sweep.search.block import FIRST_SEED, InBlocks
 from sweep.search.pruning import is_behind
@@ -62,8 +62,8 @@ def add(
     )
 
 
-def drain(study: optuna.Study, chosen: Plan, wanted: int, begins: bool = True) -> list[Request]:
-    phase, asked = InBlocks(chosen, wanted, begins), []
+def drain(study: optuna.Study, chosen: Plan, wanted: int) -> list[Request]:
+    phase, asked = InBlocks(chosen, wanted), []
     while request := phase.next(study.get_trials()):
         asked.append(request)
         add(study, chosen, request, TrialState.COMPLETE, 1.0)
@@ -101,13 +101,13 @@ def test_an_arm_tries_its_next_setting_when_its_last_has_ended(study: optuna.Stu
     assert running == [(0, "depth 2"), (0, "depth 4"), (1, "depth 2"), (1, "depth 4")]
 
 
-def test_no_block_is_begun_without_time_but_one_that_is_begun_is_finished(study: optuna.Study) -> None:
+def test_a_block_that_is_begun_is_finished_where_none_is_wanted_any_more(study: optuna.Study) -> None:
     chosen = plan()
-    assert drain(study, chosen, 6, begins=False) == []
+    assert drain(study, chosen, 0) == []
     first = InBlocks(chosen, 6).next(study.get_trials())
     assert first is not None
     add(study, chosen, first, TrialState.COMPLETE, 1.0)
-    assert len(drain(study, chosen, 6, begins=False)) == 5
+    assert len(drain(study, chosen, 0)) == 5
 
 
 def test_a_run_that_failed_for_good_is_not_asked_for_again(study: optuna.Study) -> None:
@@ -136,7 +136,7 @@ def test_a_run_ends_at_the_rung_where_another_of_its_arm_and_block_was_far_bette
     config = chosen.base.model_copy(update={"epochs": 4})
     first, second = [r for r in drain(optuna.create_study(), chosen, 1) if r.attrs["arm"] == "depth 2"][:2]
     study.add_trial(
-        create_trial(value=1.0, user_attrs=first.user_attrs(), intermediate_values={1: 9.0, 2: 10.0, 4: 1.0})
+        create_trial(value=1.0, user_attrs=first.user_attrs(), intermediate_values={1: 10.0, 2: 99.0, 4: 1.0})
     )
     other_arm = {**second.user_attrs(), "arm": "depth 4"}
     for attrs, epoch, value, ends in (
@@ -200,11 +200,11 @@ def test_blocks_begin_while_the_last_explored_trials_run(study: optuna.Study) ->
 
 def test_the_time_of_a_block_follows_from_those_of_its_runs(study: optuna.Study) -> None:
     chosen = plan()
-    assert agenda.seconds_of_a_block(chosen, []) is None
+    assert forecast.seconds_of_a_block(chosen, []) is None
     drain(study, chosen, 1)
     trials = study.get_trials()
     for number, trial in enumerate(trials):
         trial.datetime_complete = trial.datetime_start + timedelta(seconds=number)
-    assert agenda.seconds_of_a_block(chosen, views(trials, chosen)) == pytest.approx(
+    assert forecast.seconds_of_a_block(chosen, views(trials, chosen)) == pytest.approx(
         1 + 2 + 3 + 4 + 5 + 6, rel=0.25
     )
