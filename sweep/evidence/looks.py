@@ -1,7 +1,7 @@
 """When a claim is looked at, and at which level: fixed here, before any data.
 
-Looking at every block and stopping at the first p below .05 finds what is not there in far more than one of twenty
-studies. The levels below add up to .05 over all looks.
+Looking at every block and stopping at the first p below .05 finds what is not there in far more than one of
+twenty studies. The levels below add up to .05 over all looks.
 """
 
 import numpy as np
