@@ -4,9 +4,13 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from sweep.evidence.looks import LOOKS, next_look
+from sweep.evidence.looks import LOOKS
+from sweep.evidence.verdicts import at_hand, wanted_blocks
 from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan
+
+SPARE = 1.2
+"""A budget that is told has room for a machine that is slower for a while."""
 
 
 def seconds_of_a_block(plan: Plan, trials: Sequence[TrialView]) -> float | None:
@@ -25,10 +29,6 @@ def seconds_of_a_block(plan: Plan, trials: Sequence[TrialView]) -> float | None:
     return statistics.fmean(known) * runs if known else None
 
 
-def blocks_begun(trials: Sequence[TrialView]) -> int:
-    return len({trial.block for trial in trials if trial.phase == BLOCK})
-
-
 def blocks_that_fit(
     plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left: float | None
 ) -> int | None:
@@ -36,7 +36,7 @@ def blocks_that_fit(
     each = seconds_of_a_block(plan, trials)
     if each is None or seconds_left is None:
         return None
-    return blocks_begun(trials) + max(0, math.floor(seconds_left * max(1, workers) / each))
+    return at_hand(trials) + max(0, math.floor(seconds_left * max(1, workers) / each))
 
 
 def foretell(plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left: float | None) -> str:
@@ -47,19 +47,30 @@ def foretell(plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left
     each = seconds_of_a_block(plan, trials)
     if each is None or plan.blocks is None:
         return ""
-    each /= max(1, workers)
     runs = sum(len(plan.tried_in_block(arm)) for arm in plan.block_arms())
-    done = blocks_begun(trials)
-    looks = [look for look in LOOKS if look <= plan.blocks.most]
-    words = f"blocks: {runs} runs each, about {duration(each)}; the claims are looked at after {_list(looks)} blocks"
-    first = next_look(done)
-    if seconds_left is None or first is None:
+    looks = _list([look for look in LOOKS if look <= plan.blocks.most])
+    words = (
+        f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; the claims are looked at after "
+    )
+    words += f"{looks} of them"
+    fit = blocks_that_fit(plan, trials, workers, seconds_left)
+    if fit is None:
         return words
-    fit = blocks_that_fit(plan, trials, workers, seconds_left) or done
-    if fit >= first:
-        return f"{words}; there is time for {min(fit, plan.blocks.most)}"
-    need = duration(1.1 * each * (first - done))
-    return f"{words}; there is time for {fit}, and {first} take about {need}: --budget {budget(1.1 * each * first)}"
+    words += f"; there is time for {min(fit, plan.blocks.most)}"
+    more = to_next_look(plan, trials, workers)
+    return words if more is None or fit >= more[0] else f"{words}; {more[0]} want --budget {budget(more[1])}"
+
+
+def to_next_look(plan: Plan, trials: Sequence[TrialView], workers: int) -> tuple[int, float] | None:
+    """Blocks at the next look at claims that are open, and about how many more seconds it takes.
+
+    None where none is open, or it is not known how long a block takes.
+    """
+    wanted, there = wanted_blocks(plan, trials), at_hand(trials)
+    each = seconds_of_a_block(plan, trials) if plan.blocks is not None else None
+    if each is None or wanted <= there:
+        return None
+    return wanted, SPARE * each * (wanted - there) / max(1, workers)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,6 @@ import os
 import queue
 import time
 from collections import Counter
-from collections.abc import Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -15,7 +14,7 @@ from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
-from sweep.evidence.verdicts import wanted_blocks
+from sweep.evidence.verdicts import at_hand, wanted_blocks
 from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
@@ -202,7 +201,7 @@ class Supervisor:
             return
         self._foretold = True
         wanted = wanted_blocks(plan, trials, StudyView.of(self.study).blocks_total)
-        if wanted > forecast.blocks_begun(trials):
+        if wanted > at_hand(trials):
             words = forecast.foretell(plan, trials, self.pool.count, self._seconds_left())
             if words:
                 self.observer.say(words)

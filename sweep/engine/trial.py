@@ -108,6 +108,9 @@ def describe_trial(trial: TrialView, config: TrialConfig) -> dict[str, Any]:
     that is a share of the border is given as the share, since the rate itself is not known before the run.
     """
     assert trial.plan is not None
+    if trial.block is not None:  # all else is the same in every run of every block
+        tried = {path: trial.value(path) for path in trial.plan.blocks.grid} if trial.plan.blocks else {}
+        return {"arm": f"block {trial.block}, {trial.arm}", "settings": tried}
     arm = next((arm for arm in trial.plan.arms if arm.name == trial.arm), None)
     fixed = {} if arm is None or len(trial.plan.arms) == 1 else arm.fixed
     settings = {path: value for path, value in trial.params.items() if path not in fixed}

@@ -8,18 +8,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from optuna.trial import TrialState
-
+from sweep.evidence.judge import BlockValues, ColumnValues
 from sweep.store.trials import BLOCK, DISTANCE, TrialView
 from sweep.study import EPOCHS_TO_STOP, EPOCHS_TO_TARGET, Claim, Endpoint, at_distance
 
 TARGET = 1.1
 """A block's fixed objective is this many times the best that any of its arms reached."""
-
-Values = Mapping[str, Mapping[str, Mapping[int, float]]]
-"""Endpoint -> arm -> block -> value; infinite where every run of the arm diverged."""
-ColumnValues = Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]
-"""Endpoint -> arm -> column -> values over seeds; infinite where a run diverged."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def chosen(trials: Sequence[TrialView]) -> dict[tuple[str, int], Chosen]:
     return found
 
 
-def block_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> Values:
+def block_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> BlockValues:
     """Of all endpoints that the claims name. A figure that the run does not have is left out."""
     stands = chosen(trials)
     targets = _targets(stands)
@@ -131,15 +125,3 @@ def _targets(stands: Mapping[tuple[str, int], Chosen]) -> dict[int, float]:
         if choice.run is not None and choice.run.objective is not None:
             best[choice.block] = min(choice.run.objective, best.get(choice.block, math.inf))
     return {block: TARGET * value for block, value in best.items()}
-
-
-def crashed(trials: Sequence[TrialView]) -> dict[tuple[str, int], int]:
-    """Arm and block -> a run there that was given up: that block will have no value of the arm."""
-    return {
-        (trial.arm, trial.block): trial.number
-        for trial in trials
-        if trial.phase == BLOCK
-        and trial.block is not None
-        and trial.state is TrialState.FAIL
-        and trial.next_attempt is None
-    }
