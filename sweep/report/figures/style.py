@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import plotly.graph_objects as go
@@ -13,6 +13,7 @@ from sweep.store.trials import TrialView
 # Okabe and Ito (2008), some a little lighter or darker, so that each is seen on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2f86c8", "#d08700", "#1b9e77", "#d55e00", "#b9679f", "#858585"
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "hexagon")
 VOLATILITY_SCALE = [[0.0, "#2f86c8"], [0.5, "#8aa98a"], [1.0, "#eebc1f"]]
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {
@@ -36,7 +37,11 @@ LABEL_LENGTH = 60
 @dataclass(frozen=True)
 class Figure:
     """figure is None where there is none, and `missing` says why. wide: scrolled sideways where the
-    page is too narrow for it."""
+    page is too narrow for it.
+
+    finding: what it shows, in one sentence with its numbers; notes: further sentences. numbers: the same for
+    programs, as JSON types. of_search: whether it tells if the search is good enough.
+    """
 
     key: str
     title: str
@@ -44,6 +49,10 @@ class Figure:
     figure: go.Figure | None = None
     missing: str = ""
     wide: bool = False
+    finding: str = ""
+    notes: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    of_search: bool = False
 
     @property
     def height(self) -> int:
@@ -100,6 +109,14 @@ def points(trials: Sequence[TrialView]) -> dict[str, Any]:
 def outcome_style(outcome: str) -> dict[str, Any]:
     color, symbol = OUTCOMES.get(outcome, OTHER)
     return {"color": color, "symbol": symbol}
+
+
+def series_style(index: int) -> dict[str, Any]:
+    """Colour and shape of a group: 36 pairs of them before one comes again."""
+    return {
+        "color": SERIES[index % len(SERIES)],
+        "symbol": SYMBOLS[(index + index // len(SERIES)) % len(SYMBOLS)],
+    }
 
 
 def by_outcome(trials: Sequence[TrialView]) -> dict[str, list[TrialView]]:
