@@ -50,7 +50,7 @@ def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
     names, columns = short_names([axis.path for axis in axes]), min(COLUMNS, len(axes))
     rows = math.ceil(len(axes) / columns)
     figure = make_subplots(
-        rows=rows, cols=columns, shared_yaxes=True, vertical_spacing=0.32 / rows, horizontal_spacing=0.04
+        rows=rows, cols=columns, shared_yaxes="all", vertical_spacing=0.32 / rows, horizontal_spacing=0.04
     )
     groups = by_group(drawn, plan)
     marked = edges(found, plan)
@@ -73,7 +73,7 @@ def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
         _scale(figure, axis, where)
     for row in range(1, rows + 1):
         figure.update_yaxes(title="objective", row=row, col=1)
-    log_axes(figure, y=True)
+    log_axes(figure, y=True, shared=True)
     caption = (
         f"{count(len(found), 'trial')}, {len(lost):,} of them diverged (crosses at the top edge). Grey line: "
         "of each value or bin the best trial over all other settings. All settings vary at once, so the "

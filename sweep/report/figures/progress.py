@@ -80,6 +80,8 @@ def best_so_far(trials: Sequence[TrialView], plan: Plan | None) -> Figure | None
     if timed:
         figure.update_xaxes(title=f"{name} of training, all trials", row=1, col=1)
     figure.update_xaxes(title="trials" + (" of the arm" if arms else ""), row=rows, col=1)
+    most = max(line.trials for line in arms or [whole])
+    figure.update_xaxes(dtick=max(1, round(most / 8)), row=rows, col=1)
     log_axes(figure, y=True)
     best = whole.best
     spent = f" and {in_words(best.seconds)} of {in_words(whole.seconds)} of training" if timed else ""

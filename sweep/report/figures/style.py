@@ -143,18 +143,23 @@ def layout(figure: go.Figure, x: str, y: str, height: int = 440, **more: Any) ->
     return figure
 
 
-def log_axes(figure: go.Figure, x: bool = False, y: bool = False) -> go.Figure:
-    """Logarithmic axes with numbers as ticks: plotly's own are bare digits between the decades, and 100µ."""
+def log_axes(figure: go.Figure, x: bool = False, y: bool = False, shared: bool = False) -> go.Figure:
+    """Logarithmic axes with numbers as ticks: plotly's own are bare digits between the decades, and 100µ.
+
+    shared: all panels have one range, and so the same ticks.
+    """
     for letter, wanted in (("x", x), ("y", y)):
         if wanted:
             for name in [key for key in figure.layout if key.startswith(f"{letter}axis")]:
                 axis = letter + name.removeprefix(f"{letter}axis")
-                figure.layout[name].update(type="log", **_ticks(_values(figure, letter, axis)))
+                values = _values(figure, letter, None if shared else axis)
+                figure.layout[name].update(type="log", **_ticks(values))
     return figure
 
 
-def _values(figure: go.Figure, letter: str, axis: str) -> list[float]:
-    traces = [trace for trace in figure.data if (trace[f"{letter}axis"] or letter) == axis]
+def _values(figure: go.Figure, letter: str, axis: str | None) -> list[float]:
+    """Of one axis; None: of all."""
+    traces = [trace for trace in figure.data if axis in (None, trace[f"{letter}axis"] or letter)]
     values = [v for trace in traces for v in (trace[letter] if trace[letter] is not None else ())]
     return [float(v) for v in values if isinstance(v, int | float) and 0 < v < math.inf]
 

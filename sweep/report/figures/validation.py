@@ -51,8 +51,8 @@ def validation_curves(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
     figure = make_subplots(
         rows=rows,
         cols=columns,
-        shared_yaxes=True,
-        shared_xaxes=True,
+        shared_yaxes="all",
+        shared_xaxes="all",
         vertical_spacing=0.24 / rows,
         horizontal_spacing=0.04,
         subplot_titles=[plain(name) for name, _ in groups] if len(groups) > 1 else None,
@@ -83,7 +83,7 @@ def validation_curves(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
         figure.update_xaxes(title="epoch", row=rows, col=column)
     for row in range(1, rows + 1):
         figure.update_yaxes(title="validation objective", row=row, col=1)
-    log_axes(figure, y=True)
+    log_axes(figure, y=True, shared=True)
     counts = _last_is_best(having)
     caption = (
         "A line a trial, red where it diverged later; a band spans the runs of one setting over its seeds, "
