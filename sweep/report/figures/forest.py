@@ -1,6 +1,7 @@
 """A forest plot of blocks: the ratio of every block, and what all of them say together."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -22,7 +23,9 @@ from sweep.report.figures.style import (
 
 Lost = Literal["above", "below", "both", "missing"]
 
-ROW, MARGINS = 64, 100
+ROW, MARGINS = 90, 100
+LETTERS = 44
+"""Of a line of a label: what a narrow page has room for."""
 LEAST_REACH = math.log(1.1)
 """The axis reaches at least this far on either side of a ratio of 1."""
 MARKS = {"supported": "✓", "contradicted": "✗"}
@@ -85,8 +88,9 @@ def forest(
             x=0,
             xref="paper",
             xanchor="left",
-            y=index - 0.38,
-            text=f"{plain(row.label)} <b>{MARKS.get(row.verdict, '?')} {plain(row.verdict)}</b>",
+            y=index - 0.15,
+            yanchor="bottom",
+            text=_heading(row),
             showarrow=False,
             align="left",
         )
@@ -94,7 +98,8 @@ def forest(
     log_axes(figure, x=True)
     half = math.log10(math.e) * reach * (1 + EDGE)
     figure.update_xaxes(range=[-half, half], zeroline=False)
-    figure.update_yaxes(range=[len(rows) - 0.5, -0.75], visible=False)
+    figure.update_yaxes(range=[len(rows) - 0.6, -0.85], visible=False)
+    figure.update_layout(margin={"l": 10, "r": 10})
     caption = (
         "Dots: a block each. Triangles at the edge: one side diverged there; open squares: both did. Diamond "
         "and line: the summary with its interval. Shaded: below the smallest effect of interest, "
@@ -108,6 +113,14 @@ def forest(
         finding=" ".join(sentence(row) for row in rows),
         numbers={"margin": margin, "rows": [_numbers(row) for row in rows]},
     )
+
+
+def _heading(row: Row) -> str:
+    """Verdict and label, on two lines at most."""
+    verdict = f"{MARKS.get(row.verdict, '?')} {row.verdict}"
+    lines = textwrap.wrap(f"{verdict}: {row.label}", LETTERS, max_lines=2, placeholder=" …")
+    first = plain(lines[0]).replace(plain(verdict), f"<b>{plain(verdict)}</b>", 1)
+    return "<br>".join([first, *map(plain, lines[1:])])
 
 
 def sentence(row: Row) -> str:
@@ -186,14 +199,14 @@ def _add_summary(figure: go.Figure, row: Row, index: int, reach: float) -> None:
     ends = [min(max(end, -reach), reach) for end in (row.low, row.high) if end is not None]
     figure.add_scatter(
         x=[math.exp(end) for end in ends],
-        y=[index + 0.27] * len(ends),
+        y=[index + 0.2] * len(ends),
         mode="lines",
         line={"color": ORANGE, "width": 3},
         hoverinfo="skip",
     )
     figure.add_scatter(
         x=[math.exp(row.summary)],
-        y=[index + 0.27],
+        y=[index + 0.2],
         mode="markers",
         marker={"symbol": "diamond", "size": 13, "color": ORANGE},
         hovertemplate=plain(sentence(row)) + "<extra></extra>",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sweep.report.duration import in_words, unit
+from sweep.report.duration import part_in_words, unit
 from sweep.report.figures.searched import by_arm, searched
 from sweep.report.figures.style import Figure, count, layout, log_axes, plain, series_style
 from sweep.store.trials import TrialView
@@ -84,7 +84,7 @@ def best_so_far(trials: Sequence[TrialView], plan: Plan | None) -> Figure | None
     figure.update_xaxes(dtick=max(1, round(most / 8)), row=rows, col=1)
     log_axes(figure, y=True)
     best = whole.best
-    spent = f" and {in_words(best.seconds)} of {in_words(whole.seconds)} of training" if timed else ""
+    spent = f" and {part_in_words(best.seconds, whole.seconds)} of training" if timed else ""
     gains = [line.gain for line in arms if line.gain is not None]
     late = sum(gain > 0 for gain in gains)
     note = (

@@ -141,8 +141,8 @@ def _finding(rows: Sequence[Sensitivity]) -> str:
             f"{100 * most.relative:.2g} % of the best ({most.trials} trials, {most.diverged} diverged)."
         )
     return (
-        f"{most.name} is the most sensitive to its rate, with an expected excess loss of "
+        f"Most sensitive to its rate is {most.name}, with an expected excess loss of "
         f"{100 * most.relative:.2g} % of its best ({most.trials} trials, {most.diverged} diverged); "
-        f"{least.name} the least, with {100 * least.relative:.2g} % "
+        f"least is {least.name}, with {100 * least.relative:.2g} % "
         f"({least.trials} trials, {least.diverged} diverged)."
     )

@@ -86,10 +86,9 @@ def test_a_queued_trial_keeps_its_parameters(plan: Plan) -> None:
     assert study.ask(search_space(plan)).params == wanted
 
 
-DEPRECATED = {"consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "gamma"} | {
-    "weights",
-    "warn_independent_sampling",
-    "constraints_func",
+DEPRECATED = {
+    *("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "gamma", "weights"),
+    *("warn_independent_sampling", "constraints_func"),
 }
 PROPOSED = [
     (0.00228, 0.092, 5, "none"),
