@@ -47,15 +47,15 @@ NO_MAP = "There is no map of the border for this study: `python -m sweep run bor
 
 
 def has_border_plane(trials: Sequence[TrialView], plan: Plan | None, borders: PlottedMap | None) -> bool:
-    """Whether there is a learning rate to draw against something: a map that trials lie on, a study that maps
-    one, or one that searches the rate beside another number."""
+    """Whether the study maps a border, or has trials to draw with their rate against another number: one that
+    a map knows them by, or that is searched beside the rate."""
     if plan is not None and plan.border is not None:
         return True
     runs = [trial for trial in trials if trial.ended and trial.lr]
-    if borders is not None and any(borders.column(trial) is not None for trial in runs):
-        return True
+    on_map = borders is not None and any(borders.column(trial) is not None for trial in runs)
     searched = plan is None or (any(axis.path == LR for axis in plan.axes) and bool(_numeric_axes(plan)))
-    return searched and len({trial.lr for trial in runs}) > 1 and _plane(runs, None, plan) is not None
+    varied = on_map or (searched and len({trial.lr for trial in runs}) > 1)
+    return varied and _plane(runs, borders if on_map else None, plan) is not None
 
 
 def border_figure(

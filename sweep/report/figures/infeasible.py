@@ -58,7 +58,8 @@ def share_of_infeasible(trials: Sequence[TrialView], plan: Plan | None) -> Figur
     grouping = grouping_of(plan)
     by = grouping.title if grouping else ""
     groups, repeated = (
-        [_share(name, members) for name, members in by_group(group, plan)] for group in (found, repeats)
+        [_share(name, members) for name, members in by_group(group, plan) if members]
+        for group in (found, repeats)
     )
     rates = [_share(cell.label, cell.trials) for cell in rate_cells(found, plan)]
     parts = [

@@ -89,8 +89,11 @@ def rate_sensitivity(trials: Sequence[TrialView], plan: Plan | None) -> Figure |
     """None for a border study, and where no group has enough trials."""
     if plan is not None and plan.border is not None:
         return None
-    groups = by_group(searched(trials, plan), plan)
-    rows = [found for name, members in groups if (found := sensitivity(name or "all trials", members))]
+    found = searched(trials, plan)
+    rows = [row for name, members in by_group(found, plan) if name and (row := sensitivity(name, members))]
+    if not rows:  # no groups, or too few trials in each
+        whole = sensitivity("all trials", found)
+        rows = [] if whole is None else [whole]
     if not rows:
         return None
     grouping = grouping_of(plan)
