@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from sweep.report import duration
 from sweep.report.evidence import NO_CLAIM, Claim
 from sweep.report.evidence.claim import RULE
 from sweep.report.evidence.contrast import ContrastResult
@@ -56,8 +57,13 @@ def render(
         "sentence": sentence,
         "settings": describe_settings,
         "score": score,
+        "duration": duration.in_words,
     }
     by, groups = groups_of(material.trials, material.plan)
+    shown = [
+        vars(f) | {"height": f.height, "caption": html.unescape(f.caption), "png": pngs.get(f.key)}
+        for f in figures
+    ]
     drawn = {f.key: f.figure.to_plotly_json() for f in figures if f.figure is not None}
     return environment.get_template("page.html").render(
         m=material,
@@ -69,10 +75,8 @@ def render(
         quality=quality_table(material.trials, material.plan),
         rule=RULE,
         effect=effect,
-        figures=[
-            vars(f) | {"height": f.height, "caption": html.unescape(f.caption), "png": pngs.get(f.key)}
-            for f in figures
-        ],
+        figures=[figure for figure in shown if not figure["of_search"]],
+        search_figures=[figure for figure in shown if figure["of_search"]],
         pictures=pictures,
         sheet=sheet,
         png_note=png_note,

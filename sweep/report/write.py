@@ -76,6 +76,9 @@ def to_document(
                 "caption": f.caption,
                 "drawn": f.figure is not None,
                 "missing": f.missing,
+                "finding": f.finding,
+                "notes": list(f.notes),
+                "numbers": dict(f.numbers),
             }
             for f in drawn
         ],

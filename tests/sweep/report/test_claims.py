@@ -73,8 +73,9 @@ def test_a_study_of_latent_sizes_has_figures_of_latent_sizes_and_none_of_depth()
     panels = drawn["axes"].figure
     assert panels.layout.xaxis.title.text == "latent_dim"
     assert panels.layout.xaxis2.title.text == "lr"
-    assert [trace.type for trace in panels.data] == ["box", "scatter"]
-    assert sorted(panels.data[0].y) == sorted(t.objective for t in latent_trials())
+    points = [trace for trace in panels.data if trace.mode == "markers" and trace.xaxis == "x"]
+    assert [trace.name for trace in points] == ["8", "16", "32"]
+    assert sorted(y for trace in points for y in trace.y) == sorted(t.objective for t in latent_trials())
     assert "depth" not in " ".join(figure.title.lower() for figure in drawn.values())
 
 

@@ -88,7 +88,7 @@ def test_a_recorded_study_makes_a_whole_page(smoke_report: dict[str, Any], brows
     assert opened.page.locator("img.tiles").evaluate("image => image.naturalWidth") > 100
     assert opened.page.locator(".pictures img").count() >= 1
     drawn = {figure["key"] for figure in document["figures"] if figure["drawn"]}
-    assert {"objective", "border", "volatility", "curves", "parallel", "depths"} <= drawn
+    assert {"objective", "border", "volatility", "curves", "axes", "depths"} <= drawn
     assert document["provenance"]["versions"]["torch"] in opened.page.locator("#summary").inner_text()
     assert f"{document['best']['value']:.1f}" in opened.page.locator("main").inner_text()
 
@@ -248,7 +248,7 @@ def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser, without_p
     path, _ = report(store(tmp_path / "home", trials, tracker="files"))
     opened = Opened(browser, path)
     opened.check()
-    assert opened.page.locator("[data-key=parallel]").count() == 1
+    assert opened.page.locator("[data-key=importance]").count() == 1
     assert opened.page.locator("img[src=x]").count() == 0
 
 
