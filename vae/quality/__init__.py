@@ -21,7 +21,6 @@ from vae.quality.reconstruction import psnr, ssim
 
 __all__ = [
     "METRICS",
-    "OPTIONAL_METRICS",
     "Interval",
     "LatentUse",
     "Measured",
@@ -36,13 +35,8 @@ __all__ = [
     "ssim",
 ]
 
-_all = load_metrics()
-
-METRICS: dict[str, Metric] = {name: metric for name, metric in _all.items() if metric.package is None}
+METRICS: dict[str, Metric] = load_metrics()
 """Name -> function of (real, fake, seed) -> float, all tiles (N, 3, H, H) uint8, equal numbers."""
-
-OPTIONAL_METRICS: dict[str, Metric] = {name: metric for name, metric in _all.items() if metric.package}
-"""Those that need an optional package: runs do not measure them."""
 
 
 def measure(
