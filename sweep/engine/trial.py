@@ -13,6 +13,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
 from data_io.tiles.loader import BatchLoader
+from data_io.tiles.neighbours import neighbourhoods
 from data_io.tiles.tileset import TileSet
 from sweep.recovery.attempts import FencedError, finish
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
@@ -210,7 +211,10 @@ def _train(
     )
     tiles = context.tiles
     path = checkpoints.state
-    return fit(config, loader, tiles.validation, hooks, path, test=tiles.test, resolved=True)
+    groups = neighbourhoods(tiles, "test")
+    return fit(
+        config, loader, tiles.validation, hooks, path, test=tiles.test, test_groups=groups, resolved=True
+    )
 
 
 def _record(
