@@ -230,7 +230,8 @@ def _record(
     folder = context.home.trial_folder(context.study_name, trial.number)
     probing = config.probe.label != "none"
     if not probing:
-        checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+        model = {"model_config": tree["model"], "weights": result.weights, "likelihood": result.likelihood}
+        checkpoint.save(folder / "model.pt", model)
     observed = {f"{keys.BORDER}{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
         keys.OUTCOME: str(result.outcome),

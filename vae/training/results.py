@@ -83,6 +83,9 @@ def run_result(
         }
         | (quality.figures if quality else {}),
         weights=weights,
+        likelihood={
+            k: v.detach().to("cpu", copy=True) for k, v in state.loss.likelihood.state_dict().items()
+        },
         intervals=quality.intervals if quality else {},
         kl_per_dim=quality.kl_per_dim if quality else (),
     )
