@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from data_io.config import DataConfig
 from data_io.tiles.loader import BatchLoader
+from data_io.tiles.neighbours import neighbourhoods
 from data_io.tiles.tileset import TileSet
 from sweep.recovery.attempts import FencedError, finish
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
@@ -225,7 +226,10 @@ def _train(
         rotate=config.data.rotate,
     )
     path = checkpoints.state
-    return fit(config, loader, tiles.validation, hooks, path, test=tiles.test, resolved=True)
+    groups = neighbourhoods(tiles, "test")
+    return fit(
+        config, loader, tiles.validation, hooks, path, test=tiles.test, test_groups=groups, resolved=True
+    )
 
 
 def _record(
@@ -241,7 +245,8 @@ def _record(
     folder = context.home.trial_folder(context.study_name, trial.number)
     probing = config.probe.label != "none"
     if not probing:
-        checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+        model = {"model_config": tree["model"], "weights": result.weights, "likelihood": result.likelihood}
+        checkpoint.save(folder / "model.pt", model)
     observed = {f"{keys.BORDER}{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
         keys.OUTCOME: str(result.outcome),

@@ -15,6 +15,8 @@ from sweep.study import Plan
 
 MOST_COLUMNS = 8
 FLOOR = "_floor"
+RENAMED = {"kid": "mmd_random", "density": "density_random", "coverage": "coverage_random"}
+"""Names in older stores: the same formulas on the same random features, so the figures compare."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,27 @@ def quality_table(trials: Sequence[TrialView], plan: Plan | None) -> QualityTabl
         best.setdefault((grouping.group_of(trial) if grouping else "") or "all", trial)
     shown = list(best.items())[:MOST_COLUMNS]
     columns = [
-        QualityColumn(name, t.number, t.run_id, t.objective or 0.0, {m: _score(t, m) for m in _metrics(t)})
+        QualityColumn(
+            name,
+            t.number,
+            t.run_id,
+            t.objective or 0.0,
+            {m: _score(t, stored) for m, stored in _metrics(t).items()},
+        )
         for name, t in shown
     ]
     metrics = sorted({metric for column in columns for metric in column.scores})
     return QualityTable(grouping.title if grouping else "", metrics, columns, left_out=len(best) - len(shown))
 
 
-def _metrics(trial: TrialView) -> list[str]:
-    """Without the prefix; a floor belongs to the metric that it stands beside."""
+def _metrics(trial: TrialView) -> dict[str, str]:
+    """Metric -> its name in the store, both without the prefix; a floor belongs to the metric beside it."""
     found = {key.removeprefix(QUALITY) for key in trial.attrs if key.startswith(QUALITY)}
-    return sorted(name for name in found if name.removesuffix(FLOOR) not in found - {name})
+    stored = sorted(name for name in found if name.removesuffix(FLOOR) not in found - {name})
+    return {RENAMED.get(name, name): name for name in stored}
 
 
-def _score(trial: TrialView, metric: str) -> Score:
-    low, high = trial.quality_intervals.get(metric, (None, None))
-    key = QUALITY + metric
+def _score(trial: TrialView, stored: str) -> Score:
+    low, high = trial.quality_intervals.get(stored, (None, None))
+    key = QUALITY + stored
     return Score(trial.number_of(key), low, high, trial.number_of(key + FLOOR))

@@ -39,6 +39,7 @@ def fit(
     checkpoint_path: Path | None = None,
     *,
     test: Tensor | None = None,
+    test_groups: Tensor | None = None,
     resolved: bool = False,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
@@ -52,6 +53,7 @@ def fit(
         test: (N, 3, H, W) uint8, not used for selection; the objective and the image quality of the selected
             weights are measured on them where the run has a finite objective; quality not where they are too
             few or `config.quality_draws` is 0.
+        test_groups: (N,) int64, which test tiles are neighbours (`vae.quality.measure`).
         resolved: `config` is one that `vae.training.hardware.resolve` gave, on this machine.
 
     A diverged run is a result, not an error.
@@ -66,7 +68,7 @@ def fit(
         if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path)
+    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path, test_groups)
     return run.go()
 
 
@@ -81,6 +83,7 @@ class _Run:
         test: Tensor | None,
         hooks: Hooks,
         checkpoint_path: Path | None,
+        test_groups: Tensor | None,
     ) -> None:
         self.config, self.hooks, self.checkpoint_path = config, hooks, checkpoint_path
         resumed = (
@@ -108,6 +111,7 @@ class _Run:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
         self.validation, self.test = validation.to(self.state.device), test
+        self.test_groups = test_groups
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
@@ -290,4 +294,5 @@ class _Run:
         draws, model = self.config.quality_draws, self.state.model
         if not draws or self.test is None or not measurable(self.test):
             return None
-        return model_quality(model, self.test, self.state.source.images, draws=draws)
+        train = self.state.source.images
+        return model_quality(model, self.test, train, draws=draws, groups=self.test_groups)

@@ -86,6 +86,9 @@ def run_result(
         | (_test_figures(tested, state.config.objective.kl_weight) if tested else {})
         | (quality.figures if quality else {}),
         weights=weights,
+        likelihood={
+            k: v.detach().to("cpu", copy=True) for k, v in state.loss.likelihood.state_dict().items()
+        },
         intervals=quality.intervals if quality else {},
         kl_per_dim=quality.kl_per_dim if quality else (),
     )

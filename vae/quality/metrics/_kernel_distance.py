@@ -1,20 +1,20 @@
-"""Kernel inception distance, on the features of a fixed network."""
+"""Squared maximum mean discrepancy between two sets of features, with the kernel of KID."""
 
 import torch
 from torch import Tensor
-
-from vae.quality.metrics import Metric
-from vae.quality.metrics._random_features import random_features
 
 SUBSET = 100
 SUBSETS = 20
 
 
-def kid(real: Tensor, fake: Tensor, seed: int, *, subset: int = SUBSET, subsets: int = SUBSETS) -> float:
+def kernel_distance(
+    real: Tensor, fake: Tensor, seed: int, *, subset: int = SUBSET, subsets: int = SUBSETS
+) -> float:
     """Unbiased squared maximum mean discrepancy, kernel (x . y / D + 1)^3 (Binkowski et al. 2018).
 
     real (N, D) and fake (M, D). Mean over random subsets of `subset` rows of each; if neither set is larger
     than that, once over all rows. 0 on average if both are draws of one distribution, so it can be negative.
+    It is called KID where the features are of a network that was trained on images.
     """
     if max(len(real), len(fake)) <= subset:
         return float(_mmd(real, fake))
@@ -39,6 +39,3 @@ def _mmd(x: Tensor, y: Tensor) -> Tensor:
         return (square.sum() - square.diagonal().sum()) / (n * (n - 1))
 
     return off_diagonal_mean(kernel(x, x)) + off_diagonal_mean(kernel(y, y)) - 2 * kernel(x, y).mean()
-
-
-METRIC = Metric(random_features, kid)
