@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -11,12 +11,13 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from sweep.evidence.finding import Finding, Interval
+from sweep.evidence.sentences import contrast_name
 from sweep.report import duration
-from sweep.report.evidence import NO_CLAIM, Claim
-from sweep.report.evidence.claim import RULE
-from sweep.report.evidence.contrast import ContrastResult
+from sweep.report.claims import ShownClaim, arm_rows, rule_for
 from sweep.report.figures import Figure
 from sweep.report.gather import Material
+from sweep.report.methods.contrast import ContrastResult
 from sweep.report.overview import Overview
 from sweep.report.pictures import Picture
 from sweep.report.quality import Score, quality_table
@@ -35,7 +36,7 @@ NUMERIC = ("trial", "objective", "seed", "learning rate", "volatility", "epochs"
 def render(
     material: Material,
     overview: Overview,
-    claims: Sequence[Claim],
+    claims: Sequence[ShownClaim],
     figures: Sequence[Figure],
     pictures: Sequence[Picture],
     sheet: str,
@@ -57,6 +58,7 @@ def render(
         "sentence": sentence,
         "settings": describe_settings,
         "score": score,
+        "interval": interval,
         "duration": duration.in_words,
     }
     by, groups = groups_of(material.trials, material.plan)
@@ -69,12 +71,14 @@ def render(
         m=material,
         o=overview,
         claims=claims,
-        no_claim=NO_CLAIM,
         by=by,
         groups=groups,
         quality=quality_table(material.trials, material.plan),
-        rule=RULE,
+        rule=rule_for(claims),
+        arms=arm_rows(material.plan, material.trials),
         effect=effect,
+        size=size,
+        contrast_name=contrast_name,
         figures=[figure for figure in shown if not figure["of_search"]],
         search_figures=[figure for figure in shown if figure["of_search"]],
         pictures=pictures,
@@ -151,6 +155,22 @@ def effect(finding: ContrastResult) -> str:
     if finding.ratio is None or finding.low is None or finding.high is None:
         return "not tested"
     return f"{percent(finding.ratio)} ({percent(finding.low)} to {percent(finding.high)})"
+
+
+def size(finding: Finding) -> str:
+    """The effect with its interval, of the first side against the second."""
+    found = finding.effect
+    if found is None or found.interval is None:
+        return "-"
+    return interval(found.interval, percent if found.kind == "ratio" else "{:.3g}".format)
+
+
+def interval(found: Interval | None, form: Callable[[float], str] = "{:.2f}".format) -> str:
+    if found is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return form(found.estimate)
+    return f"{form(found.estimate)} ({form(found.low)} to {form(found.high)})"
 
 
 def _short(value: float | None, digits: int = 6) -> float | None:

@@ -4,13 +4,14 @@ import hashlib
 import logging
 import re
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from sweep.report import publish
-from sweep.report.evidence import NO_CLAIM, Claim, Evidence, claims
+from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
 from sweep.report.figures import Figure, figures
 from sweep.report.gather import Material, gather
 from sweep.report.overview import Overview, overview
@@ -33,12 +34,11 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     tracker = trackers.build(home, study)
     material = gather(home, study, tracker)
     head = overview(material)
-    judged = claims(
-        Evidence(material.study, material.trials, material.plan, material.control, material.border)
-    )
+    judged = shown_claims(material.plan, material.trials)
+    contrasts = forest_rows(material.plan, material.trials, judged)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        drawn = figures(material.trials, material.plan, material.border, material.curves)
+        drawn = figures(material.trials, material.plan, material.border, material.curves, contrasts)
     folder = report_folder(home, study.study_name)
     pngs, png_note = write_pngs(drawn, folder / "figures")
     page = render(
@@ -62,13 +62,14 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
 
 
 def to_document(
-    material: Material, head: Overview, judged: list[Claim], drawn: list[Figure], png_note: str
+    material: Material, head: Overview, judged: list[ShownClaim], drawn: list[Figure], png_note: str
 ) -> dict[str, Any]:
     by, groups = groups_of(material.trials, material.plan)
     return material.summary.as_dict() | {
         "overview": head.as_dict(),
         "claims": [claim.as_dict() for claim in judged],
         "claims_note": "" if judged else NO_CLAIM,
+        "blocks": [asdict(row) for row in arm_rows(material.plan, material.trials)],
         "figures": [
             {
                 "key": f.key,

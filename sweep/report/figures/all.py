@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from sweep.report.evidence.depth import compared_depths
 from sweep.report.figures.axes import objective_by_axis
 from sweep.report.figures.border import border_figure, has_border_plane, quality_by_distance
 from sweep.report.figures.curves import Curve, learning_curves
@@ -76,4 +75,11 @@ def varies_depth(plan: Plan | None, trials: Sequence[TrialView]) -> bool:
     """Whether a depth is an axis, or tells arms apart; without a plan, whether trials differ in it."""
     if plan is None:
         return len({trial.depths for trial in trials}) > 1
-    return any(axis.path in DEPTHS for axis in plan.axes) or len(compared_depths(plan)) > 1
+    return any(path in DEPTHS for path in (*(axis.path for axis in plan.axes), *_told_apart_by(plan)))
+
+
+def _told_apart_by(plan: Plan) -> set[str]:
+    """Settings in which two arms differ."""
+    arms = [{**arm.settings, **arm.fixed} for arm in plan.arms]
+    paths = {path for arm in arms for path in arm}
+    return {path for path in paths if len({str(arm.get(path)) for arm in arms}) > 1}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sweep.report import write_report
-from sweep.report.evidence import NO_CLAIM
+from sweep.report.claims import NO_CLAIM
 from sweep.search.sampling import search_space
 from sweep.store.storage import load, open_optuna
 from tests.sweep.report.stores import store

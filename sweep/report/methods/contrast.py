@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sweep.report.evidence.estimate import ALPHA, Estimate, paired, welch
+from sweep.report.methods.estimate import ALPHA, Estimate, paired, welch
 from sweep.store.intervals import MIN_SEEDS
 from sweep.store.trials import TrialView
 

@@ -7,9 +7,8 @@ depths and lengths that both have, paired by seed: a seed's value is the mean of
 import math
 from collections.abc import Mapping, Sequence
 
-from sweep.report.evidence.claim import Claim, Table, decide, open_claim
-from sweep.report.evidence.contrast import Contrast, sample
-from sweep.report.evidence.depth import objective
+from sweep.report.methods.claim import Claim, Table, decide, open_claim
+from sweep.report.methods.contrast import Contrast, sample
 from sweep.store.intervals import mean_interval
 from sweep.store.trials import TrialView, confirmed
 from sweep.study import Plan
@@ -25,6 +24,10 @@ WORTH_SHIPPING = math.log(1.02)
 
 Runs = Mapping[str, Mapping[str, Sequence[TrialView]]]
 """Method -> cell -> its confirming runs."""
+
+
+def objective(trial: TrialView) -> float | None:
+    return trial.objective
 
 
 def compares_methods(plan: Plan) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sweep.report.evidence.contrast import SMALLEST, Contrast, ContrastResult, judge, untested
-from sweep.report.evidence.estimate import holm
+from sweep.report.methods.contrast import SMALLEST, Contrast, ContrastResult, judge, untested
+from sweep.report.methods.estimate import holm
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 MAX_CONTRASTS = 3
