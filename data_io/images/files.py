@@ -13,10 +13,11 @@ from data_io.errors import DataError, DecodeError
 from data_io.images import pillow
 from data_io.images.header import KINDS, Header
 from data_io.images.raster import ArrayRaster, BandRaster, Raster, RasterBands
-from data_io.images.render import as_it_stands, header_of
+from data_io.images.render import RGB, Rendered, as_it_stands, header_of
+from data_io.images.strips import matches_pillow
 
 if TYPE_CHECKING:
-    from data_io.images.strips import Strips
+    from data_io.images.gdal import GdalBands
 
 WHOLE_PIXELS = 1 << 24
 """Images up to this size are decoded whole, which takes Pillow 10 bytes a pixel; larger ones in strips."""
@@ -74,7 +75,9 @@ def open_raster(path: Path | str, content: bytes | None = None) -> Raster:
     with _sentences(path), _opened(path, content) as image:
         if image and not (how := _reading(image, path, content)).startswith("bands"):
             strips = open_strips(image, Path(path)) if content is None and not how else None
-            return _FileStrips(strips, path) if strips else ArrayRaster(_decoded(image, how, path, content))
+            if strips:
+                return Rendered(_FileBands(strips, path), RGB, None)
+            return ArrayRaster(_decoded(image, how, path, content))
     return as_it_stands(_gdal_bands(path, content), str(path))
 
 
@@ -87,35 +90,20 @@ def open_bands(path: Path | str, content: bytes | None = None) -> BandRaster:
     return _gdal_bands(path, content)
 
 
-def open_strips(image: Image.Image, path: Path) -> "Strips | None":
-    """A reader of `path` by rows, for the caller to close; None unless the image is large and plain RGB.
+def open_strips(image: Image.Image, path: Path) -> "GdalBands | None":
+    """The bands of `path`, read by rows, for the caller to close; None unless it is large and plain RGB.
 
-    image: `path` opened by Pillow. Raises DecodeError.
+    image: `path` opened by Pillow. Raises DecodeError, here or in `read`.
     """
-    if image.width * image.height <= WHOLE_PIXELS:
+    if image.width * image.height <= WHOLE_PIXELS or not matches_pillow(image, path):
         return None
-    from data_io.images.strips import Strips, matches_pillow  # GDAL takes 60 MB and a third of a second
+    from data_io.images.gdal import GdalBands  # GDAL takes 60 MB and a third of a second
 
-    if not matches_pillow(image, path):
-        return None
-    strips = Strips(path)
-    if strips.is_plain_rgb:
-        return strips
-    strips.close()
+    bands = GdalBands(path)
+    if bands.is_plain_rgb:
+        return bands
+    bands.close()
     return None
-
-
-class _FileStrips:
-    """Strips whose errors are DataErrors that name the file."""
-
-    def __init__(self, strips: "Strips", path: Path | str) -> None:
-        self._strips, self._path = strips, path
-        self.height, self.width = strips.height, strips.width
-        self.close = strips.close
-
-    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        with _sentences(self._path):
-            return self._strips.rows(top, bottom)
 
 
 class _FileBands:

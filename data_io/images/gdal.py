@@ -124,6 +124,11 @@ class GdalBands:
     def close(self) -> None:
         self._stack.close()
 
+    @property
+    def is_plain_rgb(self) -> bool:
+        """Whether the channels are red, green and blue of 8 bits, and no others."""
+        return bool(self._dataset.dtypes == ("uint8",) * 3 and self._dataset.colorinterp == _RGB)
+
     @cached_property
     def has_mask(self) -> bool:
         """Whether the file holds a mask of its own."""

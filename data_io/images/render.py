@@ -13,6 +13,9 @@ from data_io.images.raster import BandRaster
 ROWS = 256
 """Rows stretched at a time."""
 
+RGB = (1, 2, 3)
+"""The bands of an image of red, green and blue."""
+
 Limits = Sequence[tuple[float, float]]
 """For each band shown, the values that become black and white."""
 
