@@ -50,15 +50,18 @@ _SAMPLE = 512
 """Side, in pixels, of the reduced alpha channel that tells whether it is one."""
 
 
-def open_dataset(path: Path, content: bytes | None, stack: ExitStack) -> DatasetReader:
-    """The file, or the bytes in its stead, opened until `stack` ends. Raises DecodeError."""
+def open_dataset(path: Path, content: bytes | None, stack: ExitStack, **options: str | int) -> DatasetReader:
+    """The file, or the bytes in its stead, opened until `stack` ends. Raises DecodeError.
+
+    options: of GDAL, in the place of those in OPTIONS.
+    """
     name = path.absolute()
     if content is None and not _is_utf8(name):
         content = name.read_bytes()  # GDAL's binding takes no other names
     driver = _driver(name, content)
     quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
     with ExitStack() as opening, quiet:
-        opening.enter_context(rasterio.Env(**OPTIONS))
+        opening.enter_context(rasterio.Env(**OPTIONS | options))
         try:
             if content is None:
                 opened = rasterio.open(name, driver=driver)
@@ -193,19 +196,15 @@ def has_mask(path: Path, content: bytes | None = None) -> bool:
         return bands.has_mask
 
 
-def origin_of(path: Path) -> tuple[float, float, float, float] | None:
+def origin_of(path: Path, content: bytes | None = None) -> tuple[float, float, float, float] | None:
     """Where an image's top left corner lies: y and x in pixels, and a pixel's height and width on the ground.
 
     None where the file does not say, or its rows do not run from west to east and north to south.
     """
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-            rasterio.Env(**OPTIONS | {"GDAL_GEOREF_SOURCES": "INTERNAL"}),
-            rasterio.open(path.absolute(), driver=_driver(path, None)) as dataset,
-        ):
-            turn = dataset.transform
-    except (RasterioError, DecodeError, OSError, UnicodeEncodeError):
+        with ExitStack() as stack:
+            turn = open_dataset(path, content, stack, GDAL_GEOREF_SOURCES="INTERNAL").transform
+    except OSError:
         return None
     if turn.is_identity or turn.b or turn.d or turn.a <= 0 or turn.e >= 0:
         return None

@@ -84,14 +84,13 @@ class SourceImage(ABC):
 
         return RasterBands(self.open())
 
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels; override it where a header gives them sooner. Raises DataError."""
-        with closing(self.open()) as raster:
-            return raster.height, raster.width
-
     def header(self) -> Header:
-        """The size, and what else is known before the pixels are read. Raises DataError."""
-        return Header(*self.size())
+        """The size, and what else is known before the pixels are read; override it where a file says sooner.
+
+        Raises DataError.
+        """
+        with closing(self.open()) as raster:
+            return Header(raster.height, raster.width)
 
     def origin(self) -> tuple[float, float, float, float] | None:
         """Where it lies, if it is georeferenced: y and x in pixels, and a pixel's height and width."""
