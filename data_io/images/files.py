@@ -36,17 +36,6 @@ def inspect(path: Path | str, content: bytes | None = None) -> Header:
         return header_of(bands)
 
 
-def read_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
-    """(height, width) of an image in pixels, from its header.
-
-    Raises DataError when it cannot be read, or not without settings.
-    """
-    header = inspect(path, content)
-    if header.lacks:
-        raise DataError(f"{path} {header.lacks}")
-    return header.height, header.width
-
-
 def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
     """The first frame of an image as (height, width, 3) uint8, turned as the file says.
 

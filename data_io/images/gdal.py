@@ -32,9 +32,6 @@ BEGINNINGS = {
 }
 """GDAL's driver by the first bytes of a file; no other driver is asked."""
 
-ROWS = 256
-"""Rows read at a time."""
-
 OPTIONS = {
     "GDAL_CACHEMAX": 64 << 20,  # bytes; a row of ESA's blocks of 1024 x 1024 in a scene takes 34 MB
     "GDAL_NUM_THREADS": "1",  # each other thread would hold a block at 32 bits a value, and print errors
@@ -108,18 +105,14 @@ class GdalBands:
     def read(self, bands: Sequence[int], top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         dataset = self._dataset
         indexes = [self._indexes[band - 1] for band in bands]
-        values = np.empty((len(indexes), bottom - top, self.width), self.dtype)
-        valid = np.empty((bottom - top, self.width), bool)
+        window = Window(0, top, self.width, bottom - top)
         try:
-            for y in range(top, bottom, ROWS):
-                window = Window(0, y, self.width, min(ROWS, bottom - y))
-                here = slice(y - top, y - top + window.height)
-                values[:, here] = dataset.read(indexes, window=window)
-                valid[here] = self._data_in(values[:, here], indexes)
-                if self.has_mask:
-                    valid[here] &= dataset.read_masks(1, window=window) > 0
-                if self._alpha:
-                    valid[here] &= dataset.read(self._alpha, window=window) > 0
+            values = dataset.read(indexes, window=window).astype(self.dtype, copy=False)
+            valid = self._data_in(values, indexes)
+            if self.has_mask:
+                valid &= dataset.read_masks(1, window=window) > 0
+            if self._alpha:
+                valid &= dataset.read(self._alpha, window=window) > 0
         except RasterioError as error:
             raise DecodeError(reason(error)) from error
         return values, valid

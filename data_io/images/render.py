@@ -104,7 +104,9 @@ class Rendered:
             values, valid = self._image.read(self._bands, y, end)
             if self._limits is not None:
                 values = _stretched(values, self._limits)
-            pixels[y - top : end - top] = np.moveaxis(np.where(valid, values, np.uint8(0)), 0, 2)
+            part = pixels[y - top : end - top]
+            part[:] = np.moveaxis(values, 0, 2)
+            part[~valid] = 0
         return pixels
 
 

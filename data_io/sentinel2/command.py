@@ -12,20 +12,8 @@ if TYPE_CHECKING:
 
     from data_io.sentinel2.report import Report
 
-OPTION_OF = {
-    "first": "--from",
-    "last": "--to",
-    "max_cloud": "--max-cloud",
-    "max_nodata": "--max-nodata",
-    "resolution": "--resolution",
-    "source": "--source",
-    "stac": "--stac",
-    "collections": "--collection",
-    "limit": "--limit",
-    "threads": "--threads",
-    "processes": "--processes",
-}
-"""The option of each field of FetchConfig."""
+OPTION_OF = {"first": "--from", "last": "--to", "collections": "--collection"}
+"""The option of each field of FetchConfig that is named otherwise."""
 
 SHOWN_FAILURES = 50
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from data_io.errors import DataError
 from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene
@@ -134,17 +134,7 @@ def entry_of(
         etag=scene.image.etag if scene.image and not reason.startswith("not ") else None,
         metadata_etag=scene.metadata.etag if scene.metadata and not reason.startswith("not read") else None,
     )
-    if judgement is None:
-        return entry
-    return entry.model_copy(
-        update={
-            "sensing_time": judgement.sensing_time,
-            "baseline": judgement.baseline,
-            "product": judgement.product,
-            "cloud_percent": judgement.cloud_percent,
-            "nodata_percent": judgement.nodata_percent,
-        }
-    )
+    return entry if judgement is None else entry.model_copy(update=asdict(judgement))
 
 
 def is_known_corrupt(entry: Entry, scene: Scene) -> bool:

@@ -54,7 +54,7 @@ class SourceImage(ABC):
     """One image of a source.
 
     name: identifies the image within its source, with forward slashes as separators. A Sentinel-2 square in
-        it says which ground the image shows (`data_io.tiles.splits.place_of`).
+        it says which ground the image shows (`data_io.tiles.ground.ground_of`).
     file: the file that holds the image. As long as it is unchanged, the digest is not computed again.
     part: the part of `file` that the image is, such as a member of an archive; empty for all of the file.
     """
