@@ -219,6 +219,8 @@ def _driver(path: Path, content: bytes | None) -> str:
     for beginning, driver in BEGINNINGS.items():
         if content.startswith(beginning):
             return driver
+    if content.startswith((b"P2", b"P3")):
+        raise DecodeError("its numbers are above 255 and written as text: save it as P5 or P6, in bytes")
     raise DecodeError("it is no image of a known kind")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_io.errors import DataError
-from data_io.images.header import Header
+from data_io.images.header import Header, example_of
 from data_io.images.raster import BandRaster
 
 ROWS = 256
@@ -49,7 +49,7 @@ def choose_bands(image: BandRaster, wanted: Sequence[int | str] | None, name: st
         if image.picture is None:
             raise DataError(
                 f"{name} has {len(image.names)} bands of {image.dtype}: say which to show by data.bands, "
-                "such as 4,3,2 (--bands)"
+                f"such as {example_of(len(image.names))} (--bands)"
             )
         return image.picture
     known = {_key(band): number for number, band in enumerate(image.names, 1) if band}
