@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from itertools import islice
 
 from data_io.errors import DataError
+from data_io.home import require_locks
 from data_io.sentinel2.access import session_of
 from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.collect import Collected, Collector
@@ -112,6 +113,7 @@ class _Run:
         if not self.config.dry_run:
             try:
                 self.config.out.mkdir(parents=True, exist_ok=True)
+                require_locks(self.config.out, "--out")
                 self.manifest.append(e for e in entries if self.known.get(e.scene) != e)
             except OSError as error:
                 raise DataError(
