@@ -42,9 +42,8 @@ def test_a_home_of_nobody_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_cache_on_a_disk_without_locks_is_refused_in_one_sentence(tmp_path: Path, code: int) -> None:
     """No lock is taken for granted: a library that falls back to files of its own is not asked."""
     assert lock_trouble(tmp_path) is None
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import fcntl, os\ndef refuse(*_): raise OSError({code}, os.strerror({code}))\nfcntl.flock = refuse\n"
-    )
+    refuse = f"def refuse(*_): raise OSError({code}, os.strerror({code}))"
+    (tmp_path / "sitecustomize.py").write_text(f"import fcntl, os\n{refuse}\nfcntl.flock = refuse\n")
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-m", "data_io", "prepare", "sample", "--cache", str(tmp_path / "cache")],
