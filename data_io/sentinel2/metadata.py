@@ -36,11 +36,10 @@ class MetadataError(ValueError):
 class SceneQuality:
     """The quality of a Level-2A scene.
 
-    tile_id, baseline (such as "05.10"): None if only the end of a document was read, which lacks them.
+    baseline: such as "05.10"; None if only the end of a document was read, which lacks it.
     cloud_percent: 0 to 100, of the valid pixels. nodata_percent: 0 to 100, of all pixels.
     """
 
-    tile_id: str | None
     baseline: str | None
     cloud_percent: float
     nodata_percent: float
@@ -68,15 +67,13 @@ def parse_quality(xml: bytes) -> SceneQuality:
     text = _text(xml)
     blocks = _complete_blocks(text)
     found = _TILE_ID.search(text)
-    tile_id = found.group(1) if found else None
     if not blocks:
         raise MetadataError("it has no Level-2A quality block (Image_Content_QI)")
     if len(blocks) > 1:
         raise MetadataError(f"it has {len(blocks)} Level-2A quality blocks")
     block = blocks[0]
     return SceneQuality(
-        tile_id=tile_id,
-        baseline=baseline_of(tile_id or ""),
+        baseline=baseline_of(found.group(1) if found else ""),
         cloud_percent=_percent(block, _CLOUD_OF[_local_name(block)]),
         nodata_percent=_percent(block, _NODATA),
     )

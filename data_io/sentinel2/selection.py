@@ -41,8 +41,6 @@ class Examined:
     acquisitions: list[list[Candidate]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    read: int = 0
-    """How many scenes had their documents read from the bucket rather than from the manifest."""
 
 
 def examine(
@@ -94,7 +92,6 @@ def examine(
             result.failures.append(f"{scene.name}: {error}")
         else:
             candidates.append(Candidate(scene, judgement))
-            result.read += 1
     result.acquisitions = acquisitions(catalogue, candidates)
     return result
 
