@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from data_io.errors import DecodeError
+from data_io.images.header import KINDS
 from data_io.images.raster import picture_of
 
 BEGINNINGS = {
@@ -221,7 +222,7 @@ def _driver(path: Path, content: bytes | None) -> str:
             return driver
     if content.startswith((b"P2", b"P3")):
         raise DecodeError("its numbers are above 255 and written as text: save it as P5 or P6, in bytes")
-    raise DecodeError("it is no image of a known kind")
+    raise DecodeError(f"it is no {KINDS} image")
 
 
 def _is_utf8(path: Path) -> bool:

@@ -40,7 +40,7 @@ def test_bytes_give_the_pixels_and_the_refusals_of_a_file(tmp_path: Path, suffix
     Image.fromarray(RGB).save(path)
     content = path.read_bytes()
     np.testing.assert_array_equal(decode("archive[a]", content), decode(path))
-    with pytest.raises(DataError, match=r"archive\[a\] (cannot be read|is not a readable)"):
+    with pytest.raises(DataError, match=r"archive\[a\] cannot be read"):
         decode("archive[a]", content[: len(content) // 2])
     if suffix == ".jp2":
         _jp2_of_16_bits(path)
@@ -142,7 +142,7 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path: Path, suffix: str, share:
     Image.fromarray(RGB).save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match=r"short\.\w+ (cannot be read|is not a readable)"):
+    with pytest.raises(DataError, match=r"short\.\w+ cannot be read"):
         decode(path)
 
 
