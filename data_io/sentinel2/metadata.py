@@ -3,7 +3,9 @@
 import json
 import re
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, ParseError, fromstring
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.ElementTree import fromstring
 
 MAX_BYTES = 1 << 20
 """Limit of a document; real ones have 22 to 632 KB."""
