@@ -17,23 +17,12 @@ from data_io.sources import path_of
 from data_io.sources.sample import SAMPLE
 
 OPTION_OF = {
-    "include": "--include",
-    "exclude": "--exclude",
-    "bands": "--bands",
-    "stretch": "--stretch",
-    "skip_bad": "--skip-bad",
-    "mode": "--mode",
     "tile_size": "--tile",
-    "stride": "--stride",
-    "block_tiles": "--block-tiles",
-    "gap": "--gap",
     "max_nodata_fraction": "--max-nodata",
-    "min_std": "--min-std",
     "validation_fraction": "--validation",
     "test_fraction": "--test",
-    "split_seed": "--split-seed",
 }
-"""The option of each field of DataConfig; a field whose option is not given keeps its default."""
+"""The option of each field of DataConfig that is named otherwise."""
 
 Source = Annotated[
     str, typer.Argument(help='A folder, an image, a .zip, a .npy, or "sample" for the bundled scenes.')
@@ -131,8 +120,8 @@ def prepare_or_info(
     verbose: Verbose = False,
 ) -> None:
     """Both commands take the same options and open the same tiles; they only print different things."""
-    given = {name: value for name, value in context.params.items() if name in OPTION_OF and value is not None}
-    config = DataConfig(source=source, **given)
+    given = {name: context.params[name] for name in DataConfig.model_fields if name in context.params}
+    config = DataConfig(**{name: value for name, value in given.items() if value is not None})
     cache_dir = cache or default_cache()
 
     from rich.console import Console
@@ -204,7 +193,7 @@ def _validation_message(error: ValidationError) -> str:
     reason = first["msg"].removeprefix("Value error, ")
     if not field:
         return reason
-    option = (OPTION_OF | FETCH_OPTION_OF).get(field, field)
+    option = (OPTION_OF | FETCH_OPTION_OF).get(field) or f"--{field.replace('_', '-')}"
     return f"{option} {first['input']!r} is not valid: {reason[0].lower()}{reason[1:]}"
 
 

@@ -1,7 +1,9 @@
-"""The folder that holds everything a run writes: the one way to find it, for `data_io` and `sweep` alike."""
+"""The folder that holds everything a run writes, for `data_io` and `sweep`: found, and tried for locks."""
 
+import fcntl
 import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from data_io.errors import DataError
 
@@ -18,3 +20,22 @@ def find_home() -> Path:
         raise DataError(
             f"the home folder in SWEEP_HOME={named} is not known: name the folder by its whole path"
         ) from error
+
+
+def lock_trouble(folder: Path) -> str | None:
+    """Why files in a folder cannot be locked, which must exist; None if they can.
+
+    Without locks two processes would write over each other. Raises OSError where nothing can be written.
+    """
+    with TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return f"the file system of {folder} does not lock files ({error.strerror})"
+    return None
+
+
+def require_locks(folder: Path, option: str) -> None:
+    """Raises DataError where files in a folder cannot be locked; `option` names another folder."""
+    if trouble := lock_trouble(folder):
+        raise DataError(f"{trouble}: name a folder on a local disk by {option}")

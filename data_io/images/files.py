@@ -1,7 +1,7 @@
 """Read one image file as 8-bit RGB, whole or by rows, or say in one sentence why it cannot be read."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from data_io.errors import DataError, DecodeError
+from data_io.errors import DataError
 from data_io.images import pillow
-from data_io.images.header import KINDS, Header
+from data_io.images.header import Header
 from data_io.images.raster import ArrayRaster, BandRaster, Raster, RasterBands
-from data_io.images.render import as_it_stands, header_of
+from data_io.images.render import RGB, Rendered, as_it_stands, header_of
+from data_io.images.strips import matches_pillow
 
 if TYPE_CHECKING:
-    from data_io.images.strips import Strips
+    from data_io.images.gdal import GdalBands
 
 WHOLE_PIXELS = 1 << 24
 """Images up to this size are decoded whole, which takes Pillow 10 bytes a pixel; larger ones in strips."""
@@ -28,22 +29,11 @@ REMEDY = "replace the file, take it out of the source, or go on without it by da
 
 def inspect(path: Path | str, content: bytes | None = None) -> Header:
     """The header of a file, or of the bytes in its stead. Raises DataError when it cannot be read."""
-    with _sentences(path), _opened(path, content) as image:
+    with _opened(path, content) as (image, how):
         if image:
-            return Header(*pillow.size_of(image), reading=_reading(image, path, content))
+            return Header(*pillow.size_of(image), reading=how)
     with closing(_gdal_bands(path, content)) as bands:
         return header_of(bands)
-
-
-def read_size(path: Path | str, content: bytes | None = None) -> tuple[int, int]:
-    """(height, width) of an image in pixels, from its header.
-
-    Raises DataError when it cannot be read, or not without settings.
-    """
-    header = inspect(path, content)
-    if header.lacks:
-        raise DataError(f"{path} {header.lacks}")
-    return header.height, header.width
 
 
 def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
@@ -58,8 +48,8 @@ def decode(path: Path | str, content: bytes | None = None) -> NDArray[np.uint8]:
     Raises DataError when the file is missing, broken or truncated, has more than a gigapixel, or bands of
     which it is not known how to show them.
     """
-    with _sentences(path), _opened(path, content) as image:
-        if image and not (how := _reading(image, path, content)).startswith("bands"):
+    with _opened(path, content) as (image, how):
+        if image and not how.startswith("bands"):
             return _decoded(image, how, path, content)
     with closing(as_it_stands(_gdal_bands(path, content), str(path))) as raster:
         return raster.rows(0, raster.height)
@@ -71,51 +61,36 @@ def open_raster(path: Path | str, content: bytes | None = None) -> Raster:
     A plain RGB image of more than WHOLE_PIXELS in JP2, TIFF or PNG, or one that GDAL reads, is never whole in
     memory; every other image is decoded at once. Raises DataError as `decode` does, here or in `rows`.
     """
-    with _sentences(path), _opened(path, content) as image:
-        if image and not (how := _reading(image, path, content)).startswith("bands"):
+    with _opened(path, content) as (image, how):
+        if image and not how.startswith("bands"):
             strips = open_strips(image, Path(path)) if content is None and not how else None
-            return _FileStrips(strips, path) if strips else ArrayRaster(_decoded(image, how, path, content))
+            if strips:
+                return Rendered(_FileBands(strips, path), RGB, None)
+            return ArrayRaster(_decoded(image, how, path, content))
     return as_it_stands(_gdal_bands(path, content), str(path))
 
 
 def open_bands(path: Path | str, content: bytes | None = None) -> BandRaster:
     """The bands of an image, of any number and type. Raises DataError, here or in `read`."""
-    with _sentences(path), _opened(path, content) as image:
-        plain = image and not _reading(image, path, content).startswith("bands")
-    if plain:
-        return RasterBands(open_raster(path, content))
-    return _gdal_bands(path, content)
+    with _opened(path, content) as (_, how):
+        gdal_reads = how.startswith("bands")
+    return _gdal_bands(path, content) if gdal_reads else RasterBands(open_raster(path, content))
 
 
-def open_strips(image: Image.Image, path: Path) -> "Strips | None":
-    """A reader of `path` by rows, for the caller to close; None unless the image is large and plain RGB.
+def open_strips(image: Image.Image, path: Path) -> "GdalBands | None":
+    """The bands of `path`, read by rows, for the caller to close; None unless it is large and plain RGB.
 
-    image: `path` opened by Pillow. Raises DecodeError.
+    image: `path` opened by Pillow. Raises DecodeError, here or in `read`.
     """
-    if image.width * image.height <= WHOLE_PIXELS:
+    if image.width * image.height <= WHOLE_PIXELS or not matches_pillow(image, path):
         return None
-    from data_io.images.strips import Strips, matches_pillow  # GDAL takes 60 MB and a third of a second
+    from data_io.images.gdal import GdalBands  # GDAL takes 60 MB and a third of a second
 
-    if not matches_pillow(image, path):
-        return None
-    strips = Strips(path)
-    if strips.is_plain_rgb:
-        return strips
-    strips.close()
+    bands = GdalBands(path)
+    if bands.is_plain_rgb:
+        return bands
+    bands.close()
     return None
-
-
-class _FileStrips:
-    """Strips whose errors are DataErrors that name the file."""
-
-    def __init__(self, strips: "Strips", path: Path | str) -> None:
-        self._strips, self._path = strips, path
-        self.height, self.width = strips.height, strips.width
-        self.close = strips.close
-
-    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
-        with _sentences(self._path):
-            return self._strips.rows(top, bottom)
 
 
 class _FileBands:
@@ -177,27 +152,18 @@ def _gdal_bands(path: Path | str, content: bytes | None) -> BandRaster:
 
 
 @contextmanager
-def _opened(path: Path | str, content: bytes | None) -> Iterator[Image.Image | None]:
-    """The image as Pillow opens it, or None where GDAL must read it. Raises DataError where neither can."""
-    with ExitStack() as stack:
-        try:
+def _opened(path: Path | str, content: bytes | None) -> Iterator[tuple[Image.Image | None, str]]:
+    """The image as Pillow opens it, or None where only GDAL can read it, and how its pixels come about.
+
+    What the decoders raise, here or within `with`, becomes a DataError.
+    """
+    with _sentences(path), ExitStack() as stack:
+        image = None
+        with suppress(UnidentifiedImageError):
             image = stack.enter_context(pillow.opened(path, content))
-        except UnidentifiedImageError as error:
-            if not _gdal_opens(path, content):
-                raise DataError(f"{path} is not a readable {KINDS} image: {REMEDY}") from error
-            yield None
-        else:
-            yield image if pillow.suits(image, path, content) else None
-
-
-def _gdal_opens(path: Path | str, content: bytes | None) -> bool:
-    from data_io.images.gdal import GdalBands
-
-    try:
-        GdalBands(Path(path), content).close()
-    except DecodeError:
-        return False
-    return True
+            if not pillow.suits(image, path, content):
+                image = None
+        yield image, _reading(image, path, content) if image else "bands"
 
 
 @contextmanager

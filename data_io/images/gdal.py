@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from data_io.errors import DecodeError
+from data_io.images.header import KINDS
 from data_io.images.raster import picture_of
 
 BEGINNINGS = {
@@ -32,9 +33,6 @@ BEGINNINGS = {
 }
 """GDAL's driver by the first bytes of a file; no other driver is asked."""
 
-ROWS = 256
-"""Rows read at a time."""
-
 OPTIONS = {
     "GDAL_CACHEMAX": 64 << 20,  # bytes; a row of ESA's blocks of 1024 x 1024 in a scene takes 34 MB
     "GDAL_NUM_THREADS": "1",  # each other thread would hold a block at 32 bits a value, and print errors
@@ -50,15 +48,18 @@ _SAMPLE = 512
 """Side, in pixels, of the reduced alpha channel that tells whether it is one."""
 
 
-def open_dataset(path: Path, content: bytes | None, stack: ExitStack) -> DatasetReader:
-    """The file, or the bytes in its stead, opened until `stack` ends. Raises DecodeError."""
+def open_dataset(path: Path, content: bytes | None, stack: ExitStack, **options: str | int) -> DatasetReader:
+    """The file, or the bytes in its stead, opened until `stack` ends. Raises DecodeError.
+
+    options: of GDAL, in the place of those in OPTIONS.
+    """
     name = path.absolute()
     if content is None and not _is_utf8(name):
         content = name.read_bytes()  # GDAL's binding takes no other names
     driver = _driver(name, content)
     quiet = warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning)
     with ExitStack() as opening, quiet:
-        opening.enter_context(rasterio.Env(**OPTIONS))
+        opening.enter_context(rasterio.Env(**OPTIONS | options))
         try:
             if content is None:
                 opened = rasterio.open(name, driver=driver)
@@ -105,24 +106,25 @@ class GdalBands:
     def read(self, bands: Sequence[int], top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         dataset = self._dataset
         indexes = [self._indexes[band - 1] for band in bands]
-        values = np.empty((len(indexes), bottom - top, self.width), self.dtype)
-        valid = np.empty((bottom - top, self.width), bool)
+        window = Window(0, top, self.width, bottom - top)
         try:
-            for y in range(top, bottom, ROWS):
-                window = Window(0, y, self.width, min(ROWS, bottom - y))
-                here = slice(y - top, y - top + window.height)
-                values[:, here] = dataset.read(indexes, window=window)
-                valid[here] = self._data_in(values[:, here], indexes)
-                if self.has_mask:
-                    valid[here] &= dataset.read_masks(1, window=window) > 0
-                if self._alpha:
-                    valid[here] &= dataset.read(self._alpha, window=window) > 0
+            values = dataset.read(indexes, window=window).astype(self.dtype, copy=False)
+            valid = self._data_in(values, indexes)
+            if self.has_mask:
+                valid &= dataset.read_masks(1, window=window) > 0
+            if self._alpha:
+                valid &= dataset.read(self._alpha, window=window) > 0
         except RasterioError as error:
             raise DecodeError(reason(error)) from error
         return values, valid
 
     def close(self) -> None:
         self._stack.close()
+
+    @property
+    def is_plain_rgb(self) -> bool:
+        """Whether the channels are red, green and blue of 8 bits, and no others."""
+        return bool(self._dataset.dtypes == ("uint8",) * 3 and self._dataset.colorinterp == _RGB)
 
     @cached_property
     def has_mask(self) -> bool:
@@ -188,19 +190,15 @@ def has_mask(path: Path, content: bytes | None = None) -> bool:
         return bands.has_mask
 
 
-def origin_of(path: Path) -> tuple[float, float, float, float] | None:
+def origin_of(path: Path, content: bytes | None = None) -> tuple[float, float, float, float] | None:
     """Where an image's top left corner lies: y and x in pixels, and a pixel's height and width on the ground.
 
     None where the file does not say, or its rows do not run from west to east and north to south.
     """
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-            rasterio.Env(**OPTIONS | {"GDAL_GEOREF_SOURCES": "INTERNAL"}),
-            rasterio.open(path.absolute(), driver=_driver(path, None)) as dataset,
-        ):
-            turn = dataset.transform
-    except (RasterioError, DecodeError, OSError, UnicodeEncodeError):
+        with ExitStack() as stack:
+            turn = open_dataset(path, content, stack, GDAL_GEOREF_SOURCES="INTERNAL").transform
+    except OSError:
         return None
     if turn.is_identity or turn.b or turn.d or turn.a <= 0 or turn.e >= 0:
         return None
@@ -222,7 +220,9 @@ def _driver(path: Path, content: bytes | None) -> str:
     for beginning, driver in BEGINNINGS.items():
         if content.startswith(beginning):
             return driver
-    raise DecodeError("it is no image of a known kind")
+    if content.startswith((b"P2", b"P3")):
+        raise DecodeError("its numbers are above 255 and written as text: save it as P5 or P6, in bytes")
+    raise DecodeError(f"it is no {KINDS} image")
 
 
 def _is_utf8(path: Path) -> bool:

@@ -29,9 +29,14 @@ class Header:
         what = f"has {self.bands} band{'s' * (self.bands != 1)} of {self.dtype}"
         if self.dtype.startswith(("complex", "bool")):
             return f"{what}, which cannot be shown: convert it to real numbers, or take it out of the source"
-        bands = "data.bands, such as 4,3,2 (--bands)"
+        bands = f"data.bands, such as {example_of(self.bands)} (--bands)"
         stretch = "data.stretch, such as 2,98 for percentiles or 0,3000 for values (--stretch)"
         given = " and ".join([bands] * (not self.is_picture) + [stretch] * (self.dtype != "uint8"))
         if not given:
             return None
         return f"{what}: give {given}, convert it to 8-bit RGB, or take it out of the source"
+
+
+def example_of(bands: int) -> str:
+    """An example of bands to show, of an image with so many."""
+    return "4,3,2" if bands > 3 else "1"

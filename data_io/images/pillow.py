@@ -26,7 +26,7 @@ FOREIGN = frozenset({"webp", "jpeg2000"})
 
 _tiff_log = logging.getLogger("PIL.TiffImagePlugin")
 
-_ORIENTATION, _BITS, _NODATA = 274, 258, 42113  # tags of TIFF and EXIF
+_BITS, _ORIENTATION, _SAMPLES, _PLANAR, _NODATA = 258, 274, 277, 284, 42113  # tags of TIFF and EXIF
 
 
 @contextmanager
@@ -49,10 +49,17 @@ def opened(path: Path | str, content: bytes | None = None) -> Iterator[Image.Ima
 
 
 def suits(image: Image.Image, path: Path | str, content: bytes | None) -> bool:
-    """Whether Pillow decodes this image without a loss: 8 bits a channel, in a coding that it knows."""
+    """Whether Pillow decodes this image without a loss: 8 bits, all bands, in a coding that it knows."""
     if image.mode.startswith(("I", "F")) or _bits_per_channel(image, path, content) > 8:
         return False
-    return image.format != "TIFF" or image.info.get("compression") not in FOREIGN
+    if image.format == "JPEG2000" and image.mode == "LA":
+        return False  # any two bands are opened as grey and alpha
+    if image.format != "TIFF":
+        return True
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    drops_a_band = image.mode == "L" and tags.get(_SAMPLES, 1) > 1
+    fails = image.info.get("compression") in FOREIGN or (image.mode == "LA" and tags.get(_PLANAR) == 2)
+    return not drops_a_band and not fails
 
 
 def size_of(image: Image.Image) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class BandRaster(Protocol):
     def read(self, bands: Sequence[int], top: int, bottom: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Rows `top` to `bottom` - 1 of some bands, (bands, rows, width), and which pixels hold data.
 
-        Raises DataError.
+        Ask for few rows at a time, as all of them are in memory several times. Raises DataError.
         """
 
     def close(self) -> None: ...

@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_io.errors import DataError
-from data_io.images.header import Header
+from data_io.images.header import Header, example_of
 from data_io.images.raster import BandRaster
 
 ROWS = 256
 """Rows stretched at a time."""
+
+RGB = (1, 2, 3)
+"""The bands of an image of red, green and blue."""
 
 Limits = Sequence[tuple[float, float]]
 """For each band shown, the values that become black and white."""
@@ -46,7 +49,7 @@ def choose_bands(image: BandRaster, wanted: Sequence[int | str] | None, name: st
         if image.picture is None:
             raise DataError(
                 f"{name} has {len(image.names)} bands of {image.dtype}: say which to show by data.bands, "
-                "such as 4,3,2 (--bands)"
+                f"such as {example_of(len(image.names))} (--bands)"
             )
         return image.picture
     known = {_key(band): number for number, band in enumerate(image.names, 1) if band}
@@ -101,7 +104,9 @@ class Rendered:
             values, valid = self._image.read(self._bands, y, end)
             if self._limits is not None:
                 values = _stretched(values, self._limits)
-            pixels[y - top : end - top] = np.moveaxis(np.where(valid, values, np.uint8(0)), 0, 2)
+            part = pixels[y - top : end - top]
+            part[:] = np.moveaxis(values, 0, 2)
+            part[~valid] = 0
         return pixels
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Access:
     """How to reach a bucket.
 
-    attempts: how often a request that fails is made. Timeouts are in seconds. threads: requests at once.
+    attempts: how often a request that fails is made. Timeouts are in seconds.
     """
 
     region: str
@@ -23,7 +23,6 @@ class Access:
     profile: str | None = None
     unsigned: bool = False
     requester_pays: bool = False
-    threads: int = 16
     attempts: int = 6
     connect_timeout: float = 10
     read_timeout: float = 30

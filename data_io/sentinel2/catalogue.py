@@ -31,7 +31,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a scene's documents say about it. product: its name, or ""."""
+    """What a scene's documents say about it, by the names of a manifest's entry. product: its name, or ""."""
 
     sensing_time: str
     baseline: str | None

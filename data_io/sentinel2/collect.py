@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from data_io.sentinel2.catalogue import Catalogue
+from data_io.sentinel2.config import FetchConfig
 from data_io.sentinel2.convert import BadImageError
 from data_io.sentinel2.download import CorruptError, StoppedError
 from data_io.sentinel2.failures import StoreError
@@ -41,13 +42,15 @@ class Collected:
 class Collector:
     """Settles acquisitions, in many threads at once."""
 
+    config: FetchConfig
     catalogue: Catalogue
     images: Images
     manifest: Manifest
-    folder: Path
-    max_cloud: float
-    max_nodata: float
     stop: threading.Event
+
+    @property
+    def folder(self) -> Path:
+        return self.config.out
 
     def file_of(self, candidate: Candidate) -> str:
         """The name of a scene's image in the folder."""
@@ -77,7 +80,7 @@ class Collector:
         first = candidates[0]
         entry = known.get(first.scene.name)
         if not entry or not self.has(first, entry):
-            rejected = rejection(first.judgement, self.max_cloud, self.max_nodata)
+            rejected = self._rejection(first)
             assert rejected
             entry = self._entry(first, *rejected)
         rest = [self._duplicate(candidate, first) for candidate in candidates[1:]]
@@ -94,7 +97,7 @@ class Collector:
             if chosen:
                 result.entries.append(self._duplicate(candidate, chosen))
                 continue
-            rejected = rejection(candidate.judgement, self.max_cloud, self.max_nodata)
+            rejected = self._rejection(candidate)
             if rejected:
                 chosen = candidate
                 result.entries.append(self._entry(candidate, *rejected))
@@ -165,6 +168,9 @@ class Collector:
                 file = entry.scene + suffix
                 if file not in kept:
                     (self.folder / file).unlink(missing_ok=True)
+
+    def _rejection(self, candidate: Candidate) -> tuple[Decision, str] | None:
+        return rejection(candidate.judgement, self.config.max_cloud, self.config.max_nodata)
 
     def _duplicate(self, candidate: Candidate, chosen: Candidate) -> Entry:
         baseline = chosen.judgement.baseline or "unknown"

@@ -7,32 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data_io.errors import DataError
-
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from data_io.sentinel2.report import Report, Reporter
+    from data_io.sentinel2.report import Report
 
-OPTION_OF = {
-    "first": "--from",
-    "last": "--to",
-    "max_cloud": "--max-cloud",
-    "max_nodata": "--max-nodata",
-    "resolution": "--resolution",
-    "source": "--source",
-    "stac": "--stac",
-    "collections": "--collection",
-    "limit": "--limit",
-    "threads": "--threads",
-    "processes": "--processes",
-}
-"""The option of each field of FetchConfig."""
+OPTION_OF = {"first": "--from", "last": "--to", "collections": "--collection"}
+"""The option of each field of FetchConfig that is named otherwise."""
 
 SHOWN_FAILURES = 50
 
 
 def fetch(
+    context: typer.Context,
     squares: Annotated[
         str,
         typer.Option(
@@ -97,42 +84,21 @@ def fetch(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find, filter, download, verify and record scenes. Exit code 1 if a scene failed after its retries."""
-    from data_io.sentinel2.squares import parse_squares
-
-    wanted = parse_squares(squares)
-    _require_packages("boto3", "defusedxml", "filelock", "PIL", "pystac_client", "obstore", "async_geotiff")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what fails after all retries is reported anyway
     from data_io.sentinel2.config import FetchConfig
     from data_io.sentinel2.fetch import fetch as fetch_scenes
+    from data_io.sentinel2.squares import parse_squares
 
-    settings = {"processes": processes} if processes is not None else {}
-    config = FetchConfig.model_validate(
-        {
-            "squares": wanted,
-            "first": first,
-            "last": last or datetime.now(UTC).date(),
-            "out": out,
-            "max_cloud": max_cloud,
-            "max_nodata": max_nodata,
-            "resolution": resolution,
-            "source": source or ("cogs" if stac or collections else "l2a"),
-            "stac": stac,
-            "collections": tuple(collections or ()),
-            "limit": limit,
-            "threads": threads,
-            "keep_jp2": keep_jp2,
-            "again": again,
-            "dry_run": dry_run,
-            "requester_pays": requester_pays,
-            "unsigned": unsigned,
-            "endpoint_url": endpoint_url,
-            "profile": profile,
-            "side": side,
-        }
-        | settings
-    )
-    with _ProgressBar() as bar:
-        report = fetch_scenes(config, bar.reporter)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what fails after all retries is reported anyway
+    given = {name: context.params[name] for name in FetchConfig.model_fields if name in context.params}
+    settings = {
+        "source": "cogs" if stac or collections else "l2a",
+        "last": datetime.now(UTC).date(),
+        **{name: value for name, value in given.items() if value is not None},
+        "squares": parse_squares(squares),
+    }
+    config = FetchConfig.model_validate(settings)
+    with _progress() as progress:
+        report = fetch_scenes(config, _BarReporter(progress))
     if as_json:
         print(report.model_dump_json())
     else:
@@ -189,45 +155,27 @@ def _prices() -> str:
 
 
 def _size(count: int) -> str:
-    if count < 1_000_000:
-        return f"{count / 1000:.1f} kB"
-    return f"{count / 1e6:.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:.2f} GB"
+    from rich.filesize import decimal
+
+    return decimal(count)
 
 
-def _require_packages(*modules: str) -> None:
-    from importlib.util import find_spec
-
-    for module in modules:
-        if find_spec(module) is None:
-            raise DataError(f"fetch needs the package {module}: install the project again")
-
-
-class _ProgressBar:
+def _progress() -> "Progress":
     """A progress bar on stderr, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[received]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.reporter: Reporter = _BarReporter(self._progress)
-
-    def __enter__(self) -> "_ProgressBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[received]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 class _BarReporter:

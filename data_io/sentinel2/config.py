@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Literal, Self
@@ -97,21 +98,10 @@ class FetchConfig(BaseModel):
         return StacAccess(
             url=self.stac or EARTH_SEARCH,
             collections=self.collections or COLLECTIONS,
-            attempts=self.attempts,
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout,
+            **self.model_dump(include={"attempts", "connect_timeout", "read_timeout"}),
         )
 
     def access(self, region: str) -> Access:
         """How to reach a bucket in a region."""
-        return Access(
-            region=region,
-            endpoint_url=self.endpoint_url,
-            profile=self.profile,
-            unsigned=self.unsigned,
-            requester_pays=self.requester_pays,
-            threads=self.threads,
-            attempts=self.attempts,
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout,
-        )
+        names = {field.name for field in fields(Access)}
+        return Access(region=region, **self.model_dump(include=names))

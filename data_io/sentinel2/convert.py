@@ -16,6 +16,7 @@ from data_io.errors import DecodeError
 from data_io.images import files
 from data_io.images.png import PngWriter
 from data_io.images.raster import Raster
+from data_io.images.render import RGB, Rendered
 
 FORMATS = {".jp2": "JPEG2000", ".tif": "TIFF"}
 
@@ -109,7 +110,7 @@ def _decode(image: Image.Image, source: Path, png: BinaryIO | None) -> None:
         raise BadImageError(f"it cannot be decoded ({error})") from error
     if strips:
         with closing(strips):
-            _decode_strips(strips, png)
+            _decode_strips(Rendered(strips, RGB, None), png)
         return
     try:
         image.load()

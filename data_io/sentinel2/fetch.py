@@ -4,9 +4,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from itertools import islice
 
 from data_io.errors import DataError
+from data_io.home import require_locks
 from data_io.sentinel2.access import session_of
 from data_io.sentinel2.catalogue import Catalogue
 from data_io.sentinel2.collect import Collected, Collector
@@ -68,33 +70,23 @@ def _open(
     )
 
 
+@dataclass
 class _Run:
     """One call of `fetch`: what it works with, and what it has found out so far."""
 
-    def __init__(
-        self,
-        config: FetchConfig,
-        catalogue: Catalogue,
-        images: Images,
-        manifest: Manifest,
-        known: dict[str, Entry],
-        executor: Executor,
-        stop: threading.Event,
-        reporter: Reporter,
-    ) -> None:
-        self.config, self.catalogue, self.images, self.manifest = config, catalogue, images, manifest
-        self.known, self.executor, self.stop, self.reporter = known, executor, stop, reporter
-        self.failures: list[str] = []
-        self.decisions: Counter[str] = Counter()
-        self.collector = Collector(
-            catalogue=catalogue,
-            images=images,
-            manifest=manifest,
-            folder=config.out,
-            max_cloud=config.max_cloud,
-            max_nodata=config.max_nodata,
-            stop=stop,
-        )
+    config: FetchConfig
+    catalogue: Catalogue
+    images: Images
+    manifest: Manifest
+    known: dict[str, Entry]
+    executor: Executor
+    stop: threading.Event
+    reporter: Reporter
+    failures: list[str] = field(default_factory=list)
+    decisions: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.collector = Collector(self.config, self.catalogue, self.images, self.manifest, self.stop)
 
     def run(self) -> Report:
         """Plan, download and report."""
@@ -104,14 +96,15 @@ class _Run:
         there = [group for group in planned.wanted if self._is_there(group)]
         missing = [group for group in planned.wanted if not self._is_there(group)]
         self.decisions.update(entry.decision for entry in entries)
-        downloaded = 0
-        images = [group[0].scene.image for group in missing]
-        size, gets = sum(image.size for image in images if image), 0
+        downloaded = gets = 0
+        size = sum(group[0].scene.image.size for group in missing if group[0].scene.image)
         if self.config.dry_run:
+            self.decisions.update(self._expected_decisions(planned.wanted + planned.rest))
             size, gets = self._sizes(missing)
-        if not self.config.dry_run:
+        else:
             try:
                 self.config.out.mkdir(parents=True, exist_ok=True)
+                require_locks(self.config.out, "--out")
                 self.manifest.append(e for e in entries if self.known.get(e.scene) != e)
             except OSError as error:
                 raise DataError(
@@ -120,8 +113,6 @@ class _Run:
             self._settle_unfetched(planned.rest + there)
             downloaded = self._download(missing)
             self._remove_finished(self.manifest.compact())
-        else:
-            self.decisions.update(self._expected_decisions(planned.wanted + planned.rest))
         traffic = self.catalogue.traffic
         estimate = Counter(traffic.requests)
         estimate["GET"] += gets

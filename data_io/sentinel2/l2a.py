@@ -1,13 +1,11 @@
 """`sentinel-s2-l2a`: ESA's own files, in a bucket whose readers pay for requests and bytes."""
 
 import re
-from collections.abc import Iterable
 from datetime import date
 from functools import partial
 
 from data_io.sentinel2.catalogue import Judgement, Part, Scene, sensing_second
 from data_io.sentinel2.failures import NotFoundError
-from data_io.sentinel2.listing import months, squares_under
 from data_io.sentinel2.metadata import (
     Identity,
     MetadataError,
@@ -50,15 +48,15 @@ class L2A:
         )
 
     def parts(self, squares: list[Square], first: date, last: date) -> list[Part]:
-        named: set[Square] = set()
-        for area in squares:
-            named |= {area} if area.letters else {*squares_under(self._store, f"tiles/{area.path}", area)}
-        return [
-            Part(prefix, partial(self._find, prefix, days))
+        """Whole months: a month of a square has few pages, and asking for its days takes more requests."""
+        named = {square for area in squares for square in self._squares_in(area)}
+        months = range(12 * first.year + first.month - 1, 12 * last.year + last.month)
+        prefixes = [
+            f"tiles/{square.path}{month // 12}/{month % 12 + 1}/"
             for square in sorted(named)
-            for month, days in months(first, last)
-            for prefix in [f"tiles/{square.path}{month.year}/{month.month}/"]
+            for month in months
         ]
+        return [Part(prefix, partial(self._find, prefix)) for prefix in prefixes]
 
     def acquisition(self, judgement: Judgement) -> str:
         return sensing_second(judgement.sensing_time)
@@ -69,15 +67,17 @@ class L2A:
     def address(self, key: str) -> str:
         return f"s3://{self._store.bucket}/{key}"
 
-    def _find(self, prefix: str, days: frozenset[date] | None) -> list[Scene]:
-        if days is None:
-            return self._scenes(self._store.objects(prefix))
-        folders = [f for f in self._store.folders(prefix) if _date(*f.rstrip("/").split("/")[-3:]) in days]
-        return [scene for folder in folders for scene in self._scenes(self._store.objects(folder))]
+    def _squares_in(self, area: Square) -> list[Square]:
+        """A square itself, or the squares of a zone and band that have a folder."""
+        if area.letters:
+            return [area]
+        folders = self._store.folders(f"tiles/{area.path}")
+        names = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
+        return [Square(area.zone, area.band, name) for name in names if re.fullmatch("[A-Z]{2}", name)]
 
-    def _scenes(self, objects: Iterable[StoredObject]) -> list[Scene]:
+    def _find(self, prefix: str) -> list[Scene]:
         found: dict[tuple[Square, date, int], dict[str, StoredObject]] = {}
-        for item in objects:
+        for item in self._store.objects(prefix):
             match = self._key.fullmatch(item.key)
             day = match and _date(match[4], match[5], match[6])
             if match and day:

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
 
+from defusedxml.ElementTree import fromstring
+
 MAX_BYTES = 1 << 20
 """Limit of a document; real ones have 22 to 632 KB."""
 
@@ -36,11 +38,10 @@ class MetadataError(ValueError):
 class SceneQuality:
     """The quality of a Level-2A scene.
 
-    tile_id, baseline (such as "05.10"): None if only the end of a document was read, which lacks them.
+    baseline: such as "05.10"; None if only the end of a document was read, which lacks it.
     cloud_percent: 0 to 100, of the valid pixels. nodata_percent: 0 to 100, of all pixels.
     """
 
-    tile_id: str | None
     baseline: str | None
     cloud_percent: float
     nodata_percent: float
@@ -62,24 +63,19 @@ def parse_quality(xml: bytes) -> SceneQuality:
     100, in a Level-2A block: a missing value is never taken for 0.
     """
     _refuse_unlikely(xml)
-    root = _root_of(xml)
-    if root is None:
-        text = _text(xml)
-        blocks = _complete_blocks(text)
-        found = _TILE_ID.search(text)
-        tile_id = found.group(1) if found else None
-    else:
-        blocks = [element for element in root.iter() if _local_name(element) in _CLOUD_OF]
-        ids = [element for element in root.iter() if _local_name(element) in {"TILE_ID", "TILE_ID_2A"}]
-        tile_id = (ids[0].text or "").strip() or None if ids else None
+    lowered = xml.lower()
+    if b"<!doctype" in lowered or b"<!entity" in lowered:
+        raise MetadataError("it declares a document type or entities, which a scene's metadata never does")
+    text = _text(xml)
+    blocks = _complete_blocks(text)
+    found = _TILE_ID.search(text)
     if not blocks:
         raise MetadataError("it has no Level-2A quality block (Image_Content_QI)")
     if len(blocks) > 1:
         raise MetadataError(f"it has {len(blocks)} Level-2A quality blocks")
     block = blocks[0]
     return SceneQuality(
-        tile_id=tile_id,
-        baseline=baseline_of(tile_id or ""),
+        baseline=baseline_of(found.group(1) if found else ""),
         cloud_percent=_percent(block, _CLOUD_OF[_local_name(block)]),
         nodata_percent=_percent(block, _NODATA),
     )
@@ -143,29 +139,8 @@ def _refuse_unlikely(content: bytes) -> None:
         raise MetadataError("it is an error message of S3")
 
 
-def _root_of(xml: bytes) -> Element | None:
-    """The root of a complete document; None for part of one. Raises MetadataError for hostile XML."""
-    from defusedxml.common import (  # type: ignore[import-untyped, unused-ignore]
-        DefusedXmlException,
-    )
-    from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped, unused-ignore]
-
-    lowered = xml.lower()
-    if b"<!doctype" in lowered or b"<!entity" in lowered:
-        raise MetadataError("it declares a document type or entities, which a scene's metadata never does")
-    try:
-        root: Element = fromstring(xml, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise MetadataError("it declares a document type or entities") from error
-    except (ParseError, ValueError, LookupError):  # LookupError: an unknown encoding
-        return None
-    return root
-
-
 def _complete_blocks(text: str) -> list[Element]:
-    """The complete quality blocks in part of a document."""
-    from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped, unused-ignore]
-
+    """The complete quality blocks in a document, or in part of one."""
     blocks = []
     starts = list(_BLOCK.finditer(text))
     for begin in starts[:3]:  # the caller refuses more than one
@@ -178,7 +153,8 @@ def _complete_blocks(text: str) -> list[Element]:
         prefixes = set(re.findall(r"[<\s/]([A-Za-z_][\w.-]*):[A-Za-z_]", part))
         declared = "".join(f' xmlns:{prefix}="urn:part"' for prefix in sorted(prefixes))
         try:
-            (block,) = fromstring(f"<part{declared}>{part}</part>", forbid_dtd=True)
+            # Inside an element no document type, and so no entity, can be declared.
+            (block,) = fromstring(f"<part{declared}>{part}</part>")
         except (ParseError, ValueError) as error:
             raise MetadataError(f"its {begin.group(1)} is not well-formed XML") from error
         blocks.append(block)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from data_io.errors import DataError
 from data_io.sentinel2.catalogue import Catalogue, Judgement, Scene
@@ -41,8 +41,6 @@ class Examined:
     acquisitions: list[list[Candidate]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    read: int = 0
-    """How many scenes had their documents read from the bucket rather than from the manifest."""
 
 
 def examine(
@@ -94,7 +92,6 @@ def examine(
             result.failures.append(f"{scene.name}: {error}")
         else:
             candidates.append(Candidate(scene, judgement))
-            result.read += 1
     result.acquisitions = acquisitions(catalogue, candidates)
     return result
 
@@ -134,17 +131,7 @@ def entry_of(
         etag=scene.image.etag if scene.image and not reason.startswith("not ") else None,
         metadata_etag=scene.metadata.etag if scene.metadata and not reason.startswith("not read") else None,
     )
-    if judgement is None:
-        return entry
-    return entry.model_copy(
-        update={
-            "sensing_time": judgement.sensing_time,
-            "baseline": judgement.baseline,
-            "product": judgement.product,
-            "cloud_percent": judgement.cloud_percent,
-            "nodata_percent": judgement.nodata_percent,
-        }
-    )
+    return entry if judgement is None else entry.model_copy(update=asdict(judgement))
 
 
 def is_known_corrupt(entry: Entry, scene: Scene) -> bool:

@@ -54,7 +54,7 @@ class SourceImage(ABC):
     """One image of a source.
 
     name: identifies the image within its source, with forward slashes as separators. A Sentinel-2 square in
-        it says which ground the image shows (`data_io.tiles.splits.place_of`).
+        it says which ground the image shows (`data_io.tiles.ground.ground_of`).
     file: the file that holds the image. As long as it is unchanged, the digest is not computed again.
     part: the part of `file` that the image is, such as a member of an archive; empty for all of the file.
     """
@@ -84,14 +84,13 @@ class SourceImage(ABC):
 
         return RasterBands(self.open())
 
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels; override it where a header gives them sooner. Raises DataError."""
-        with closing(self.open()) as raster:
-            return raster.height, raster.width
-
     def header(self) -> Header:
-        """The size, and what else is known before the pixels are read. Raises DataError."""
-        return Header(*self.size())
+        """The size, and what else is known before the pixels are read; override it where a file says sooner.
+
+        Raises DataError.
+        """
+        with closing(self.open()) as raster:
+            return Header(raster.height, raster.width)
 
     def origin(self) -> tuple[float, float, float, float] | None:
         """Where it lies, if it is georeferenced: y and x in pixels, and a pixel's height and width."""

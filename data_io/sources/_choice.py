@@ -19,6 +19,7 @@ JUNK = frozenset(
 
 HIDDEN = "hidden, or in a hidden folder"
 OTHER_KIND = "of kinds that are not read"
+MASK = "mask files beside images, whose masks do not count: write them into the images"
 IN_PRODUCT = "in a Sentinel-2 product, beside the images taken from it"
 EXCLUDED = "excluded by data.exclude"
 NOT_INCLUDED = "not named by data.include"
@@ -120,6 +121,8 @@ def choose(names: Iterable[str], patterns: Patterns, *, in_product: bool = False
         path = PurePosixPath(name)
         if any(_is_hidden(part) for part in path.parts):
             left_out[HIDDEN, ""] += 1
+        elif path.suffix.lower() == ".msk":
+            left_out[MASK, ""] += 1
         elif path.suffix.lower() not in SUFFIXES:
             left_out[OTHER_KIND, path.suffix.lower()[:12] or "no suffix"] += 1
         elif reason := patterns.refusal(name):

@@ -52,10 +52,6 @@ class ProductImage(SourceImage):
         with closing(self.open_bands()) as bands:
             return header_of(bands)
 
-    def size(self) -> tuple[int, int]:
-        header = self.header()
-        return header.height, header.width
-
     def files(self) -> tuple[Path, ...]:
         return tuple(image.file for image in self._parts().values())
 

@@ -3,17 +3,13 @@
 import hashlib
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 from data_io.errors import DataError
-from data_io.images.header import Header
 from data_io.sources import ImageSource, SourceImage, path_of
 from data_io.sources._choice import LeftOut, choose
 from data_io.sources._product import images_of
-
-if TYPE_CHECKING:
-    from data_io.images.raster import BandRaster, Raster
+from data_io.sources.file import FileImage
 
 MAX_BYTES = 4 << 30
 """Size, unpacked, of the largest member that is read."""
@@ -23,29 +19,10 @@ _BROKEN = (BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, Val
 
 
 @dataclass(frozen=True)
-class Member(SourceImage):
+class Member(FileImage):
     """An image that is a member of an archive. Its digest is that of its bytes, as if it were a file."""
 
     archive: ZipFile = field(kw_only=True, compare=False, repr=False)
-
-    def open(self) -> "Raster":
-        from data_io.images.files import open_raster
-
-        return open_raster(str(self), self.content())
-
-    def open_bands(self) -> "BandRaster":
-        from data_io.images.files import open_bands
-
-        return open_bands(str(self), self.content())
-
-    def size(self) -> tuple[int, int]:
-        header = self.header()
-        return header.height, header.width
-
-    def header(self) -> Header:
-        from data_io.images.files import inspect
-
-        return inspect(str(self), self.content())
 
     def digest(self) -> str:
         return hashlib.sha256(self.content()).hexdigest()

@@ -1,6 +1,7 @@
 """One image file of any kind that `data_io.images` reads."""
 
 import hashlib
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from data_io.errors import DataError
@@ -18,31 +19,31 @@ ARCHIVES = frozenset({".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar
 class FileImage(SourceImage):
     """An image that has a file to itself. Its digest is that of the file's bytes."""
 
+    def content(self) -> bytes | None:
+        """The bytes of an image that is only a part of its file. Raises DataError."""
+        return None
+
     def open(self) -> "Raster":
         from data_io.images.files import open_raster
 
-        return open_raster(self.file)
+        return open_raster(str(self) if self.part else self.file, self.content())
 
     def open_bands(self) -> "BandRaster":
         from data_io.images.files import open_bands
 
-        return open_bands(self.file)
-
-    def size(self) -> tuple[int, int]:
-        header = self.header()
-        return header.height, header.width
+        return open_bands(str(self) if self.part else self.file, self.content())
 
     def header(self) -> Header:
         from data_io.images.files import inspect
 
-        return inspect(self.file)
+        return inspect(str(self) if self.part else self.file, self.content())
 
     def origin(self) -> tuple[float, float, float, float] | None:
-        if self.file.suffix.lower() not in GEOREFERENCED:
+        if PurePath(self.name).suffix.lower() not in GEOREFERENCED:
             return None
         from data_io.images.gdal import origin_of
 
-        return origin_of(self.file)
+        return origin_of(self.file, self.content())
 
     def digest(self) -> str:
         with self.file.open("rb") as file:

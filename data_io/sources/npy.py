@@ -33,9 +33,6 @@ class StackedImage(SourceImage):
 
         return ArrayBands(self.stack[int(self.part)])
 
-    def size(self) -> tuple[int, int]:
-        return self.stack.shape[1], self.stack.shape[2]
-
     def header(self) -> Header:
         from data_io.images.render import header_of
 

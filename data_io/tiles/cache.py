@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
+from data_io.home import require_locks
 from data_io.sources import LeftOut, SourceImage, find_images
 from data_io.tiles.build import build
 from data_io.tiles.digests import LAYOUT, Facts, content_hash, image_facts
@@ -81,6 +82,7 @@ def find_or_cut(config: DataConfig, cache_dir: Path) -> CacheEntry:
         pass
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
+        require_locks(cache_dir, "SWEEP_HOME or --cache")
         with FileLock(folder.with_suffix(".lock")):
             try:
                 return open_it()  # another process has cut it meanwhile

@@ -51,11 +51,6 @@ def content_hash(settings: Mapping[str, object], digests: Mapping[str, str], *, 
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def image_digests(images: Sequence[SourceImage], cache_dir: Path) -> dict[str, str]:
-    """The digest of each image, by name. Raises DataError as `image_facts` does."""
-    return {name: facts.digest for name, facts in image_facts(images, cache_dir).items()}
-
-
 def image_facts(
     images: Sequence[SourceImage], cache_dir: Path, bad: dict[str, str] | None = None
 ) -> dict[str, Facts]:

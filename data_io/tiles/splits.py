@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeVar
 
 from data_io.config import DataConfig
 from data_io.errors import DataError
-from data_io.tiles.ground import ground_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -26,11 +25,6 @@ class Unit(NamedTuple):
     place: str
     row: int
     column: int
-
-
-def place_of(name: str) -> str:
-    """The ground that an image shows, as a name for it."""
-    return ground_of(name).place
 
 
 def assign(kept: Mapping[Unit, int], config: DataConfig) -> dict[Unit, str]:

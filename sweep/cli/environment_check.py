@@ -1,11 +1,9 @@
 """What around a run changes it without a word: variables, the working directory, locks, limits of disks."""
 
-import fcntl
 import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from sweep.store.home import Home
 
@@ -49,16 +47,6 @@ def namesakes(folder: Path) -> list[Path]:
         folder / name / "__init__.py" for name in PACKAGES
     ]
     return [place for place in places if place.exists()]
-
-
-def lock_trouble(folder: Path) -> str | None:
-    """Why files in a folder cannot be locked, as a clause; None if they can."""
-    try:
-        with TemporaryFile(dir=folder) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return f"its file system does not lock files ({error.strerror}): set SWEEP_HOME to a local disk"
-    return None
 
 
 def disk_limits(home: Home) -> list[str]:

@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.cli.environment_check import disk_limits, lock_trouble, namesakes, telling_variables
+from data_io.home import lock_trouble
+from sweep.cli.environment_check import disk_limits, namesakes, telling_variables
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import visible_gpus
 from sweep.errors import UserError
@@ -60,8 +61,12 @@ def _space(home: Home) -> Check:
 
 
 def _locks(home: Home) -> Check:
-    trouble = lock_trouble(home.root)
-    return Check("locks", trouble is None, trouble or "files can be locked")
+    try:
+        trouble = lock_trouble(home.root)
+    except OSError as error:
+        return Check("locks", False, f"no file can be made in {home.root} ({error.strerror})")
+    text = f"{trouble}: set SWEEP_HOME to a local disk" if trouble else "files can be locked"
+    return Check("locks", trouble is None, text)
 
 
 def _devices() -> Check:

@@ -1,14 +1,12 @@
 """The folder that holds everything a run writes."""
 
 import contextlib
-import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 from data_io.errors import DataError
-from data_io.home import find_home
+from data_io.home import find_home, lock_trouble
 from sweep.errors import UserError
 from sweep.store import secrets
 
@@ -69,15 +67,16 @@ class Home:
                 self.logs,
             ):
                 folder.mkdir(parents=True, exist_ok=True)
-            trial = self.root / f".writable.{os.getpid()}"
-            with trial.open("w") as file:
-                _lock(file, self.root)
-            trial.unlink()
+            trouble = lock_trouble(self.root)
         except OSError as error:
             raise UserError(
                 f"cannot write to {self.root} ({error.strerror}): make it writable, "
                 "or name another folder in the environment variable SWEEP_HOME"
             ) from error
+        if trouble:
+            raise UserError(
+                f"{trouble}: name a folder on a local disk in the environment variable SWEEP_HOME"
+            )
         return self
 
     @property
@@ -121,17 +120,6 @@ class Home:
 
     def trial_folder(self, study: str, trial: int) -> Path:
         return self.checkpoints / study / str(trial)
-
-
-def _lock(file: TextIO, root: Path) -> None:
-    """Raises UserError where files cannot be locked: two runs would write over each other."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise UserError(
-            f"the file system of {root} does not lock files ({error.strerror}): "
-            "name a folder on a local disk in the environment variable SWEEP_HOME"
-        ) from error
 
 
 def _sqlite(path: Path) -> str:

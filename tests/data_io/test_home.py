@@ -1,12 +1,16 @@
-"""There is one way to find the home."""
+"""There is one way to find the home, and one to see that files in it can be locked."""
 
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from data_io import DataError
 from data_io.__main__ import default_cache
-from data_io.home import find_home
+from data_io.home import find_home, lock_trouble
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,24 @@ def test_a_home_of_nobody_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         DataError, match=r"SWEEP_HOME=~nobody-has-this-name/runs is not known: name the folder"
     ):
         find_home()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_cache_on_a_disk_without_locks_is_refused_in_one_sentence(tmp_path: Path, code: int) -> None:
+    """No lock is taken for granted: a library that falls back to files of its own is not asked."""
+    assert lock_trouble(tmp_path) is None
+    refuse = f"def refuse(*_): raise OSError({code}, os.strerror({code}))"
+    (tmp_path / "sitecustomize.py").write_text(f"import fcntl, os\n{refuse}\nfcntl.flock = refuse\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "data_io", "prepare", "sample", "--cache", str(tmp_path / "cache")],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    reason = (
+        f"does not lock files ({os.strerror(code)}): name a folder on a local disk by SWEEP_HOME or --cache"
+    )
+    assert reason in done.stderr

@@ -106,6 +106,12 @@ def turned(path: Path, number: int, **options: Any) -> Path:
     return save(path, picture(number, 96, 64), exif=exif, **options)
 
 
+def text_of(path: Path, magic: str, values: Any, top: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    height, width, _ = values.shape
+    path.write_text(f"{magic}\n{width} {height}\n{top}\n{' '.join(map(str, values.ravel()))}\n")
+
+
 SHALLOW = picture(0, bands=3)
 IN_PRODUCT = "in a Sentinel-2 product, beside the images taken from it"
 
@@ -178,6 +184,45 @@ CASES = {
             )
         ),
         options="--stretch 2,98",
+    ),
+    "16-bit PGM as text": Case(
+        six(
+            lambda f, i: text_of(f / f"{i}.pgm", "P2", picture(i, bands=1, top=60000, dtype=np.uint16), 65535)
+        ),
+        refused=r"0\.pgm cannot be read \(its numbers are above 255 .*: save it as P5 or P6, in bytes\)",
+    ),
+    "PPM as text": Case(six(lambda f, i: text_of(f / f"{i}.ppm", "P3", picture(i), 255))),
+    "two bands": Case(
+        six(lambda f, i: geotiff(f / f"{i}.tif", picture(i, bands=2))),
+        refused=r"0\.tif has 2 bands of uint8: give data.bands, such as 1 \(--bands\)",
+    ),
+    "two bands in JPEG 2000": Case(
+        six(lambda f, i: geotiff(f / f"{i}.jp2", picture(i, bands=2), driver="JP2OpenJPEG")),
+        refused=r"0\.jp2 has 2 bands of uint8: give data.bands, such as 1 \(--bands\)",
+    ),
+    "two bands, told": Case(six(lambda f, i: geotiff(f / f"{i}.tif", picture(i, bands=2))), "--bands 2"),
+    "grey and alpha": Case(
+        six(
+            lambda f, i: geotiff(
+                f / f"{i}.tif",
+                np.dstack([picture(i, 64, 128, bands=1), half(64, 128) * np.uint8(255)]),
+                alpha="YES",
+                interleave=("pixel", "band")[i % 2],
+            )
+        ),
+        nodata=6,
+    ),
+    "grey and a mask": Case(
+        six(lambda f, i: geotiff(f / f"{i}.tif", picture(i, 64, 128, bands=1), half(64, 128))), nodata=6
+    ),
+    "masks beside the images": Case(
+        six(
+            lambda f, i: (
+                geotiff(f / f"{i}.tif", picture(i), photometric="RGB"),
+                geotiff(f / f"{i}.tif.msk", picture(i, bands=1)),
+            )
+        ),
+        left_out={"mask files beside images, whose masks do not count: write them into the images": 6},
     ),
     "two kinds of numbers": Case(
         lambda f: [save(f / "a.png", SHALLOW), geotiff(f / "b.tif", SHALLOW.astype(np.uint16))],

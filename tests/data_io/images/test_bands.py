@@ -138,10 +138,3 @@ def test_transparency_is_told_from_near_infrared() -> None:
     assert not is_alpha(smooth, colours)
     assert not is_alpha(smooth * right, colours)
     assert not is_alpha(smooth.astype(np.uint16) * 257, colours)
-
-
-def test_side_cars_are_not_read(tmp_path: Path) -> None:
-    path = geotiff(tmp_path / "a.tif", picture(9, bands=5))
-    geotiff(tmp_path / "a.tif.msk", half(64, 64)[:, :, None].astype(np.uint8))
-    with closing(open_bands(path)) as bands:
-        assert bands.read([1], 0, 64)[1].all()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_io import DataError
 from data_io.images import files
-from data_io.images.files import decode, read_size
+from data_io.images.files import decode, inspect
 
 RGB = np.random.default_rng(0).integers(1, 256, (40, 56, 3), dtype=np.uint8)
 
@@ -30,7 +30,8 @@ RGB = np.random.default_rng(0).integers(1, 256, (40, 56, 3), dtype=np.uint8)
 def test_lossless_formats_give_the_exact_pixels(tmp_path: Path, name: str, save: dict[str, Any]) -> None:
     Image.fromarray(RGB).save(tmp_path / name, **save)
     np.testing.assert_array_equal(decode(tmp_path / name), RGB)
-    assert read_size(tmp_path / name) == (40, 56)
+    header = inspect(tmp_path / name)
+    assert (header.height, header.width) == (40, 56)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".jp2"])
@@ -39,7 +40,7 @@ def test_bytes_give_the_pixels_and_the_refusals_of_a_file(tmp_path: Path, suffix
     Image.fromarray(RGB).save(path)
     content = path.read_bytes()
     np.testing.assert_array_equal(decode("archive[a]", content), decode(path))
-    with pytest.raises(DataError, match=r"archive\[a\] (cannot be read|is not a readable)"):
+    with pytest.raises(DataError, match=r"archive\[a\] cannot be read"):
         decode("archive[a]", content[: len(content) // 2])
     if suffix == ".jp2":
         _jp2_of_16_bits(path)
@@ -130,7 +131,7 @@ def _jp2_of_16_bits(path: Path) -> None:
 def test_more_than_8_bits_is_refused_and_not_silently_cut_down(tmp_path: Path, name: str, write: Any) -> None:
     write(tmp_path / name)
     with pytest.raises(DataError, match=r"has \d bands? of \w+: give data.stretch") as caught:
-        read_size(tmp_path / name)
+        decode(tmp_path / name)
     assert name in str(caught.value)
 
 
@@ -141,7 +142,7 @@ def test_a_file_cut_short_is_refused_by_name(tmp_path: Path, suffix: str, share:
     Image.fromarray(RGB).save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match=r"short\.\w+ (cannot be read|is not a readable)"):
+    with pytest.raises(DataError, match=r"short\.\w+ cannot be read"):
         decode(path)
 
 
@@ -173,7 +174,7 @@ def test_other_files_under_an_image_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_text("<Error>AccessDenied</Error>")
     for name in ("a.png", "b.png", "missing.png"):
         with pytest.raises(DataError, match=name):
-            read_size(tmp_path / name)
+            inspect(tmp_path / name)
 
 
 def test_a_whole_sentinel_2_scene_opens_without_a_warning_and_a_bomb_is_refused(tmp_path: Path) -> None:
@@ -183,9 +184,9 @@ def test_a_whole_sentinel_2_scene_opens_without_a_warning_and_a_bomb_is_refused(
         content = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
         content += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
         (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-    assert read_size(tmp_path / "scene.png") == (10980, 10980)
+    assert inspect(tmp_path / "scene.png").width == 10980
     for name in ("bomb.png", "big_bomb.png"):
         with pytest.raises(DataError, match="more than a gigapixel"):
-            read_size(tmp_path / name)
+            inspect(tmp_path / name)
     assert limit == Image.MAX_IMAGE_PIXELS
     assert files.MAX_PIXELS >= 10980**2

@@ -132,7 +132,7 @@ def test_a_file_cut_short_is_refused_when_read_in_strips_too(
     content = (tmp_path / name).read_bytes()
     for share in np.linspace(0, 0.999, 12):
         (tmp_path / name).write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(DataError, match=r"a\.\w+ (cannot be read|is not a readable)"):
+        with pytest.raises(DataError, match=r"a\.\w+ cannot be read"):
             read(tmp_path / name)
     assert capfd.readouterr().err == ""  # the decoder's message is in the sentence, and nowhere else
 

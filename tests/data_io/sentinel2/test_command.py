@@ -201,7 +201,7 @@ def test_the_command_line_stays_light() -> None:
         "import sys, data_io.__main__ as m; m.main(['fetch', '--help']); print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    heavy = {"boto3", "botocore", "numpy", "torch", "PIL", "defusedxml", "obstore", "pystac_client"}
+    heavy = {"boto3", "botocore", "numpy", "torch", "PIL", "obstore", "pystac_client"}
     assert not heavy & set(done.stderr.split())
 
 

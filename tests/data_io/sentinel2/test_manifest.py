@@ -26,7 +26,8 @@ def test_a_torn_line_is_skipped_and_does_not_swallow_the_next_one(tmp_path: Path
     manifest = Manifest(tmp_path)
     manifest.append([entry("a"), entry("b")])
     whole = (tmp_path / MANIFEST).read_bytes()
-    for length in range(len(whole) + 1):
+    end = whole.index(b"\n")
+    for length in {*range(0, len(whole), 11), end - 1, end, end + 1, end + 2, len(whole) - 1, len(whole)}:
         (tmp_path / MANIFEST).write_bytes(whole[:length])
         manifest.append([entry("c")])
         assert manifest.entries()["c"] == entry("c")

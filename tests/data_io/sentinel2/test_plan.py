@@ -12,16 +12,28 @@ from proxy import Proxy
 from data_io.errors import DataError
 
 
-def test_only_the_wanted_months_and_days_are_listed(faulty: Proxy, put: Put, run: Fetch) -> None:
+@pytest.mark.parametrize(
+    ("first", "last", "months", "kept"),
+    [
+        ("2022-03-01", "2022-10-11", range(3, 11), 4),
+        ("2022-03-11", "2022-03-11", range(3, 4), 1),
+        ("2022-02-01", "2022-02-28", range(2, 3), 1),
+    ],
+)
+def test_the_months_of_a_period_are_listed_and_its_days_are_read(
+    faulty: Proxy, put: Put, run: Fetch, first: str, last: str, months: range, kept: int
+) -> None:
     days = [date(2022, month, day) for month, day in ((2, 28), (3, 1), (3, 11), (10, 1), (10, 11), (10, 12))]
     put(*[replace(ONE, day=day) for day in days])
-    report = run(faulty, first="2022-03-01", last="2022-10-11")
-    assert report.decisions == {"kept": 4}
-    listed = faulty.listed()
-    assert {f"tiles/32/U/LA/2022/{month}/" for month in range(3, 11)} <= set(listed)
-    whole = [prefix for prefix in listed if prefix.startswith("tiles/32/U/LA/2022/10/")]
-    assert sorted(whole) == [f"tiles/32/U/LA/2022/10/{rest}" for rest in ("", "1/", "11/")]  # never 12
+    assert run(faulty, first=first, last=last).decisions == {"kept": kept}
+    assert sorted(faulty.listed()) == sorted(f"tiles/32/U/LA/2022/{month}/" for month in months)
     assert not any("/10/12/" in path for _, path, _ in faulty.log)
+
+
+def test_a_period_may_reach_into_other_years(faulty: Proxy, put: Put, run: Fetch) -> None:
+    put(*[replace(ONE, day=day) for day in (date(2021, 11, 30), date(2021, 12, 31), date(2023, 1, 1))])
+    assert run(faulty, first="2021-12-01", last="2023-01-31").decisions == {"kept": 2}
+    assert len(faulty.listed()) == 14
 
 
 def test_a_square_without_scenes_is_no_failure(faulty: Proxy, put: Put, run: Fetch) -> None:

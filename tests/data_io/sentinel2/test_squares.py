@@ -4,7 +4,7 @@ import pytest
 
 from data_io.errors import DataError
 from data_io.sentinel2.squares import Square, parse_squares
-from data_io.tiles.splits import place_of
+from data_io.tiles.ground import ground_of
 
 
 def test_squares_zones_and_the_paper() -> None:
@@ -25,7 +25,7 @@ def test_folders_are_not_padded_and_end_with_a_slash() -> None:
 
 
 def test_the_name_of_an_image_gives_its_place() -> None:
-    assert place_of(f"{Square(5, 'Q', 'KB').name}_20220501_0.png") == "05QKB"
+    assert ground_of(f"{Square(5, 'Q', 'KB').name}_20220501_0.png").place == "05QKB"
 
 
 @pytest.mark.parametrize("text", ["", "61UAA", "32", "32IAA", "32ULI", "32ULAA", "../..", "0UAA"])

@@ -118,9 +118,9 @@ def test_a_row_of_an_unchanged_stack_is_read_once(
     honest = SourceImage.digest
     monkeypatch.setattr(SourceImage, "digest", lambda image: read.append(image.part) or honest(image))
     images = list_images(str(stack))
-    first = digests.image_digests(images, tmp_path / "cache")
+    first = digests.image_facts(images, tmp_path / "cache")
     assert len(set(first.values())) == len(read) == 24
-    assert digests.image_digests(images, tmp_path / "cache") == first
+    assert digests.image_facts(images, tmp_path / "cache") == first
     assert len(read) == 24
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from data_io import DataError
 from data_io.images.files import decode
+from data_io.images.header import Header
 from data_io.sources import list_images
 
 
@@ -17,7 +18,7 @@ def test_one_file_is_a_source_of_one_image(tmp_path: Path, write_image: Any) -> 
     path = write_image(tmp_path / "x.png", 30, 40)
     (image,) = list_images(str(path))
     assert (image.name, image.file, str(image)) == ("x.png", path, str(path))
-    assert image.size() == (30, 40)
+    assert image.header() == Header(30, 40)
     assert image.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
     with closing(image.open()) as raster:
         np.testing.assert_array_equal(raster.rows(5, 25), decode(path)[5:25])

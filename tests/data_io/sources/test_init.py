@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_io import DataError, sources
+from data_io.images.header import Header
 from data_io.images.raster import ArrayRaster
 from data_io.sources import ImageSource, SourceImage, find_source, list_images
 
@@ -71,7 +72,7 @@ def test_the_default_digest_depends_on_the_pixels_and_the_size() -> None:
 
 
 def test_the_default_size_is_that_of_the_open_image() -> None:
-    assert Grey("a", Path("a"), height=3).size() == (3, 4)
+    assert Grey("a", Path("a"), height=3).header() == Header(3, 4)
 
 
 def test_messages_name_the_part_of_a_file() -> None:

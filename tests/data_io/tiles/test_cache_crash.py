@@ -46,9 +46,9 @@ def stop(*_):
     time.sleep(600)
 
 open_raster, scenes = data_io.images.files.open_raster, []
-def second_scene(path):
+def second_scene(path, *content):
     scenes.append(path)
-    return open_raster(path) if len(scenes) == 1 else stop()
+    return open_raster(path, *content) if len(scenes) == 1 else stop()
 
 if sys.argv[3] == "cutting":
     data_io.images.files.open_raster = second_scene

@@ -14,7 +14,7 @@ from data_io import DataConfig, prepare
 from data_io.sources import list_images
 from data_io.sources.file import FileImage
 from data_io.tiles import digests
-from data_io.tiles.digests import image_digests, image_facts
+from data_io.tiles.digests import image_facts
 from tests.data_io.pictures import geotiff, picture
 
 
@@ -61,8 +61,12 @@ def test_an_index_made_by_an_earlier_version_spares_reading(
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "digests.json").write_text(json.dumps(index))
     monkeypatch.setattr(FileImage, "digest", lambda image: pytest.fail(f"read {image}"))
-    found = image_digests(list_images(str(folder)), tmp_path / "cache")
-    assert found == {"north.png": "that of north.png", "south.png": "that of south.png"}
+    facts = image_facts(list_images(str(folder)), tmp_path / "cache")
+    found = {name: fact.digest for name, fact in facts.items()}
+    assert found == {
+        "north.png": "that of north.png",
+        "south.png": "that of south.png",
+    }
 
 
 def test_unchanged_files_are_hashed_once_and_changed_ones_again(
@@ -76,12 +80,12 @@ def test_unchanged_files_are_hashed_once_and_changed_ones_again(
     read: list[str] = []
     honest = FileImage.digest
     monkeypatch.setattr(FileImage, "digest", lambda image: read.append(image.name) or honest(image))
-    first = image_digests(images, tmp_path / "cache")
-    assert image_digests(images, tmp_path / "cache") == first
+    first = image_facts(images, tmp_path / "cache")
+    assert image_facts(images, tmp_path / "cache") == first
     assert read == ["north.png", "south.png"]
     write_image(images[0].file, 104, 140, seed=9)
     os.utime(images[0].file, (1_000_000_000, 1_000_000_000))  # same time and size, other bytes
-    second = image_digests(images, tmp_path / "cache")
+    second = image_facts(images, tmp_path / "cache")
     assert second["north.png"] != first["north.png"]
     assert second["south.png"] == first["south.png"]
     assert read == ["north.png", "south.png", "north.png"]
@@ -89,11 +93,11 @@ def test_unchanged_files_are_hashed_once_and_changed_ones_again(
 
 def test_a_broken_index_of_digests_is_ignored(small: DataConfig, tmp_path: Path) -> None:
     images = list_images(small.source)
-    first = image_digests(images, tmp_path / "cache")
+    first = image_facts(images, tmp_path / "cache")
     for junk in ("{", "[]", '{"x": 3}', '{"x": {"stamp": 1}}'):
         (tmp_path / "cache").mkdir(exist_ok=True)
         (tmp_path / "cache" / digests.INDEX).write_text(junk)
-        assert image_digests(images, tmp_path / "cache") == first
+        assert image_facts(images, tmp_path / "cache") == first
 
 
 def test_images_that_are_now_read_otherwise_have_another_digest_even_where_an_old_index_knows_them(
@@ -110,7 +114,8 @@ def test_images_that_are_now_read_otherwise_have_another_digest_even_where_an_ol
         index[str(path.resolve())] = {"stamp": stamp, "sha256": digest}
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "digests.json").write_text(json.dumps(index))
-    found = image_digests(list_images(str(tmp_path / "s")), tmp_path / "cache")
+    facts = image_facts(list_images(str(tmp_path / "s")), tmp_path / "cache")
+    found = {name: fact.digest for name, fact in facts.items()}
     old = {Path(path).name: entry["sha256"] for path, entry in index.items()}
     assert found["plain.tif"] == old["plain.tif"]
     assert found["marked.tif"].startswith(old["marked.tif"])

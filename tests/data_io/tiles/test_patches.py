@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
+from shutil import make_archive
 from typing import Any
 from zlib import crc32
 
@@ -135,6 +136,9 @@ def test_georeferenced_patches_of_a_square_are_split_by_where_they_lie(tmp_path:
     for one, other in combinations(placed.values(), 2):
         assert np.abs(np.array(one)[:, None] - np.array(other)[None]).max(axis=2).min() >= 32 + 8
     assert find_or_cut(config, tmp_path / "cache").record == entry.record
+    packed = make_archive(str(tmp_path / "packed"), "zip", tmp_path / "s")
+    in_zip = find_or_cut(config.model_copy(update={"source": packed}), tmp_path / "other")
+    assert in_zip.record == entry.record  # an archive is read as the folder that it unpacks to
 
 
 def test_whole_scenes_of_a_square_keep_their_splits_with_a_georeference(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from data_io import DataConfig, DataError, TileSet, prepare
-from data_io.tiles.splits import SPLITS, Unit, assign, place_of
+from data_io.tiles.ground import ground_of
+from data_io.tiles.splits import SPLITS, Unit, assign
 
 
 def footprints(tiles: TileSet) -> dict[str, dict[str, NDArray[np.bool_]]]:
@@ -182,4 +183,4 @@ def test_too_few_blocks_is_one_sentence_that_says_what_to_change() -> None:
     ],
 )
 def test_the_place_is_the_mgrs_square_or_else_the_file(name: str, place: str) -> None:
-    assert place_of(name) == place
+    assert ground_of(name).place == place

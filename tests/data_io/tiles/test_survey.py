@@ -24,11 +24,6 @@ def mixed(tmp_path: Path) -> Path:
     return tmp_path / "s"
 
 
-def test_by_default_the_first_stops_all(mixed: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"page\.png is not a readable"):
-        find_or_cut(DataConfig(source=str(mixed)), tmp_path / "cache")
-
-
 @pytest.mark.parametrize("stretch", [None, "2,98"])
 def test_skipped_images_are_named_and_the_tiles_are_those_of_the_others(
     mixed: Path, tmp_path: Path, stretch: str | None

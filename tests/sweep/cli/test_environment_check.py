@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cli.environment_check import EFFECTS, lock_trouble, namesakes, telling_variables
+from sweep.cli.environment_check import EFFECTS, namesakes, telling_variables
+from sweep.cli.setup_check import check_setup
 from sweep.errors import UserError
 from sweep.store.home import Home
 from tests.conftest import ROOT, run_here
@@ -49,13 +50,13 @@ def test_namesakes_of_the_packages_are_found(tmp_path: Path, name: str) -> None:
 def test_a_file_system_without_locks_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    assert lock_trouble(tmp_path) is None
-
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    assert "SWEEP_HOME" in str(lock_trouble(tmp_path))
+    locks = next(check for check in check_setup(Home(tmp_path)) if check.name == "locks")
+    assert not locks.ok
+    assert "set SWEEP_HOME to a local disk" in locks.text
     with pytest.raises(UserError, match="does not lock files"):
         Home(tmp_path / "home").create()
 

@@ -18,6 +18,8 @@ import pytest
 from optuna_dashboard import get_note
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from sweep.cli import ui as ui_module
+from sweep.store.home import Home
 from tests.conftest import ROOT, run_here
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -251,6 +253,29 @@ def test_ctrl_c_ends_both_and_leaves_nothing(start_ui: Callable[[], Ui]) -> None
     assert ui.wait()[0] == 0
     assert not ui.left()
     assert not ui.open_ports()
+
+
+@pytest.mark.parametrize(
+    ("ending", "cause"), [("sys.exit(3)", "exit code 3"), ("os.abort()", "signal SIGABRT")]
+)
+def test_a_server_that_ends_by_itself_is_told_with_its_last_words(
+    tmp_path: Path, ending: str, cause: str
+) -> None:
+    home = Home(tmp_path).create()
+
+    def start(name: str, code: str) -> ui_module.Server:
+        words = ["-c", f"import os, sys, time; {code}"]
+        return ui_module._start(name, 0, "/", home, home.logs / f"{name}.log", words, {})
+
+    lasts = start("other", "time.sleep(600)")
+    dies = start("one", f"print('no such table', flush=True); {ending}")
+    told = ui_module._watch([lasts, dies], received=[])
+    assert told is not None
+    assert told.startswith(f"the one ended by itself ({cause})")
+    assert "no such table" in told
+    assert ui_module._wait_until_ready([lasts, dies], received=[]) == told
+    ui_module._end([lasts, dies], received=[])
+    assert lasts.process.poll() == -signal.SIGTERM
 
 
 @pytest.mark.slow
