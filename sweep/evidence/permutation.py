@@ -107,7 +107,8 @@ def _labellings(blocks: int, kinds: int, draws: int, most: int) -> Iterator[Arra
 
 def _one_hot(picks: NDArray[np.int64], kinds: int) -> Array:
     """(n, blocks) of labellings -> (blocks x kinds, n)."""
-    return np.asarray((picks[:, :, None] == np.arange(kinds)).reshape(len(picks), -1).T, np.float64)
+    chosen = picks.T[:, None, :] == np.arange(kinds)[:, None]
+    return chosen.reshape(-1, len(picks)).astype(np.float64)
 
 
 def _ranks(values: Array) -> Array:
