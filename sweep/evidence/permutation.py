@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-EXACT = 20_000
-"""So many labellings are all looked at; of more, as many random ones as `draws` says."""
 DRAWS = 99_999
+"""Labellings that are looked at beside the real one: all where there are no more, otherwise random ones."""
 PRIOR = 0.25
 """Added to the sum of squares: that of one block whose sides are wholly apart, so that few blocks without any
 spread between them do not count as many."""
@@ -27,7 +26,7 @@ CAP = 0.4
 """In a pair of arms a difference counts by its rank, up to this share of the blocks: a run that failed is
 no more than a clear difference."""
 _ROUNDING = 1e-9
-_CHUNK = 20_000_000
+_CHUNK = 4_000_000
 
 
 def block_p(worse: Array, better: Array, draws: int = DRAWS) -> Array:
@@ -96,7 +95,7 @@ def _real(blocks: int, kinds: int) -> Array:
 
 def _labellings(blocks: int, kinds: int, draws: int, most: int) -> Iterator[Array]:
     """All labellings of the blocks, or random ones after the real one, at most `most` at once."""
-    if kinds**blocks <= EXACT:
+    if kinds**blocks <= draws + 1:
         picks = np.array(list(product(range(kinds), repeat=blocks)))
     else:
         rng = np.random.default_rng([blocks, kinds])
@@ -108,7 +107,8 @@ def _labellings(blocks: int, kinds: int, draws: int, most: int) -> Iterator[Arra
 
 def _one_hot(picks: NDArray[np.int64], kinds: int) -> Array:
     """(n, blocks) of labellings -> (blocks x kinds, n)."""
-    return np.asarray((picks[:, :, None] == np.arange(kinds)).reshape(len(picks), -1).T, np.float64)
+    chosen = picks.T[:, None, :] == np.arange(kinds)[:, None]
+    return chosen.reshape(-1, len(picks)).astype(np.float64)
 
 
 def _ranks(values: Array) -> Array:

@@ -17,9 +17,8 @@ Strata = Sequence[tuple[Array, Array]]
 """Of each stratum the values of both sides, (data sets, runs of the side); larger is worse, infinity the
 worst."""
 
-EXACT = 20_000
-"""So many labellings are all looked at; of more, as many as `draws` says."""
-DRAWS = 9_999
+DRAWS = 19_999
+"""Labellings that are looked at beside the real one: all where there are no more, otherwise random ones."""
 _CHUNK = 4_000_000
 _ROUNDING = 1e-9
 
@@ -31,7 +30,7 @@ def strata_p(strata: Strata, draws: int = DRAWS) -> Array:
     p.
     """
     sizes = [(worse.shape[1], better.shape[1]) for worse, better in strata]
-    exact = math.prod(math.comb(n + m, n) for n, m in sizes) <= EXACT
+    exact = math.prod(math.comb(n + m, n) for n, m in sizes) <= draws + 1
     if exact:
         masks = [_all_labellings(n, m) for n, m in sizes]
         grids = np.meshgrid(*(np.arange(len(mask)) for mask in masks), indexing="ij")
@@ -68,22 +67,23 @@ def _share_beyond(strata: Strata, masks: list[Array], picks: list[NDArray[np.int
 
 
 def _stratum(values: Array, mask: Array) -> tuple[Array, Array]:
-    """P(worse) - 1/2 and its variance under each labelling (rows of `mask`, 1 = worse): (data sets,
-    labellings).
+    """P(worse) - 1/2 and its variance, (data sets, labellings); a row of `mask` has 1 for worse.
 
-    Without any spread the variance would be nought; it is at least what half a pair would give.
+    A run's placement is the share of the other side's runs that it is worse than; the variance is that of the
+    placements of both sides. Without any spread it would be nought; it is at least what half a pair would
+    give.
     """
-    wins = _wins(values, values)
-    n, m = mask[0].sum(), (1 - mask[0]).sum()
-    first, second = mask.T[None], 1 - mask.T[None]
-    place_first = wins @ (1 - mask).T / m
-    place_second = wins @ mask.T / n
-    mean = (place_first * first).sum(1) / n
-    spread_first = (place_first**2 * first).sum(1) / n - mean**2
-    mean_second = (place_second * second).sum(1) / m
-    spread_second = (place_second**2 * second).sum(1) / m - mean_second**2
-    variance = np.maximum(spread_first, 0) / max(n - 1, 1) + np.maximum(spread_second, 0) / max(m - 1, 1)
-    return mean - 0.5, np.maximum(variance, 1 / (2 * n * m) ** 2)
+    first, second = mask.T, 1 - mask.T
+    n, m = int(mask[0].sum()), int(second[:, 0].sum())
+    wins = _wins(values, values)  # a run ties with itself
+    ranks = wins.sum(2)
+    distance = (ranks @ first - n * n / 2) / (n * m) - 0.5
+    placed = wins @ second  # in the first side: times m; in the second: how often within its own side
+    placed -= ranks[:, :, None] * second
+    weight = first / (n * max(n - 1, 1) * m**2) + second / (m * max(m - 1, 1) * n**2)
+    squares = np.einsum("dil,dil,il->dl", placed, placed, weight)
+    means = (0.5 + distance) ** 2 / max(n - 1, 1) + (0.5 - distance) ** 2 / max(m - 1, 1)
+    return distance, np.maximum(squares - means, 1 / (2 * n * m) ** 2)
 
 
 def _wins(first: Array, second: Array) -> Array:
