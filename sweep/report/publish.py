@@ -13,7 +13,7 @@ from sweep.store.secrets import redact
 from sweep.tracking.dashboard import mark_best
 from sweep.tracking.trackers import Tracker, TrackerError
 
-DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths")
+DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths", "infeasible", "sensitivity")
 """Figures that the dashboard does not make itself."""
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -41,13 +42,14 @@ def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
     """
     found = searched(trials, plan)
     finite = [trial for trial in found if trial.objective is not None]
-    axes = [] if plan is None else [axis for axis in plan.axes if _varies(axis, found)]
+    panels = [] if plan is None else _panels(plan, found)
+    axes = [axis for axis, _ in panels]
     if not axes or not finite:
         return None
     lost = [trial for trial in found if trial.diverged]
     drawn = thin(sorted(finite, key=lambda t: t.objective or 0), MAX_PANEL_POINTS)
     top = _top(finite)
-    names, columns = short_names([axis.path for axis in axes]), min(COLUMNS, len(axes))
+    columns = min(COLUMNS, len(axes))
     rows = math.ceil(len(axes) / columns)
     figure = make_subplots(
         rows=rows, cols=columns, shared_yaxes="all", vertical_spacing=0.32 / rows, horizontal_spacing=0.04
@@ -66,10 +68,10 @@ def objective_by_axis(trials: Sequence[TrialView], plan: Plan | None) -> Figure 
             _mark_edge(figure, axis, side, where)
     height = 60 + PANEL_HEIGHT * rows + 20 * (len(groups) // 5 + 1)
     layout(figure, "", "", height=height)
-    figure.update_layout(legend={"y": -90 / height})
-    for index, axis in enumerate(axes):
+    figure.update_layout(legend={"y": -105 / (height - 70)})
+    for index, (axis, title) in enumerate(panels):
         where = {"row": index // columns + 1, "col": index % columns + 1}
-        figure.update_xaxes(title=plain(names[axis.path]), **where)
+        figure.update_xaxes(title=plain(title), **where)
         _scale(figure, axis, where)
     for row in range(1, rows + 1):
         figure.update_yaxes(title="objective", row=row, col=1)
@@ -108,8 +110,15 @@ def _finding(marked: dict[str, list[Edge]]) -> str:
     )
 
 
-def _varies(axis: Axis, trials: Sequence[TrialView]) -> bool:
-    return len({trial.params[axis.path] for trial in trials if axis.path in trial.params}) > 1
+def _panels(plan: Plan, trials: Sequence[TrialView]) -> list[tuple[Axis, str]]:
+    """Axes in which the trials differ, with a title; those equal in all, as two depths, share one."""
+    found: dict[tuple[Any, ...], list[Axis]] = {}
+    for axis in plan.axes:
+        values = tuple(trial.params.get(axis.path) for trial in trials)
+        if len(set(values) - {None}) > 1:
+            found.setdefault(values, []).append(axis)
+    names = short_names([axis.path for axis in plan.axes])
+    return [(alike[0], ", ".join(names[axis.path] for axis in alike)) for alike in found.values()]
 
 
 def _top(finite: Sequence[TrialView]) -> float:

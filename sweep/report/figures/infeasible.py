@@ -71,7 +71,9 @@ def share_of_infeasible(trials: Sequence[TrialView], plan: Plan | None) -> Figur
         )
         if len(part[1]) > 1
     ]
-    said = [f"{lost:,} of {count(len(found), 'explored trial')} diverged ({lost / max(1, len(found)):.0%})"]
+    kind = "explored trial" if plan is None or plan.border is None else "whole run"
+    said = [f"{lost:,} of {count(len(found), kind)} diverged"]
+    said[0] += f" ({100 * lost / len(found):.0f} %)" if found else ""
     said += [f"by {title} most in {_most(rows)}" for title, rows, _ in parts if rows is not repeated]
     if again:
         said.append(f"{again:,} of {count(len(repeats), 'confirming run')} diverged")

@@ -17,8 +17,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from sweep.report.figures.searched import best_of, by_group, searched
-from sweep.report.figures.style import Figure, layout, log_axes, plain, series_style
-from sweep.store.groups import grouping_of
+from sweep.report.figures.style import Figure, count, layout, plain, series_style
 from sweep.store.trials import TrialView
 from sweep.study import Plan
 
@@ -26,13 +25,21 @@ FIRST_LOSS = "border/first_loss"
 THIRDS = 3
 """Bins a decade, and how many of them to either side of the best rate."""
 FEWEST_TRIALS, FEWEST_THIRDS = 4, 2
-ROW, MARGINS = 34, 110
+
+
+@dataclass(frozen=True)
+class Third:
+    """A third of a decade: the geometric mean of its trials' rates, their mean excess loss, and how many."""
+
+    rate: float
+    excess: float
+    trials: int
 
 
 @dataclass(frozen=True)
 class Sensitivity:
     """excess: expected excess loss over the best objective. start: the loss at initialisation; start_known:
-    whether it was recorded. thirds: of a decade, with trials, of seven."""
+    whether it was recorded. thirds: those of seven that have trials, by rate."""
 
     name: str
     excess: float
@@ -43,7 +50,7 @@ class Sensitivity:
     start_known: bool
     trials: int
     diverged: int
-    thirds: int
+    thirds: Sequence[Third]
 
     @property
     def relative(self) -> float:
@@ -59,7 +66,7 @@ def sensitivity(name: str, trials: Sequence[TrialView]) -> Sensitivity | None:
     if best is None or best.objective is None or best.objective <= 0 or not best.lr:
         return None
     start, known = _start(trials)
-    thirds: dict[int, list[float]] = {}
+    thirds: dict[int, list[tuple[float, float]]] = {}
     near = lost = 0
     for trial in trials:
         if not trial.lr or trial.lr <= 0:
@@ -68,14 +75,20 @@ def sensitivity(name: str, trials: Sequence[TrialView]) -> Sensitivity | None:
         if abs(third) > THIRDS:
             continue
         value = start if trial.objective is None else min(trial.objective, start)
-        thirds.setdefault(third, []).append(max(0.0, value - best.objective))
+        thirds.setdefault(third, []).append((trial.lr, max(0.0, value - best.objective)))
         near, lost = near + 1, lost + trial.diverged
     if near < FEWEST_TRIALS or len(thirds) < FEWEST_THIRDS:
         return None
-    excess = statistics.fmean(statistics.fmean(values) for values in thirds.values())
-    return Sensitivity(
-        name, excess, best.objective, best.lr, best.number, start, known, near, lost, len(thirds)
-    )
+    rows = [
+        Third(
+            statistics.geometric_mean(rate for rate, _ in pairs),
+            statistics.fmean(excess for _, excess in pairs),
+            len(pairs),
+        )
+        for _, pairs in sorted(thirds.items())
+    ]
+    excess = statistics.fmean(row.excess for row in rows)
+    return Sensitivity(name, excess, best.objective, best.lr, best.number, start, known, near, lost, rows)
 
 
 def _start(trials: Sequence[TrialView]) -> tuple[float, bool]:
@@ -96,34 +109,31 @@ def rate_sensitivity(trials: Sequence[TrialView], plan: Plan | None) -> Figure |
         rows = [] if whole is None else [whole]
     if not rows:
         return None
-    grouping = grouping_of(plan)
     figure = go.Figure()
     for index, row in enumerate(rows):
+        style = series_style(index)
         figure.add_scatter(
-            x=[100 * row.relative],
-            y=[plain(row.name)],
-            mode="markers+text",
-            marker={**series_style(index), "size": 12},
-            text=[f"{100 * row.relative:.2g} %"],
-            textposition="top center",
-            hovertemplate=f"{plain(row.name)}: best {row.best:.1f} at {row.best_rate:.2g}, expected excess "
-            f"{row.excess:.1f}; {row.trials} trials, {row.diverged} diverged<extra></extra>",
+            x=[third.rate for third in row.thirds],
+            y=[100 * third.excess / row.best for third in row.thirds],
+            mode="lines+markers",
+            line={"color": style["color"], "width": 2},
+            marker={**style, "size": 9},
+            name=f"{plain(row.name)}: {_percent(row.relative)}",
+            text=[f"{count(third.trials, 'trial')}" for third in row.thirds],
+            hovertemplate=f"{plain(row.name)}<br>about a rate of %{{x:.2g}}: %{{y:.3g}} % above the best, "
+            "%{text}<extra></extra>",
         )
-    layout(figure, "expected excess loss, % of the best", "", height=MARGINS + ROW * (len(rows) + 1))
-    figure.update_layout(showlegend=False)
-    figure.update_yaxes(
-        type="category",
-        title=plain(grouping.title) if grouping and len(rows) > 1 else "",
-        range=[len(rows) - 0.4, -0.8],
-    )
-    log_axes(figure, x=all(row.relative > 0 for row in rows))
+    layout(figure, "learning rate", "mean excess loss, % of the best", height=400, showlegend=True)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(type="log", dtick="D2", tickformat="~g", exponentformat="none")
     start = "the loss at initialisation (the median first training loss)"
     if not all(row.start_known for row in rows):
         start = "the worst finite objective (the loss at initialisation was not recorded)"
     caption = (
-        "Mean of min(loss, loss at initialisation) - best loss over the rates within a decade of the best, "
-        "in thirds of a decade that count alike (after Wortsman et al. 2023, arXiv 2309.14322); a diverged "
-        f"trial counts as {start}. Other settings vary too, and their part is in it."
+        "Excess: min(loss, loss at initialisation) - best loss. Points: its mean in thirds of a decade, up "
+        "to a decade from the best rate; the legend has their mean, the sensitivity (after Wortsman et al. "
+        f"2023, arXiv 2309.14322). A diverged trial counts as {start}. Other settings vary too, and their "
+        "part is in it."
     )
     return Figure(
         "sensitivity",
@@ -136,16 +146,20 @@ def rate_sensitivity(trials: Sequence[TrialView], plan: Plan | None) -> Figure |
     )
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
 def _finding(rows: Sequence[Sensitivity]) -> str:
     least, most = min(rows, key=lambda r: r.relative), max(rows, key=lambda r: r.relative)
     if len(rows) == 1:
         return (
             f"Within a decade of the best rate, {most.best_rate:.2g}, the expected excess loss is "
-            f"{100 * most.relative:.2g} % of the best ({most.trials} trials, {most.diverged} diverged)."
+            f"{_percent(most.relative)} of the best ({most.trials} trials, {most.diverged} diverged)."
         )
     return (
         f"Most sensitive to its rate is {most.name}, with an expected excess loss of "
-        f"{100 * most.relative:.2g} % of its best ({most.trials} trials, {most.diverged} diverged); "
-        f"least is {least.name}, with {100 * least.relative:.2g} % "
+        f"{_percent(most.relative)} of its best ({most.trials} trials, {most.diverged} diverged); "
+        f"least is {least.name}, with {_percent(least.relative)} "
         f"({least.trials} trials, {least.diverged} diverged)."
     )

@@ -5,7 +5,8 @@ import pytest
 from sweep.report.figures.axes import objective_by_axis
 from sweep.report.figures.edges import edges, sentences
 from sweep.report.figures.searched import cells, rate_cells
-from tests.sweep.report.figures.searches import ALONE, ARMS, CLIP, LR, RATES, of_arm, parabola, trial
+from sweep.study import Arm
+from tests.sweep.report.figures.searches import ALONE, ARMS, CLIP, DEPTH, LR, RATES, of_arm, parabola, trial
 
 
 def test_what_diverged_is_marked_above_every_finite_objective() -> None:
@@ -74,3 +75,13 @@ def test_a_rate_at_the_mapped_border_is_not_told_to_go_beyond_it() -> None:
     (edge,) = edges(trials, ALONE)[LR]
     assert (edge.at, edge.capped, edge.widen) == ("upper", True, False)
     assert "mapped border" in sentences({LR: [edge]})[0]
+
+
+def test_two_settings_that_never_differ_share_a_panel() -> None:
+    decoder = ARMS.axes[1].model_copy(update={"path": "model.decoder_depth"})
+    plan = ARMS.model_copy(update={"axes": (*ARMS.axes, decoder), "arms": (Arm(name="all"),)})
+    trials = [trial(k, 1e-3, 300.0, params={DEPTH: 2 + k, decoder.path: 2 + k}) for k in range(3)]
+    found = objective_by_axis(trials, plan)
+    assert found is not None
+    assert found.figure.layout.xaxis.title.text == "encoder_depth, decoder_depth"
+    assert "xaxis3" not in found.figure.layout  # beside it, the clipping alone
