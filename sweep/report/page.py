@@ -19,8 +19,8 @@ from sweep.report.figures import Figure
 from sweep.report.gather import Material
 from sweep.report.methods.contrast import ContrastResult
 from sweep.report.overview import Overview
-from sweep.report.pictures import Picture
-from sweep.report.quality import Score, quality_table
+from sweep.report.pictures import ArmSamples, Picture
+from sweep.report.quality import QualityTable, Score
 from sweep.store.groups import groups_of
 from sweep.store.keys import VOLATILITY
 from sweep.store.labels import describe_settings
@@ -32,9 +32,13 @@ COLUMNS = (
 )
 NUMERIC = ("trial", "objective", "seed", "learning rate", "volatility", "epochs", "seconds")
 
+DIRECTIONS = {"lower": "↓ lower", "higher": "↑ higher", "zero": "near 0"}
+
 
 def render(
     material: Material,
+    quality: QualityTable,
+    arm_samples: Sequence[ArmSamples],
     overview: Overview,
     claims: Sequence[ShownClaim],
     figures: Sequence[Figure],
@@ -73,7 +77,9 @@ def render(
         claims=claims,
         by=by,
         groups=groups,
-        quality=quality_table(material.trials, material.plan),
+        quality=quality,
+        arm_samples=arm_samples,
+        directions=DIRECTIONS,
         rule=rule_for(claims),
         arms=arm_rows(material.plan, material.trials),
         effect=effect,
@@ -132,9 +138,10 @@ def score(found: Score | None) -> str:
     """As 0.42 (0.39 to 0.45)."""
     if found is None or found.value is None:
         return "-"
+    form = ".0f" if abs(found.value) >= 1000 else ".3g"
     if found.low is None or found.high is None:
-        return f"{found.value:.3g}"
-    return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
+        return f"{found.value:{form}}"
+    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
 
 
 def code(text: str) -> Markup:

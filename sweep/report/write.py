@@ -14,10 +14,11 @@ from sweep.report import publish
 from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
 from sweep.report.figures import Figure, figures
 from sweep.report.gather import Material, gather
+from sweep.report.likelihood import with_likelihood
 from sweep.report.overview import Overview, overview
 from sweep.report.page import render
-from sweep.report.pictures import contact_sheet, picked, side_by_side
-from sweep.report.quality import quality_table
+from sweep.report.pictures import contact_sheet, picked, samples_by_arm, side_by_side
+from sweep.report.quality import QualityTable, quality_table
 from sweep.report.static import write_pngs
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
@@ -41,8 +42,18 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
         drawn = figures(material.trials, material.plan, material.border, material.curves, contrasts)
     folder = report_folder(home, study.study_name)
     pngs, png_note = write_pngs(drawn, folder / "figures")
+    table = with_likelihood(
+        quality_table(material.trials, material.plan),
+        home,
+        study.study_name,
+        material.plan,
+        material.trials,
+        material.data_hash,
+    )
     page = render(
         material,
+        table,
+        samples_by_arm(home, study.study_name, material.plan, table, material.data_hash),
         head,
         judged,
         drawn,
@@ -58,11 +69,16 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     if said:
         log.warning(said)
     publish.to_dashboard(study, drawn, judged)
-    return path, to_document(material, head, judged, drawn, png_note)
+    return path, to_document(material, table, head, judged, drawn, png_note)
 
 
 def to_document(
-    material: Material, head: Overview, judged: list[ShownClaim], drawn: list[Figure], png_note: str
+    material: Material,
+    quality: QualityTable,
+    head: Overview,
+    judged: list[ShownClaim],
+    drawn: list[Figure],
+    png_note: str,
 ) -> dict[str, Any]:
     by, groups = groups_of(material.trials, material.plan)
     return material.summary.as_dict() | {
@@ -84,7 +100,7 @@ def to_document(
             for f in drawn
         ],
         "groups": {"by": by, "groups": [group.as_dict() for group in groups]},
-        "quality": quality_table(material.trials, material.plan).as_dict(),
+        "quality": quality.as_dict(),
         "data": {"hash": material.data_hash, **material.data},
         "provenance": dict(material.provenance),
         "png_note": png_note,

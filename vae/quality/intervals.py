@@ -107,10 +107,12 @@ def bootstrap_mean(
 ) -> Interval:
     """values (N,), one an image, such as PSNR: their mean and its percentile interval (Efron 1979).
 
-    groups (N,): as in `vae.quality.measure`; whole groups are drawn.
+    groups (N,): as in `vae.quality.measure`; whole groups are drawn, unless there are fewer than 4.
     """
     data = values.double().cpu().numpy()
     numbers = np.arange(len(data)) if groups is None else _numbers(groups)
+    if numbers.max() + 1 < MIN_GROUPS:
+        numbers = np.arange(len(data))
     sums, sizes = np.bincount(numbers, data), np.bincount(numbers)
     draws = np.random.default_rng(seed).integers(len(sums), size=(bootstrap, len(sums)))
     low, high = np.percentile(sums[draws].sum(1) / sizes[draws].sum(1), LEVELS)
