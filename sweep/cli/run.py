@@ -96,7 +96,8 @@ def _show_blocks(plan: Plan) -> None:
         looks = ", ".join(str(look) for look in LOOKS if look <= plan.blocks.most)
         names = ", ".join(arm.name for arm in arms)
         print(f"  blocks: {runs} runs each, over {names}; {grid or 'nothing is tuned'}")
-        print(f"  looks at the claims after {looks} blocks, {plan.blocks.most} at most")
+        seen = forecast.seen(plan.blocks.most)
+        print(f"  looks at the claims after {looks} blocks, which see effects of {seen} with a power of .8")
     for claim in plan.claims:
         endpoints = ", ".join(endpoint.title for endpoint in claim.endpoints)
         print(f"  claim: {claim.statement} ({endpoints})")

@@ -9,6 +9,10 @@ from sweep.evidence.verdicts import at_hand, wanted_blocks
 from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan
 
+SEEN = {6: 0.22, 9: 0.19, 13: 0.13, 20: 0.10}
+"""Blocks at a look -> the smallest effect that a claim of two contrasts sees there with a power of .8, where
+the log values of an arm have a standard deviation of SPREAD in a block (`sweep.evidence.power`)."""
+SPREAD = 0.08
 SPARE = 1.2
 """A budget that is told has room for a machine that is slower for a while."""
 
@@ -52,7 +56,7 @@ def foretell(plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left
     words = (
         f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; the claims are looked at after "
     )
-    words += f"{looks} of them"
+    words += f"{looks} of them, and see effects of {seen(plan.blocks.most)}"
     fit = blocks_that_fit(plan, trials, workers, seconds_left)
     if fit is None:
         return words
@@ -71,6 +75,11 @@ def to_next_look(plan: Plan, trials: Sequence[TrialView], workers: int) -> tuple
     if each is None or wanted <= there:
         return None
     return wanted, SPARE * each * (wanted - there) / max(1, workers)
+
+
+def seen(most: int) -> str:
+    """The smallest effects that the looks see, as 22, 19, 13 and 10 %."""
+    return f"{_list([round(100 * effect) for look, effect in SEEN.items() if look <= most])} %"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sweep.store.groups import grouping_of
 from sweep.store.keys import QUALITY
-from sweep.store.trials import TrialView
+from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan
 
 MOST_COLUMNS = 8
@@ -86,7 +86,9 @@ class QualityTable:
 
 def quality_table(trials: Sequence[TrialView], plan: Plan | None) -> QualityTable:
     """Empty where no trial was measured. Without groups it has one column, the best trial."""
-    measured = [t for t in trials if t.objective is not None and _metrics(t)]
+    every = [t for t in trials if t.objective is not None and _metrics(t)]
+    # Runs of blocks have other test tiles each, and so other floors.
+    measured = [t for t in every if t.phase != BLOCK] or every
     grouping = grouping_of(plan)
     best: dict[str, TrialView] = {}
     for trial in sorted(measured, key=lambda t: (t.objective or 0.0, t.number)):
