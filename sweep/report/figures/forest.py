@@ -103,7 +103,7 @@ def forest(
     caption = (
         "Dots: a block each. Triangles at the edge: one side diverged there; open squares: both did. Diamond "
         "and line: the summary with its interval. Shaded: below the smallest effect of interest, "
-        f"{margin:.0%}."
+        f"{100 * margin:g} %."
     )
     return Figure(
         "forest",

@@ -130,7 +130,7 @@ def _finding(counts: Mapping[str, tuple[int, int]]) -> str:
     some, of = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     more = (
         ": they still improve where they end, and more epochs may change the order"
-        if some > HALF * of
+        if of > 1 and some > HALF * of
         else ""
     )
     return f"The best epoch is the last in {' and '.join(parts)}{more}."

@@ -24,7 +24,7 @@ def test_shares_are_by_arm_and_by_rate_and_add_up() -> None:
     }
     rates = found.numbers["by_rate"]
     assert (sum(r["diverged"] for r in rates), sum(r["trials"] for r in rates)) == (2, 13)
-    assert found.finding.startswith("2 of 13 explored trials diverged (15%)")
+    assert found.finding.startswith("2 of 13 explored trials diverged (15 %)")
     assert "depth 2 (2 of 9)" in found.finding
 
 
