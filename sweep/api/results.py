@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.border.map import BorderMap
+    from sweep.evidence.finding import Judged
     from vae.model.network import VAE
 
 METRICS = ("best_epoch", "epochs", "steps", "train_seconds", "last_finite_loss")
@@ -100,6 +101,13 @@ class Results:
     def best(self) -> Best | None:
         """The trial with the lowest finite objective (`trial`, `value`, `params`, `run_id`, `seed`)."""
         return self.summary.best
+
+    @property
+    def verdicts(self) -> "list[Judged]":
+        """Of each claim that it declares, on each endpoint: `verdict`, `why` and `findings`."""
+        from sweep.evidence.verdicts import verdicts
+
+        return verdicts(self.plan, views(self._trials(), self.plan))
 
     @property
     def table(self) -> "pd.DataFrame":

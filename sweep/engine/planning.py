@@ -13,7 +13,7 @@ from vae.names import nearest
 from vae.optim.optimizers import needs_package
 from vae.training.hardware import needs_compiler, slow_precision
 
-CPU_BUDGET_S, GPU_BUDGET_S = 600.0, 300.0
+CPU_BUDGET_S, GPU_BUDGET_S = 480.0, 300.0
 """Time for a study's blocks where the user gives none."""
 
 
