@@ -108,7 +108,7 @@ def _labellings(blocks: int, kinds: int, draws: int, most: int) -> Iterator[Arra
 def _one_hot(picks: NDArray[np.int64], kinds: int) -> Array:
     """(n, blocks) of labellings -> (blocks x kinds, n)."""
     chosen = picks.T[:, None, :] == np.arange(kinds)[:, None]
-    return chosen.reshape(-1, len(picks)).astype(np.float64)
+    return np.asarray(chosen.reshape(-1, len(picks)), np.float64)
 
 
 def _ranks(values: Array) -> Array:
