@@ -6,7 +6,7 @@ prints the tables of docs/evidence.md.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -151,27 +151,39 @@ POWERS = (
 
 def tables(draws: int) -> str:
     """All figures, as Markdown."""
-    head = "| | " + " | ".join(design.name for design in DESIGNS) + " |"
-    lines = [
-        f"Wrongly supported / wrongly contradicted, {draws:,} studies a cell:\n",
-        head,
-        "| --- " * 6 + "|",
-    ]
-    for world in WORLDS:
-        cells = [false_rates(design, world, draws) for design in DESIGNS]
-        lines.append(f"| {world.name} | " + " | ".join(f"{s:.3f} / {c:.3f}" for s, c in cells) + " |")
-    lines += ["\nThree columns:\n", "| | 3 seeds | 5 seeds |", "| --- " * 3 + "|"]
-    for world in COLUMN_WORLDS:
-        cells = [columns_false_rates(world, seeds, draws) for seeds in (3, 5)]
-        lines.append(f"| {world.name} | " + " | ".join(f"{s:.3f} / {c:.3f}" for s, c in cells) + " |")
-    lines += ["\nRightly decided after 6 / 9 / 13 / 20 blocks:\n", head, "| --- " * 6 + "|"]
-    for name, world, ratio, verdict in POWERS:
-        shares = [
-            power(design, world, ratio, draws, verdict) for design in DESIGNS if not design.last.not_better
+    finding = [design for design in DESIGNS if not design.last.not_better]
+    false = {world.name: [_pair(false_rates(design, world, draws)) for design in DESIGNS] for world in WORLDS}
+    columns = {
+        world.name: [_pair(columns_false_rates(world, seeds, draws)) for seeds in (3, 5)]
+        for world in COLUMN_WORLDS
+    }
+    right = {
+        name: [_looks(power(design, world, ratio, draws, verdict)) for design in finding]
+        for name, world, ratio, verdict in POWERS
+    }
+    return "\n".join(
+        [
+            f"Wrongly supported / wrongly contradicted, {draws:,} studies a cell:\n",
+            *_table([design.name for design in DESIGNS], false),
+            "\nThe same of claims in three columns:\n",
+            *_table(["3 seeds", "5 seeds"], columns),
+            "\nRightly decided after 6 / 9 / 13 / 20 blocks:\n",
+            *_table([design.name for design in finding], right),
         ]
-        cells = [" / ".join(f"{share:.2f}" for share in each) for each in shares]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    )
+
+
+def _table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
+    lines = [["", *head], ["---"] * (len(head) + 1), *([name, *cells] for name, cells in rows.items())]
+    return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
+
+
+def _pair(rates: tuple[float, float]) -> str:
+    return " / ".join(f"{rate:.3f}".removeprefix("0") for rate in rates)
+
+
+def _looks(shares: Sequence[float]) -> str:
+    return " / ".join(f"{share:.2f}".removeprefix("0") for share in shares)
 
 
 if __name__ == "__main__":
