@@ -132,7 +132,7 @@ class Results:
                 "arm": trial.arm,
                 "seed": trial.seed,
                 **{path: trial.value(path) for path in axes},
-                **{path: trial.settings.get(path, base[path]) for path in others},
+                **{path: trial.settings.get(path, base.get(path)) for path in others},
                 "outcome": trial.outcome,
                 "reason": trial.reason,
                 "objective": _objective(trial),

@@ -58,6 +58,14 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
         missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
         if missing:
             raise UserError(missing)
+    base = plan.base
+    if base.quality_features and base.quality_features_sha256 and base.quality_draws:
+        from vae.quality.custom import check_features
+
+        try:
+            check_features(base.quality_features, base.quality_features_sha256, base.model.image_size)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 def time_for_blocks(plan: Plan, options: Options) -> float | None:

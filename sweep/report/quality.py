@@ -16,7 +16,8 @@ from sweep.study import Plan
 
 MOST_COLUMNS = 8
 FLOOR = "_floor"
-FIRST = ("kid_imagenet", "coverage_imagenet", "density_imagenet")
+PUBLISHED = ("kid", "coverage", "density")
+FIRST = tuple(f"{name}_{features}" for features in ("imagenet", "custom") for name in PUBLISHED)
 LAST = ("psnr", "ssim", "nll", "bits_per_dim")
 BETTER = {
     "psnr": "higher",
@@ -118,6 +119,7 @@ def _better(metrics: Collection[str]) -> dict[str, str]:
     from vae.quality import METRICS
 
     known = {name: metric.better for name, metric in METRICS.items()} | BETTER
+    known |= {f"{name}_custom": known[f"{name}_imagenet"] for name in PUBLISHED}
     return {metric: known[metric] for metric in metrics if metric in known}
 
 

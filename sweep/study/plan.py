@@ -296,6 +296,7 @@ class Plan(Frozen):
         base = flatten(self.base.model_dump(mode="json"))
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
             base.pop(path)
+        base.pop("quality_features", None)  # its hash says which features they are
         for axis in self.axes:
             base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vae.model.pictures import take_pictures
 from vae.model.pixels import unreachable_pixel_fraction
 from vae.optim import optimizers
 from vae.optim.controllers import controller_class
+from vae.quality.metrics import Metric
 from vae.quality.model import ModelQuality, measurable, model_quality
 from vae.stability.edge import Edge
 from vae.stability.labels import verdict
@@ -112,6 +114,7 @@ class _Run:
             self.hooks.on_resume(self.state.step)
         self.validation, self.test = validation.to(self.state.device), test
         self.test_groups = test_groups
+        self.custom = self._custom_metrics()  # here, because a file that is gone should not end a long run
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
@@ -126,6 +129,14 @@ class _Run:
         if self.clip_unit is None:
             self.clip_unit = clip_unit(self.config, train)
         return optim.clip_norm_relative * self.clip_unit
+
+    def _custom_metrics(self) -> Mapping[str, Metric]:
+        path, sha256 = self.config.quality_features, self.config.quality_features_sha256
+        if path is None or sha256 is None or not self.config.quality_draws:
+            return {}
+        from vae.quality.custom import custom_metrics
+
+        return custom_metrics(path, sha256)
 
     def _make_edge(self) -> Edge:
         """The measurement of the edge, on the first tiles and the first noise."""
@@ -295,4 +306,6 @@ class _Run:
         if not draws or self.test is None or not measurable(self.test):
             return None
         train = self.state.source.images
-        return model_quality(model, self.test, train, draws=draws, groups=self.test_groups)
+        return model_quality(
+            model, self.test, train, draws=draws, groups=self.test_groups, custom=self.custom
+        )
