@@ -41,21 +41,13 @@ def about_depth(depths: Sequence[int], where: str = "") -> tuple[Claim, ...]:
 
 
 def about_clipping(doses: Sequence[float]) -> tuple[Claim, ...]:
-    """Of the arms "no clipping" and "clip at 0.1 medians" and so on: the smallest dose against none, and
-    against the largest."""
-    none, clipped, gentle = (
-        ("no clipping",),
-        *((f"clip at {pick(doses):g} medians",) for pick in (min, max)),
-    )
-    return (
-        *_steadies("clipping", "Trade-off: clipping", "Gradient clipping at every step", none, clipped),
-        Claim(
-            key="less_clipping_is_better",
-            title="Border: less aggressive clipping",
-            statement="Clipping that acts on spikes alone gives better models than clipping at every step.",
-            contrasts=(Contrast(worse=clipped, better=gentle),),
-        ),
-    )
+    """Of the arms "no clipping" and "clip at 0.1 medians" and so on.
+
+    The smallest dose, which acts at every step, against none and the largest, which acts on spikes alone.
+    """
+    clipped, gentle = (f"clip at {pick(doses):g} medians" for pick in (min, max))
+    what = "Gradient clipping at every step"
+    return _steadies("clipping", "Trade-off: clipping", what, ("no clipping", gentle), (clipped,))
 
 
 def about_schedules(constant: str, decayed: str, in_steps: str) -> tuple[Claim, ...]:
