@@ -11,11 +11,12 @@ from plotly.subplots import make_subplots
 from sweep.report.figures.searched import by_group, rate_cells, searched
 from sweep.report.figures.style import BLUE, GREEN, ORANGE, Figure, count, layout, plain
 from sweep.store.groups import grouping_of
-from sweep.store.trials import TrialView
+from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan
 
 Z = 1.959964
-CONFIRM = "confirm"
+REPEATED = {"confirm": "confirming run", BLOCK: "block run"}
+"""Phases that run settings again, and what their runs are called."""
 ROW, MARGINS = 30, 110
 
 
@@ -51,7 +52,8 @@ class Share:
 def share_of_infeasible(trials: Sequence[TrialView], plan: Plan | None) -> Figure | None:
     """None where no trial diverged: then there is nothing to share out."""
     found = searched(trials, plan)
-    repeats = [trial for trial in trials if trial.finished and trial.phase == CONFIRM]
+    repeats = [trial for trial in trials if trial.finished and trial.phase in REPEATED]
+    kind_of_repeat = next((REPEATED[trial.phase] for trial in repeats), "run")
     lost, again = (sum(trial.diverged for trial in group) for group in (found, repeats))
     if not lost and not again:
         return None
@@ -67,7 +69,7 @@ def share_of_infeasible(trials: Sequence[TrialView], plan: Plan | None) -> Figur
         for part in (
             (by, groups if lost else [], BLUE),
             ("learning rate", rates if lost else [], ORANGE),
-            (f"{by}, confirming", repeated if again else [], GREEN),
+            (f"{by}, {kind_of_repeat}s", repeated if again else [], GREEN),
         )
         if len(part[1]) > 1
     ]
@@ -76,7 +78,7 @@ def share_of_infeasible(trials: Sequence[TrialView], plan: Plan | None) -> Figur
     said[0] += f" ({100 * lost / len(found):.0f} %)" if found else ""
     said += [f"by {title} most in {_most(rows)}" for title, rows, _ in parts if rows is not repeated]
     if again:
-        said.append(f"{again:,} of {count(len(repeats), 'confirming run')} diverged")
+        said.append(f"{again:,} of {count(len(repeats), kind_of_repeat)} diverged")
         said[-1] += f", most in {_most(repeated)}" if len(repeated) > 1 else ""
     return Figure(
         "infeasible",

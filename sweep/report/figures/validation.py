@@ -21,7 +21,7 @@ from sweep.report.figures.style import (
     thin,
     thinned,
 )
-from sweep.store.trials import EXPLORE, TrialView
+from sweep.store.trials import BLOCK, EXPLORE, TrialView
 from sweep.study import Plan
 
 COLUMNS = 3
@@ -125,7 +125,7 @@ def _last_is_best(trials: Sequence[TrialView]) -> dict[str, tuple[int, int]]:
 def _finding(counts: Mapping[str, tuple[int, int]]) -> str:
     if not counts:
         return ""
-    words = {EXPLORE: "explored", "confirm": "confirming"}
+    words = {EXPLORE: "explored", "confirm": "confirming", BLOCK: "block"}
     parts = [f"{some:,} of {of:,} {words.get(phase, phase)} runs" for phase, (some, of) in counts.items()]
     some, of = (sum(pair[k] for pair in counts.values()) for k in (0, 1))
     more = (
@@ -136,12 +136,16 @@ def _finding(counts: Mapping[str, tuple[int, int]]) -> str:
     return f"The best epoch is the last in {' and '.join(parts)}{more}."
 
 
+SEEDS = ("seed", "data.split_seed")
+"""Settings in which runs of one setting differ."""
+
+
 def _settings(trials: Sequence[TrialView]) -> tuple[list[Band], list[TrialView]]:
     """Runs that differ in the seed alone as bands, and those that stand alone."""
     alike: dict[tuple[object, ...], list[TrialView]] = {}
     for trial in trials:
         params = tuple(sorted((k, str(v)) for k, v in trial.params.items()))
-        settings = tuple(sorted((k, str(v)) for k, v in trial.settings.items() if k != "seed"))
+        settings = tuple(sorted((k, str(v)) for k, v in trial.settings.items() if k not in SEEDS))
         alike.setdefault((trial.phase, trial.arm, params, settings), []).append(trial)
     bands, single = [], []
     for (phase, *_), runs in alike.items():

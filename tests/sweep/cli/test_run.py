@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from sweep.store.home import Home
+from sweep.study import load_study
 from sweep.tracking import trackers
 from tests.conftest import run_here
 from tests.sweep.cli.small_study import SEEDS
