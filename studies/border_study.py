@@ -6,6 +6,7 @@ columns of one depth with other grids hold depth while the fan-in changes.
 """
 
 from studies.base import LAPTOP, PAPER, SMOKE
+from studies.claims import about_distances
 from sweep.study import Plan, Study
 from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import TrialConfig
@@ -26,7 +27,8 @@ def _plan(base: TrialConfig, rule: Cells, control: Cells, **settings: object) ->
         cells=cells,
     )
     border = {"plane": plane, "distances": DISTANCES, "distance_columns": rule} | settings
-    return Plan.for_border(base, BorderPlan.model_validate(border))
+    plan = BorderPlan.model_validate(border)
+    return Plan.for_border(base, plan, about_distances(plan.distances))
 
 
 STUDY = Study(

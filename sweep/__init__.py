@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from sweep.api.run import run
     from sweep.engine.limits import Stop
     from sweep.errors import UserError
-    from sweep.study import Arm, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, Study
+    from sweep.study import (
+        Arm,
+        Blocks,
+        ChoiceAxis,
+        Claim,
+        Confirm,
+        Contrast,
+        Endpoint,
+        FloatAxis,
+        IntAxis,
+        Plan,
+        Study,
+    )
     from sweep.study.border_plan import Across, BorderPlan, Plane
     from sweep.study.config import TrialConfig
 
@@ -23,9 +35,13 @@ __version__ = "0.2.0"
 _HOMES = {
     "Across": "sweep.study.border_plan",
     "Arm": "sweep.study",
+    "Blocks": "sweep.study",
     "BorderPlan": "sweep.study.border_plan",
     "ChoiceAxis": "sweep.study",
+    "Claim": "sweep.study",
     "Confirm": "sweep.study",
+    "Contrast": "sweep.study",
+    "Endpoint": "sweep.study",
     "FloatAxis": "sweep.study",
     "IntAxis": "sweep.study",
     "Plan": "sweep.study",
@@ -43,9 +59,13 @@ _HOMES = {
 __all__ = [
     "Across",
     "Arm",
+    "Blocks",
     "BorderPlan",
     "ChoiceAxis",
+    "Claim",
     "Confirm",
+    "Contrast",
+    "Endpoint",
     "FloatAxis",
     "IntAxis",
     "Plan",

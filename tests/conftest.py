@@ -120,7 +120,7 @@ def _run_smoke_study(home: Path) -> None:
 
 @pytest.fixture(scope="session")
 def smoke_home(made_once: Callable[..., Path]) -> Path:
-    """A home in which `depth_study` was run at smoke scale: three trials and those that confirm them.
+    """A home in which `depth_study` was run at smoke scale: three trials, and six blocks.
 
     Tests only read it.
     """

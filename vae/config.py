@@ -3,9 +3,19 @@
 Nothing here imports torch, so that a command line can check a user's settings at once.
 """
 
-from typing import Annotated, Literal
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from vae import names
 
@@ -173,6 +183,11 @@ class TrainConfig(Config):
     quality_draws: Annotated[int, Field(ge=0)] = 40
     """Half-samples behind the intervals of the image quality, which is measured once at the end, with the
     selected weights on the test tiles (`vae.quality.model`); 0: not measured."""
+    quality_features: str | None = None
+    """Path of a TorchScript module whose features the image quality is measured on too, as `kid_custom`,
+    `density_custom` and `coverage_custom` (`vae.quality.custom`)."""
+    quality_features_sha256: str | None = None
+    """Hash of that file, filled in when the path is set: runs with other features do not compare."""
     curvature_every: Annotated[int, Field(ge=0)] = 0
     """Epochs between two measurements of edge_ratio and preconditioned_sharpness; 0: none."""
     threads: PositiveInt | None = None
@@ -182,6 +197,24 @@ class TrainConfig(Config):
     """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. A prototype spent 20 to 45 s
     per process on it and gained nothing on a CPU; not measured on a GPU."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hash_of_the_features(cls, values: Any) -> Any:
+        path = values.get("quality_features") if isinstance(values, dict) else None
+        if not isinstance(path, str) or values.get("quality_features_sha256"):
+            return values
+        path = str(Path(path).expanduser().absolute())
+        return {**values, "quality_features": path, "quality_features_sha256": file_sha256(path)}
+
+    @model_serializer(mode="wrap")
+    def _without_features_that_are_not_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Later fields: checkpoints and studies from before them are of the same config."""
+        tree: dict[str, Any] = handler(self)
+        for name in ("quality_features", "quality_features_sha256"):
+            if tree.get(name, 0) is None:
+                del tree[name]
+        return tree
 
     @model_validator(mode="after")
     def _likelihood_fits_the_range(self) -> "TrainConfig":
@@ -205,3 +238,13 @@ class TrainConfig(Config):
         if self.curvature_every:
             self.optim.check_edge_ratio(f"curvature_every={self.curvature_every}", "curvature_every=0")
         return self
+
+
+def file_sha256(path: str) -> str:
+    """Raises ValueError where there is no such file."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"quality_features={path} cannot be read ({reason}): name a file") from error

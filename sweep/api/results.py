@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sweep.border.map import BorderMap
+    from sweep.evidence.finding import Judged
     from vae.model.network import VAE
 
 METRICS = ("best_epoch", "epochs", "steps", "train_seconds", "last_finite_loss")
@@ -102,6 +103,13 @@ class Results:
         return self.summary.best
 
     @property
+    def verdicts(self) -> "list[Judged]":
+        """Of each claim that it declares, on each endpoint: `verdict`, `why` and `findings`."""
+        from sweep.evidence.verdicts import verdicts
+
+        return verdicts(self.plan, views(self._trials(), self.plan))
+
+    @property
     def table(self) -> "pd.DataFrame":
         """One row per trial, in the order of their numbers.
 
@@ -124,7 +132,7 @@ class Results:
                 "arm": trial.arm,
                 "seed": trial.seed,
                 **{path: trial.value(path) for path in axes},
-                **{path: trial.settings.get(path, base[path]) for path in others},
+                **{path: trial.settings.get(path, base.get(path)) for path in others},
                 "outcome": trial.outcome,
                 "reason": trial.reason,
                 "objective": _objective(trial),

@@ -19,6 +19,7 @@ def run(
     *,
     scale: str | None = None,
     trials: int | None = None,
+    blocks: int | None = None,
     home: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     workers_per_gpu: int = 1,
@@ -50,6 +51,7 @@ def run(
             GPU, laptop without) is not wanted.
         trials: explore trials to add; None finishes what an interrupted run left open, or adds the plan's
             number.
+        blocks: blocks to have in the end, decided or not; None: as many as decide the claims, or time allows.
         home: the folder for everything that is written; default SWEEP_HOME, or ./mlruns.
         workers: processes that train; default one per GPU, or one per core.
         device: auto, cpu, cuda, or GPUs by number, such as cuda:0,1.
@@ -58,7 +60,7 @@ def run(
         strategy: how a border is mapped. use_map: keep learning rates inside a border mapped before.
         seed: of the sampler and of the trials.
         name: the study's name in the store, in place of its own.
-        timeout_s: start no more trials after so many seconds.
+        timeout_s: start no more trials after so many seconds, and no block that would not end within them.
         max_failures: give up after so many failed trials in a row. max_retries: repeats of a failed trial.
         storage, tracking_uri, checkpoint_uri: stores other than the files in `home`.
         tracker: what records the runs: mlflow or files.
@@ -78,6 +80,7 @@ def run(
         use_map=use_map,
         name=name,
         trials=trials,
+        blocks=blocks,
         seed=seed,
         timeout_s=timeout_s,
         workers=workers,

@@ -29,6 +29,8 @@ UNRELATED = frozenset(
         "checkpoint_seconds",
         "picture_every",
         "quality_draws",
+        "quality_features",
+        "quality_features_sha256",
         "curvature_every",
         "early_stopping_patience",
     }

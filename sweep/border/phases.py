@@ -17,7 +17,7 @@ from sweep.border.runs import border_runs, probes_in, runs_in
 from sweep.border.strategies import ProbeChooser, Proposal
 from sweep.search.request import Request, of_phase
 from sweep.store import keys
-from sweep.store.trials import TrialView
+from sweep.store.trials import DISTANCE, TrialView
 from sweep.study.border_plan import BorderPlan
 from sweep.study.config import TrialConfig, with_settings
 from vae.model.layout import head_fan_in
@@ -80,7 +80,7 @@ class Verify(Map):
 class Distance:
     """Whole training runs at the plan's distances below the border of its `distance_label`."""
 
-    name = "distance"
+    name = DISTANCE
 
     def __init__(self, plan: BorderPlan, base: TrialConfig) -> None:
         self.plan, self.base = plan, base

@@ -9,6 +9,7 @@ import typer
 
 from sweep import __version__
 from sweep.cli.options import (
+    Budget,
     CheckpointUri,
     Data,
     DataHere,
@@ -75,6 +76,10 @@ def run(
     study: StudyName,
     scale: Scale = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Number of trials to add.")] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=1, help="Number of blocks to have in the end, decided or not.")
+    ] = None,
+    budget_s: Budget = None,
     timeout_s: Timeout = None,
     workers: Workers = None,
     device: Device = None,
@@ -114,8 +119,9 @@ def run(
         use_map=use_map,
         name=name,
         trials=trials,
+        blocks=blocks,
         seed=seed,
-        timeout_s=timeout_s,
+        timeout_s=_shortest(budget_s, timeout_s),
         workers=workers,
         workers_per_gpu=workers_per_gpu,
         device=device,
@@ -288,6 +294,10 @@ def ui(
     from sweep.cli.ui import serve
 
     raise typer.Exit(serve(mlflow_port, dashboard_port))
+
+
+def _shortest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -10,12 +10,16 @@ from sweep.errors import UserError
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-def parse_duration(text: str) -> float:
+def parse_duration(text: str, option: str = "--timeout") -> float:
     """`90s`, `30m`, `2h` or plain seconds -> seconds."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if not match or float(match[1]) == 0:
-        raise UserError(f"--timeout {text!r} is not a duration: write 90s, 30m or 2h")
+        raise UserError(f"{option} {text!r} is not a duration: write 90s, 30m or 2h")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_budget(text: str) -> float:
+    return parse_duration(text, "--budget")
 
 
 StudyName = Annotated[
@@ -41,6 +45,15 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         "--timeout", parser=parse_duration, metavar="TIME", help="Start no more trials after 90s, 30m, 2h..."
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        parser=parse_budget,
+        metavar="TIME",
+        help="End in that time, with its claims as decided as they then are: 20m, 4h...",
     ),
 ]
 Workers = Annotated[

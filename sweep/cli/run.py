@@ -7,11 +7,15 @@ from rich.console import Console
 
 from sweep.cli.progress import Display
 from sweep.cli.signals import Signals
-from sweep.cli.terminal import print_json, show_best, show_border_end, show_groups
+from sweep.cli.terminal import print_json, show_best, show_border_end, show_groups, show_verdicts
+from sweep.engine import forecast
+from sweep.engine.cores import available_cores
+from sweep.engine.devices import place, visible_gpus
 from sweep.engine.options import Options
 from sweep.engine.planning import choose_plan
 from sweep.engine.run import Finished, run_study
 from sweep.errors import UserError
+from sweep.evidence.looks import LOOKS
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
 from sweep.store.links import DEFAULT_TRACKER, study_link
@@ -79,7 +83,24 @@ def _show_plan(scale: str, plan: Plan, trials: int, as_json: bool) -> None:
     if plan.confirm is not None:
         sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
         print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
+    _show_blocks(plan)
     print("  base: " + plan.base.model_dump_json())
+
+
+def _show_blocks(plan: Plan) -> None:
+    """The design of what claims rest on."""
+    if plan.blocks is not None:
+        arms = plan.block_arms()
+        grid = " x ".join(f"{path} in {', '.join(map(str, v))}" for path, v in plan.blocks.grid.items())
+        runs = sum(len(plan.tried_in_block(arm)) for arm in arms)
+        looks = ", ".join(str(look) for look in LOOKS if look <= plan.blocks.most)
+        names = ", ".join(arm.name for arm in arms)
+        print(f"  blocks: {runs} runs each, over {names}; {grid or 'nothing is tuned'}")
+        seen = forecast.seen(plan.blocks.most)
+        print(f"  looks at the claims after {looks} blocks, which see effects of {seen} with a power of .8")
+    for claim in plan.claims:
+        endpoints = ", ".join(endpoint.title for endpoint in claim.endpoints)
+        print(f"  claim: {claim.statement} ({endpoints})")
 
 
 def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
@@ -87,6 +108,7 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
     view = StudyView.of(study)
     plan = view.readable_plan
     show_groups(*groups_of(views(study.get_trials(deepcopy=False), plan), plan))
+    _show_claims(study, plan)
     unstable = {o: n for o, n in summary.outcomes.items() if o in DIVERGED}
     if unstable:
         shown = ", ".join(f"{n} {outcome}" for outcome, n in unstable.items())
@@ -103,6 +125,24 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
             "or `python -m sweep doctor --fix`",
             file=sys.stderr,
         )
+
+
+def _show_claims(study: optuna.Study, plan: Plan | None) -> None:
+    if plan is None or not plan.claims:
+        return
+    from sweep.evidence.verdicts import verdicts
+
+    trials = views(study.get_trials(deepcopy=False), plan)
+    workers = len(place(visible_gpus(None), None, 1, available_cores()))
+    more = forecast.to_next_look(plan, trials, workers)
+    words = ""
+    if more is not None:
+        name = StudyView.of(study).module or study.study_name
+        words = (
+            f"the next look, at {more[0]} blocks, takes about {forecast.duration(more[1])} more: "
+            f"python -m sweep run {name} --budget {forecast.budget(more[1])}"
+        )
+    show_verdicts(verdicts(plan, trials), words)
 
 
 def _show_next(study: optuna.Study) -> None:

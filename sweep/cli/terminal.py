@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.markup import escape
 
+from sweep.evidence.finding import Judged
+from sweep.evidence.sentences import disagreement
 from sweep.store.groups import Group
 from sweep.store.labels import settings_in_words
 from sweep.store.summary import Summary
@@ -64,6 +66,21 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
         ]
         table.add_row(*row, style="bold" if finite and group.best == min(finite) else "")
     Console().print(table)
+
+
+def show_verdicts(judged: Sequence[Judged], next_look: str) -> None:
+    """The verdict on each claim and endpoint, with its reason; nothing where none is declared."""
+    if not judged:
+        return
+    print("claims:")
+    for each in judged:
+        print(f"  {each.verdict:13} {each.claim.title} ({each.endpoint.title}): {each.why}")
+    for claim in dict.fromkeys(each.claim for each in judged):
+        said = disagreement(each for each in judged if each.claim == claim)
+        if said:
+            print(f"  {claim.title}: {said}")
+    if next_look:
+        print(f"  {next_look}")
 
 
 def show_border_end(name: str) -> None:

@@ -174,6 +174,7 @@ def sweep_command(name: str, plan: Plan, scale: str, options: Options) -> str:
     if options.data is not None or "data.source" in kept:
         words.append(f"--data {shlex.quote(base['data.source'])}")
     for path in sorted(kept - {"data.source"}):
-        text = base[path] if isinstance(base[path], str) else json.dumps(base[path])
+        value = base.get(path)
+        text = value if isinstance(value, str) else json.dumps(value)
         words.append(f"--set {shlex.quote(f'{path}={text}')}")
     return " ".join(words)

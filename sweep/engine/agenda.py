@@ -6,6 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.phases import Distance, Map, Verify
+from sweep.search.block import InBlocks
 from sweep.search.confirm import Repeat
 from sweep.search.explore import Explore
 from sweep.search.request import UNFINISHED, Phase, Request, of_phase, originals
@@ -13,12 +14,21 @@ from sweep.store.study_view import StudyView
 from sweep.study import Plan
 
 
-def phases(plan: Plan, explore_total: int) -> list[Phase]:
-    """The phases of a plan, in the order in which they run."""
+def phases(plan: Plan, explore_total: int, blocks: int = 0) -> list[Phase]:
+    """The phases of a plan, in the order in which they run. blocks: how many there should be."""
     if plan.border:
         return [kind(plan.border, plan.base) for kind in (Map, Verify, Distance)]
-    explore = Explore(plan, explore_total)
-    return [explore] if plan.confirm is None else [explore, Repeat(plan, plan.confirm, explore_total)]
+    found: list[Phase] = [Explore(plan, explore_total)]
+    if plan.confirm is not None:
+        found.append(Repeat(plan, plan.confirm, explore_total))
+    if plan.blocks is not None:
+        found.append(InBlocks(plan, blocks))
+    return found
+
+
+def is_one_phase(plan: Plan) -> bool:
+    """Whether the study only explores, so that `trials` is the number of its runs."""
+    return plan.border is None and plan.confirm is None and plan.blocks is None
 
 
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:
@@ -28,8 +38,9 @@ def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Requ
         request = phase.next(trials)
         if request is not None:
             return request
-        if any(trial.state in UNFINISHED for trial in of_phase(trials, phase.name)):
-            return None
+        busy = any(trial.state in UNFINISHED for trial in of_phase(trials, phase.name))
+        if busy and not any(isinstance(later, InBlocks) for later in phases):
+            return None  # what follows may depend on these; blocks depend on nothing
     return None
 
 
@@ -38,11 +49,11 @@ def remaining(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> int:
     return sum(phase.remaining(trials) for phase in phases)
 
 
-def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
+def explore_total(study: optuna.Study, more: int | None, default: int, goes_on: bool = True) -> int:
     """How many explore trials the study should have when this run is over, those of earlier runs included.
 
     more: the number that the user asked for; trials that wait in the queue count towards it. None finishes
-    what an interrupted run left open, or adds `default` where nothing is open.
+    what an interrupted run left open, or adds `default` where nothing is open; not where blocks go on.
     """
     trials = study.get_trials(deepcopy=False)
     asked = len(originals(trials, Explore.name))
@@ -51,4 +62,6 @@ def explore_total(study: optuna.Study, more: int | None, default: int) -> int:
         return asked + max(0, more - waiting)
     requested = StudyView.of(study).explore_total
     waiting_anywhere = any(t.state is TrialState.WAITING for t in trials)
+    if not goes_on:
+        return max(requested, default)
     return requested if requested > asked or waiting_anywhere else asked + default

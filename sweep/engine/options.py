@@ -30,8 +30,10 @@ class Options:
     trials: int | None = None
     """Explore trials to add; None finishes what an interrupted run left open, or adds the plan's number."""
     seed: int = 0
+    blocks: int | None = None
+    """Blocks to have in the end, decided or not; None: as many as decide the claims, or time allows."""
     timeout_s: float | None = None
-    """Start no more trials after so many seconds."""
+    """Start no more trials after so many seconds, and no block that would not end within them."""
     workers: int | None = None
     """None: one a GPU, or one a core."""
     workers_per_gpu: int = 1

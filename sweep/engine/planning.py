@@ -13,6 +13,9 @@ from vae.names import nearest
 from vae.optim.optimizers import needs_package
 from vae.training.hardware import needs_compiler, slow_precision
 
+CPU_BUDGET_S, GPU_BUDGET_S = 480.0, 300.0
+"""Time for a study's blocks where the user gives none."""
+
 
 def choose_plan(study: Study, options: Options) -> tuple[str, Plan]:
     """The scale of a run and its plan.
@@ -55,6 +58,24 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
         missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
         if missing:
             raise UserError(missing)
+    base = plan.base
+    if base.quality_features and base.quality_features_sha256 and base.quality_draws:
+        from vae.quality.custom import check_features
+
+        try:
+            check_features(base.quality_features, base.quality_features_sha256, base.model.image_size)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def time_for_blocks(plan: Plan, options: Options) -> float | None:
+    """Seconds after whose end no block should be running; None where nothing limits them but the claims.
+
+    Where the user says nothing, a first look at the claims takes minutes; more is asked for by name.
+    """
+    if options.timeout_s is not None or options.blocks is not None:
+        return options.timeout_s
+    return GPU_BUDGET_S if visible_gpus(options.device) else CPU_BUDGET_S
 
 
 def cautions(plan: Plan, home: Home) -> list[str]:

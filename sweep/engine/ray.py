@@ -22,6 +22,7 @@ from sweep.errors import UserError
 from sweep.search.request import UNFINISHED
 from sweep.store.home import Home
 from sweep.store.study_view import StudyView
+from sweep.store.trials import views
 
 POLL_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
@@ -133,12 +134,14 @@ def _watch(
 def _is_complete(study: optuna.Study) -> bool:
     """Whether no trial runs or waits, and the phases want no more."""
     from sweep.engine import agenda
+    from sweep.evidence.verdicts import wanted_blocks
 
     trials = study.get_trials(deepcopy=False)
     if not trials or any(trial.state in UNFINISHED for trial in trials):
         return False
     view = StudyView.of(study)
-    parts = agenda.phases(view.plan, view.explore_total)
+    wanted = wanted_blocks(view.plan, views(trials, view.plan), view.blocks_total)
+    parts = agenda.phases(view.plan, view.explore_total, wanted)
     return agenda.next_request(parts, trials) is None
 
 

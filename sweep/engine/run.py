@@ -16,7 +16,7 @@ from sweep.engine.devices import place, visible_gpus
 from sweep.engine.limits import Limits, Stop, ask_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
-from sweep.engine.planning import cautions, choose_plan
+from sweep.engine.planning import cautions, choose_plan, time_for_blocks
 from sweep.engine.supervisor import Supervisor, no_space
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Pool
@@ -79,7 +79,7 @@ def run_study(
     threads = max(1, available_cores() // len(placing))
     if options.executor is Executor.RAY:
         placing = []  # this process places workers, and has none itself
-    elif len(agenda.phases(plan, 0)) == 1:
+    elif agenda.is_one_phase(plan):
         placing = placing[: options.trials or plan.trials]
     home.create()
     observer.say(f"preparing data and stores in {home.root}")
@@ -146,11 +146,15 @@ def _run(
         stored.set_user_attr(keys.SEED, options.seed)
         _reconcile(stored, home, tracker, run_linker(storage), options, observer)
         # Only now: a trial that the last run left RUNNING has been asked for already.
-        stored.set_user_attr(keys.EXPLORE_TOTAL, agenda.explore_total(stored, options.trials, plan.trials))
+        total = agenda.explore_total(stored, options.trials, plan.trials, goes_on=plan.blocks is None)
+        stored.set_user_attr(keys.EXPLORE_TOTAL, total)
+        if plan.blocks is not None:
+            stored.set_user_attr(keys.BLOCKS_TOTAL, options.blocks or 0)
         try:
             if options.executor is Executor.RAY:
                 return _place_on_ray(stored, home, options, observer, stop)
-            return supervise(stored, home, spec, pool, options, observer, tracker, stop)
+            begin_s = time_for_blocks(plan, options)
+            return supervise(stored, home, spec, pool, options, observer, tracker, stop, begin_s)
         finally:
             _summarise(registered)
             sender.close()
@@ -165,14 +169,18 @@ def supervise(
     observer: Observer,
     tracker: "Tracker",
     stop: Stop,
+    begin_s: float | None = None,
 ) -> Finished:
-    """Work on a registered study until it is complete or a limit is reached."""
+    """Work on a registered study until it is complete or a limit is reached.
+
+    begin_s: no block is begun that is not expected to end within so many seconds.
+    """
     from sweep.store.links import run_linker
     from sweep.store.storage import open_optuna
     from sweep.tracking.sender import Postman
 
     limits = Limits(options.timeout_s, options.max_failures, observer.say, stop)
-    supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries)
+    supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries, begin_s)
     with limits, Postman(home.spool, tracker, run_linker(open_optuna(home))):
         supervisor.go()
     return Finished(study, supervisor.failures, limits.stopped, limits.failed_as_a_whole)

@@ -9,11 +9,12 @@ from collections import Counter
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.engine import agenda
+from sweep.engine import agenda, forecast
 from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
 from sweep.engine.workers import Event, Pool, Worker
+from sweep.evidence.verdicts import at_hand, wanted_blocks
 from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
 from sweep.recovery.failures import ending_of, exit_cause, oom_kills
@@ -22,7 +23,7 @@ from sweep.search.request import UNFINISHED, Phase
 from sweep.store.home import Home
 from sweep.store.storage import study_lock
 from sweep.store.study_view import StudyView
-from sweep.store.trials import TrialView
+from sweep.store.trials import TrialView, views
 from sweep.tracking.dashboard import NoteWriter
 
 POLL_S = 2.0
@@ -50,7 +51,11 @@ class Supervisor:
         limits: Limits,
         observer: Observer,
         max_retries: int,
+        begin_s: float | None = None,
     ) -> None:
+        """begin_s: no block is begun that is not expected to end within so many seconds."""
+        self.begin_s = begin_s
+        self._foretold = False
         self.study, self.home, self.spec, self.pool = study, home, spec, pool
         self.limits, self.observer, self.max_retries = limits, observer, max_retries
         self.failures = 0
@@ -177,8 +182,29 @@ class Supervisor:
 
     def _phases(self) -> list[Phase]:
         """Whoever adds trials to the study changes the total, on whatever machine."""
-        total = StudyView.of(self.study).explore_total
-        return agenda.phases(self.spec.plan, total)
+        view, plan = StudyView.of(self.study), self.spec.plan
+        if plan.blocks is None:
+            return agenda.phases(plan, view.explore_total)
+        trials = views(self._trials(), plan)
+        wanted = wanted_blocks(plan, trials, view.blocks_total)
+        fit = forecast.blocks_that_fit(plan, trials, self.pool.count, self._seconds_left())
+        return agenda.phases(plan, view.explore_total, wanted if fit is None else min(wanted, fit))
+
+    def _seconds_left(self) -> float | None:
+        """Of the time in which blocks may run; None where none is set."""
+        return None if self.begin_s is None else self.begin_s - (time.monotonic() - self._started)
+
+    def _foretell(self) -> None:
+        """Once, when every worker has ended a trial: what blocks cost, and what there is time for."""
+        plan, trials = self.spec.plan, views(self._trials(), self.spec.plan)
+        if self._foretold or plan.blocks is None or sum(t.ended for t in trials) < self.pool.count:
+            return
+        self._foretold = True
+        wanted = wanted_blocks(plan, trials, StudyView.of(self.study).blocks_total)
+        if wanted > at_hand(trials):
+            words = forecast.foretell(plan, trials, self.pool.count, self._seconds_left())
+            if words:
+                self.observer.say(words)
 
     def _trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
@@ -213,6 +239,7 @@ class Supervisor:
             self.observer.trial_over(worker.number, number)
             self.notes.write(number)
         self._save_seconds()
+        self._foretell()
         self._wake()
 
     def _failed(self, worker: Worker, kind: str, message: str) -> None:

@@ -12,11 +12,13 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
+from data_io.config import DataConfig
 from data_io.tiles.loader import BatchLoader
+from data_io.tiles.neighbours import neighbourhoods
 from data_io.tiles.tileset import TileSet
 from sweep.recovery.attempts import FencedError, finish
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
-from sweep.search.pruning import should_prune
+from sweep.search.pruning import is_behind, should_prune
 from sweep.search.sampling import search_space, suggest
 from sweep.store import keys
 from sweep.store.checkpoints import Checkpoints
@@ -45,7 +47,10 @@ Progress = Callable[[dict[str, Any]], bool]
 
 @dataclass(frozen=True)
 class Context:
-    """What the trials of one worker share."""
+    """What the trials of one worker share.
+
+    tiles: the tiles that a trial's data settings cut; runs of different blocks have different splits.
+    """
 
     plan: Plan
     study: optuna.Study
@@ -55,7 +60,7 @@ class Context:
     experiment: str
     parent_run: str
     provenance: Provenance
-    tiles: TileSet
+    tiles: Callable[[DataConfig], TileSet]
     seed: int
     artifacts: FileSystemArtifactStore
 
@@ -104,6 +109,9 @@ def describe_trial(trial: TrialView, config: TrialConfig) -> dict[str, Any]:
     that is a share of the border is given as the share, since the rate itself is not known before the run.
     """
     assert trial.plan is not None
+    if trial.block is not None:  # all else is the same in every run of every block
+        tried = {path: trial.value(path) for path in trial.plan.blocks.grid} if trial.plan.blocks else {}
+        return {"arm": f"block {trial.block}, {trial.arm}", "settings": tried}
     arm = next((arm for arm in trial.plan.arms if arm.name == trial.arm), None)
     fixed = {} if arm is None or len(trial.plan.arms) == 1 else arm.fixed
     settings = {path: value for path, value in trial.params.items() if path not in fixed}
@@ -123,7 +131,7 @@ def _attempt(
     run: Run,
     progress: Progress,
 ) -> None:
-    pruned = partial(should_prune, context.study, trial, config)
+    pruned = partial(_ends_early, context, trial, config)
     hooks = RecordingHooks(run, trial, context.artifacts, Series(checkpoints), progress, pruned)
     try:
         result = _train(context, config, hooks, checkpoints)
@@ -131,6 +139,13 @@ def _attempt(
         _record_pruned(context, trial, run, hooks, str(ended))
     else:
         _record(context, trial, config, run, hooks, result)
+
+
+def _ends_early(context: Context, trial: optuna.Trial, config: TrialConfig) -> bool:
+    blocks = context.plan.blocks
+    return should_prune(context.study, trial, config) or (
+        blocks is not None and is_behind(context.study, trial, config, blocks)
+    )
 
 
 def _close(run: Run, status: str, outcome: str, reason: str, trace: str = "") -> None:
@@ -164,13 +179,14 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         "phase": view.phase,
         **({"arm": view.arm} if view.names_arm else {}),
         **({} if view.confirms is None else {"confirms": view.confirms}),
+        **({} if view.block is None else {"block": view.block}),
         "seed": config.seed,
         "encoder_depth": config.model.encoder_depth,
         "decoder_depth": config.model.decoder_depth,
         "git_commit": context.provenance.commit,
         SOURCE: "sweep run",
         PARENT: context.parent_run,
-        "data_hash": context.tiles.content_hash,
+        "data_hash": context.tiles(config.data).content_hash,
         "outcome": "running",
         **replaced,
     }
@@ -185,7 +201,7 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
     if not going_on:
         tree = config.model_dump(mode="json")
         run.params(flatten(tree))
-        run.dataset(context.tiles.summary(), context="training")
+        run.dataset(context.tiles(config.data).summary(), context="training")
         run.files({"config.json": to_json(tree), **context.provenance.files()})
     return run
 
@@ -201,16 +217,19 @@ def _fits(checkpoints: Checkpoints, config: TrialConfig) -> bool:
 def _train(
     context: Context, config: TrialConfig, hooks: RecordingHooks, checkpoints: Checkpoints
 ) -> RunResult:
+    tiles = context.tiles(config.data)
     loader = BatchLoader(
-        context.tiles.train,
+        tiles.train,
         config.batch_size,
         config.seed,
         flip=config.data.flip,
         rotate=config.data.rotate,
     )
-    tiles = context.tiles
     path = checkpoints.state
-    return fit(config, loader, tiles.validation, hooks, path, test=tiles.test, resolved=True)
+    groups = neighbourhoods(tiles, "test")
+    return fit(
+        config, loader, tiles.validation, hooks, path, test=tiles.test, test_groups=groups, resolved=True
+    )
 
 
 def _record(
@@ -226,7 +245,8 @@ def _record(
     folder = context.home.trial_folder(context.study_name, trial.number)
     probing = config.probe.label != "none"
     if not probing:
-        checkpoint.save(folder / "model.pt", {"model_config": tree["model"], "weights": result.weights})
+        model = {"model_config": tree["model"], "weights": result.weights, "likelihood": result.likelihood}
+        checkpoint.save(folder / "model.pt", model)
     observed = {f"{keys.BORDER}{key}": value for key, value in result.observation.as_dict().items()}
     facts: dict[str, Any] = {
         keys.OUTCOME: str(result.outcome),

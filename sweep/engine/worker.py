@@ -116,6 +116,8 @@ def main(events: int) -> None:
 
 
 def _open(spec: Spec, trial: Any) -> Any:
+    from functools import lru_cache, partial
+
     import optuna
     from optuna.artifacts import FileSystemArtifactStore
 
@@ -132,6 +134,8 @@ def _open(spec: Spec, trial: Any) -> Any:
         study_name=spec.study_name, storage=storage, sampler=ArmSampler(spec.plan, spec.seed)
     )
     read_all(study)
+    tiles = lru_cache(maxsize=2)(partial(prepare, cache_dir=home.cache))
+    tiles(spec.plan.base.data)
     return trial.Context(
         plan=spec.plan,
         study=study,
@@ -141,7 +145,7 @@ def _open(spec: Spec, trial: Any) -> Any:
         experiment=spec.experiment,
         parent_run=spec.parent_run,
         provenance=spec.provenance,
-        tiles=prepare(spec.plan.base.data, home.cache),
+        tiles=tiles,
         seed=spec.seed,
         artifacts=FileSystemArtifactStore(home.optuna_artifacts),
     )

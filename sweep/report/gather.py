@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from sweep.border.caps import same_base
 from sweep.report import plotted_map
-from sweep.report.evidence.depth import CONTROL
 from sweep.report.figures.curves import Curve, chosen
 from sweep.store.home import Home
 from sweep.store.optuna_internals import storage_of
@@ -33,10 +32,9 @@ class Material:
     """What the stores hold about a study.
 
     study, text: name and summary of its declaration. module: its path, if it does not ship. plan: None where
-    this version cannot read it. control: the trials of `depth_control_study` in the same store. provenance,
-    data: empty where the parent run has none. run_url: the address of a run, except for its id at the end.
-    tracker: what the store of the runs is called. picks: trials to show, and why they were picked; curves:
-    those of them whose steps are in the store.
+    this version cannot read it. provenance, data: empty where the parent run has none. run_url: the address
+    of a run, except for its id at the end. tracker: what the store of the runs is called. picks: trials to
+    show, and why they were picked; curves: those of them whose steps are in the store.
     """
 
     summary: Summary
@@ -47,7 +45,6 @@ class Material:
     text: str
     plan: Plan | None
     trials: Sequence[TrialView]
-    control: Sequence[TrialView]
     border: plotted_map.PlottedMap | None
     data_hash: str
     data: Mapping[str, Any]
@@ -70,7 +67,6 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
         text=view.summary,
         plan=plan,
         trials=trials,
-        control=_control(study),
         border=_border(study, view, trials),
         data_hash=view.data_hash,
         data=_document(tracker, summary.mlflow_run_id, "data.json"),
@@ -82,14 +78,6 @@ def gather(home: Home, study: optuna.Study, tracker: Tracker) -> Material:
             if (curve := _curve(tracker, trial.run_id)) is not None
         ],
     )
-
-
-def _control(study: optuna.Study) -> list[TrialView]:
-    storage = storage_of(study)
-    if CONTROL not in [s.study_name for s in storage.get_all_studies()] or study.study_name == CONTROL:
-        return []
-    control = optuna.load_study(study_name=CONTROL, storage=storage)
-    return views(control.get_trials(deepcopy=False), StudyView.of(control).readable_plan)
 
 
 def _border(

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.report.gather import Material
 from sweep.store.groups import geometric_mean
-from sweep.store.trials import TrialView, confirmed
+from sweep.store.trials import BLOCK, TrialView, confirmed
 from sweep.study.find import named
 
 
@@ -86,7 +86,9 @@ def best_setting(trials: Sequence[TrialView]) -> BestSetting | None:
             seeds=len(runs),
             arms=len(arms),
         )
-    finite = [record for record in trials if record.objective is not None]
+    every = [record for record in trials if record.objective is not None]
+    # Runs of blocks are validated on tiles of their own.
+    finite = [record for record in every if record.phase != BLOCK] or every
     if not finite:
         return None
     best = min(finite, key=lambda record: record.objective or 0.0)

@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -11,14 +11,16 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from sweep.report.evidence import NO_CLAIM, Claim
-from sweep.report.evidence.claim import RULE
-from sweep.report.evidence.contrast import ContrastResult
+from sweep.evidence.finding import Finding, Interval
+from sweep.evidence.sentences import contrast_name
+from sweep.report import duration
+from sweep.report.claims import ShownClaim, arm_rows, rule_for
 from sweep.report.figures import Figure
 from sweep.report.gather import Material
+from sweep.report.methods.contrast import ContrastResult
 from sweep.report.overview import Overview
-from sweep.report.pictures import Picture
-from sweep.report.quality import Score, quality_table
+from sweep.report.pictures import ArmSamples, Picture
+from sweep.report.quality import QualityTable, Score
 from sweep.store.groups import groups_of
 from sweep.store.keys import VOLATILITY
 from sweep.store.labels import describe_settings
@@ -30,11 +32,15 @@ COLUMNS = (
 )
 NUMERIC = ("trial", "objective", "seed", "learning rate", "volatility", "epochs", "seconds")
 
+DIRECTIONS = {"lower": "↓ lower", "higher": "↑ higher", "zero": "near 0"}
+
 
 def render(
     material: Material,
+    quality: QualityTable,
+    arm_samples: Sequence[ArmSamples],
     overview: Overview,
-    claims: Sequence[Claim],
+    claims: Sequence[ShownClaim],
     figures: Sequence[Figure],
     pictures: Sequence[Picture],
     sheet: str,
@@ -56,23 +62,31 @@ def render(
         "sentence": sentence,
         "settings": describe_settings,
         "score": score,
+        "interval": interval,
+        "duration": duration.in_words,
     }
     by, groups = groups_of(material.trials, material.plan)
+    shown = [
+        vars(f) | {"height": f.height, "caption": html.unescape(f.caption), "png": pngs.get(f.key)}
+        for f in figures
+    ]
     drawn = {f.key: f.figure.to_plotly_json() for f in figures if f.figure is not None}
     return environment.get_template("page.html").render(
         m=material,
         o=overview,
         claims=claims,
-        no_claim=NO_CLAIM,
         by=by,
         groups=groups,
-        quality=quality_table(material.trials, material.plan),
-        rule=RULE,
+        quality=quality,
+        arm_samples=arm_samples,
+        directions=DIRECTIONS,
+        rule=rule_for(claims),
+        arms=arm_rows(material.plan, material.trials),
         effect=effect,
-        figures=[
-            vars(f) | {"height": f.height, "caption": html.unescape(f.caption), "png": pngs.get(f.key)}
-            for f in figures
-        ],
+        size=size,
+        contrast_name=contrast_name,
+        figures=[figure for figure in shown if not figure["of_search"]],
+        search_figures=[figure for figure in shown if figure["of_search"]],
         pictures=pictures,
         sheet=sheet,
         png_note=png_note,
@@ -124,9 +138,10 @@ def score(found: Score | None) -> str:
     """As 0.42 (0.39 to 0.45)."""
     if found is None or found.value is None:
         return "-"
+    form = ".0f" if abs(found.value) >= 1000 else ".3g"
     if found.low is None or found.high is None:
-        return f"{found.value:.3g}"
-    return f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
+        return f"{found.value:{form}}"
+    return f"{found.value:{form}} ({found.low:{form}} to {found.high:{form}})"
 
 
 def code(text: str) -> Markup:
@@ -147,6 +162,22 @@ def effect(finding: ContrastResult) -> str:
     if finding.ratio is None or finding.low is None or finding.high is None:
         return "not tested"
     return f"{percent(finding.ratio)} ({percent(finding.low)} to {percent(finding.high)})"
+
+
+def size(finding: Finding) -> str:
+    """The effect with its interval, of the first side against the second."""
+    found = finding.effect
+    if found is None or found.interval is None:
+        return "-"
+    return interval(found.interval, percent if found.kind == "ratio" else "{:.3g}".format)
+
+
+def interval(found: Interval | None, form: Callable[[float], str] = "{:.2f}".format) -> str:
+    if found is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return form(found.estimate)
+    return f"{form(found.estimate)} ({form(found.low)} to {form(found.high)})"
 
 
 def _short(value: float | None, digits: int = 6) -> float | None:

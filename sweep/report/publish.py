@@ -7,18 +7,18 @@ from pathlib import Path
 
 import optuna
 
-from sweep.report.evidence import NO_CLAIM, Claim
+from sweep.report.claims import NO_CLAIM, ShownClaim
 from sweep.report.figures import Figure
 from sweep.store.secrets import redact
 from sweep.tracking.dashboard import mark_best
 from sweep.tracking.trackers import Tracker, TrackerError
 
-DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths")
+DASHBOARD = ("objective", "axes", "border", "distance", "volatility", "depths", "infeasible", "sensitivity")
 """Figures that the dashboard does not make itself."""
 
 
 def to_tracker(
-    tracker: Tracker, run_id: str, folder: Path, figures: Sequence[Figure], claims: Sequence[Claim]
+    tracker: Tracker, run_id: str, folder: Path, figures: Sequence[Figure], claims: Sequence[ShownClaim]
 ) -> str:
     """Store the page, its pictures and the figures in the study's run as `report/`, the verdicts as tags.
 
@@ -41,7 +41,7 @@ def to_tracker(
     return ""
 
 
-def to_dashboard(study: optuna.Study, figures: Sequence[Figure], claims: Sequence[Claim]) -> None:
+def to_dashboard(study: optuna.Study, figures: Sequence[Figure], claims: Sequence[ShownClaim]) -> None:
     """The main figures, each under a fixed id, so that a new report replaces the old one; the verdicts as the
     study's note, and the best trial marked in its own."""
     with warnings.catch_warnings():

@@ -4,19 +4,21 @@ import hashlib
 import logging
 import re
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from sweep.report import publish
-from sweep.report.evidence import NO_CLAIM, Claim, Evidence, claims
+from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
 from sweep.report.figures import Figure, figures
 from sweep.report.gather import Material, gather
+from sweep.report.likelihood import with_likelihood
 from sweep.report.overview import Overview, overview
 from sweep.report.page import render
-from sweep.report.pictures import contact_sheet, picked, side_by_side
-from sweep.report.quality import quality_table
+from sweep.report.pictures import contact_sheet, picked, samples_by_arm, side_by_side
+from sweep.report.quality import QualityTable, quality_table
 from sweep.report.static import write_pngs
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
@@ -33,16 +35,25 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     tracker = trackers.build(home, study)
     material = gather(home, study, tracker)
     head = overview(material)
-    judged = claims(
-        Evidence(material.study, material.trials, material.plan, material.control, material.border)
-    )
+    judged = shown_claims(material.plan, material.trials)
+    contrasts = forest_rows(material.plan, material.trials, judged)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        drawn = figures(material.trials, material.plan, material.border, material.curves)
+        drawn = figures(material.trials, material.plan, material.border, material.curves, contrasts)
     folder = report_folder(home, study.study_name)
     pngs, png_note = write_pngs(drawn, folder / "figures")
+    table = with_likelihood(
+        quality_table(material.trials, material.plan),
+        home,
+        study.study_name,
+        material.plan,
+        material.trials,
+        material.data_hash,
+    )
     page = render(
         material,
+        table,
+        samples_by_arm(home, study.study_name, material.plan, table, material.data_hash),
         head,
         judged,
         drawn,
@@ -58,17 +69,23 @@ def write_report(home: Home, study: optuna.Study) -> tuple[Path, dict[str, Any]]
     if said:
         log.warning(said)
     publish.to_dashboard(study, drawn, judged)
-    return path, to_document(material, head, judged, drawn, png_note)
+    return path, to_document(material, table, head, judged, drawn, png_note)
 
 
 def to_document(
-    material: Material, head: Overview, judged: list[Claim], drawn: list[Figure], png_note: str
+    material: Material,
+    quality: QualityTable,
+    head: Overview,
+    judged: list[ShownClaim],
+    drawn: list[Figure],
+    png_note: str,
 ) -> dict[str, Any]:
     by, groups = groups_of(material.trials, material.plan)
     return material.summary.as_dict() | {
         "overview": head.as_dict(),
         "claims": [claim.as_dict() for claim in judged],
         "claims_note": "" if judged else NO_CLAIM,
+        "blocks": [asdict(row) for row in arm_rows(material.plan, material.trials)],
         "figures": [
             {
                 "key": f.key,
@@ -76,11 +93,14 @@ def to_document(
                 "caption": f.caption,
                 "drawn": f.figure is not None,
                 "missing": f.missing,
+                "finding": f.finding,
+                "notes": list(f.notes),
+                "numbers": dict(f.numbers),
             }
             for f in drawn
         ],
         "groups": {"by": by, "groups": [group.as_dict() for group in groups]},
-        "quality": quality_table(material.trials, material.plan).as_dict(),
+        "quality": quality.as_dict(),
         "data": {"hash": material.data_hash, **material.data},
         "provenance": dict(material.provenance),
         "png_note": png_note,

@@ -10,6 +10,7 @@ from sweep.store import keys
 from sweep.store.optuna_internals import engine_of, models, storage_of, study_id
 from sweep.store.study_view import StudyView
 from sweep.store.summary import Best, Summary, best_of
+from sweep.store.trials import BLOCK
 
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -59,6 +60,11 @@ def _outcomes(connection: sqlalchemy.Connection, study: int) -> dict[str, int]:
 
 
 def _best_id(connection: sqlalchemy.Connection, study: int) -> int | None:
+    in_block = sqlalchemy.exists().where(
+        _ATTRS.c.trial_id == _TRIALS.c.trial_id,
+        _ATTRS.c.key == keys.PHASE,
+        _ATTRS.c.value_json == json.dumps(BLOCK),
+    )
     query = (
         sqlalchemy.select(_TRIALS.c.trial_id)
         .join(_VALUES, _TRIALS.c.trial_id == _VALUES.c.trial_id)
@@ -67,7 +73,7 @@ def _best_id(connection: sqlalchemy.Connection, study: int) -> int | None:
             _TRIALS.c.state == TrialState.COMPLETE,
             _VALUES.c.value_type == models.TrialValueModel.TrialValueType.FINITE,
         )
-        .order_by(_VALUES.c.value, _TRIALS.c.number)
+        .order_by(in_block, _VALUES.c.value, _TRIALS.c.number)
         .limit(1)
     )
     return connection.execute(query).scalar()

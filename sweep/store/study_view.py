@@ -93,6 +93,11 @@ class StudyView:
         return int(self.attrs.get(keys.EXPLORE_TOTAL, 0))
 
     @property
+    def blocks_total(self) -> int:
+        """Blocks that were asked for by number; 0: as many as decide its claims."""
+        return int(self.attrs.get(keys.BLOCKS_TOTAL, 0))
+
+    @property
     def seconds(self) -> float:
         """For which the study was run."""
         return float(self.attrs.get(keys.SECONDS, 0.0))

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.store.study_view import StudyView
-from sweep.store.trials import TrialView, views
+from sweep.store.trials import BLOCK, TrialView, views
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,12 @@ def finite_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> Best | None:
-    """The lowest finite objective; None where no trial has one."""
-    finite = finite_trials(trials)
+    """The lowest finite objective; None where no trial has one.
+
+    Runs of blocks are validated on tiles of their own, so they count only where there are no others.
+    """
+    every = finite_trials(trials)
+    finite = [trial for trial in every if TrialView(trial).phase != BLOCK] or every
     if not finite:
         return None
     best = min(finite, key=lambda trial: trial.values[0])

@@ -16,6 +16,10 @@ from sweep.study import Arm, Plan
 
 EXPLORE = "explore"
 """The phase of a trial that names none."""
+BLOCK = "block"
+"""The phase whose runs claims rest on."""
+DISTANCE = "distance"
+"""The phase of whole runs at set distances below a mapped border."""
 DEPTHS = ("model.encoder_depth", "model.decoder_depth")
 LR = "optim.lr"
 DIVERGED = ("nonfinite", "diverged")
@@ -101,6 +105,21 @@ class TrialView:
     def setting(self) -> str:
         """For a confirming trial, a hash of everything it sets except the seed."""
         return str(self.attrs.get(keys.SETTING, ""))
+
+    @property
+    def block(self) -> int | None:
+        """The block that it is of, from 0; None for a trial of another phase."""
+        return self.attrs.get(keys.BLOCK)
+
+    @property
+    def point(self) -> int:
+        """Which of the settings that its arm tries in the block, from 0."""
+        return int(self.attrs.get(keys.POINT, 0))
+
+    @property
+    def points(self) -> int:
+        """How many settings its arm tries in the block."""
+        return int(self.attrs.get(keys.POINTS, 1))
 
     @property
     def lr_cap(self) -> float | None:

@@ -83,6 +83,8 @@ def with_settings(config: TrialConfig, settings: Mapping[str, Any]) -> TrialConf
     if (tile in settings) != (image in settings):
         settings[tile] = settings[image] = settings.get(tile, settings.get(image))
     tree = config.model_dump()
+    if "quality_features" in settings:
+        tree.pop("quality_features_sha256", None)  # of the features before
     for path, value in settings.items():
         check_path(path)
         *parents, leaf = path.split(".")

@@ -6,17 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sweep.errors import UserError
+from sweep.study.blocks import Blocks
 from sweep.study.border_plan import BorderPlan
+from sweep.study.claims import Claim
 from sweep.study.config import TrialConfig, check_path, flatten, with_settings
+from sweep.study.frozen import Frozen, Value
 
-Value = str | float | int | bool
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+LR = "optim.lr"
 
 
 class FloatAxis(Frozen):
@@ -115,7 +114,8 @@ class Confirm(Frozen):
 class Plan(Frozen):
     """A study at one scale: `trials` is the default number of explore trials of a `run`.
 
-    confirm: the runs that claims rest on; None: the study only explores.
+    confirm: repeats the best setting of every arm; None: it does not.
+    blocks: the runs that claims rest on; None: the study only explores. claims: what they are to decide.
     border: maps a border instead; its phases decide every trial, and arms, `trials`, `confirm` are unused.
     """
 
@@ -124,14 +124,19 @@ class Plan(Frozen):
     arms: tuple[Arm, ...] = (Arm(name="all"),)
     trials: Annotated[int, Field(ge=1)]
     confirm: Confirm | None = None
+    blocks: Blocks | None = None
+    claims: tuple[Claim, ...] = ()
     border: BorderPlan | None = None
     caps: Mapping[str, float] = Field(default_factory=dict)
     """Arm -> largest learning rate inside the border that the study `capped_by` mapped; not in `identity`."""
     capped_by: str | None = None
 
     @classmethod
-    def for_border(cls, base: TrialConfig, border: BorderPlan) -> "Plan":
-        """The plan of a border study: its axes are those of the plane."""
+    def for_border(cls, base: TrialConfig, border: BorderPlan, claims: tuple[Claim, ...] = ()) -> "Plan":
+        """The plan of a border study: its axes are those of the plane.
+
+        claims: about runs at the plan's distances, which are arms called "0.3 decades below" (`at_distance`).
+        """
         plane = border.plane
         axes: list[Axis] = [FloatAxis(path=plane.searched, low=plane.low, high=plane.high, log=True)]
         for across in plane.across:
@@ -141,7 +146,7 @@ class Plan(Frozen):
                     axes.append(IntAxis(path=path, low=int(low), high=int(high)))
                 else:
                     axes.append(FloatAxis(path=path, low=low, high=high, log=across.log and low > 0))
-        return cls(base=base, axes=tuple(axes), trials=1, border=border)
+        return cls(base=base, axes=tuple(axes), trials=1, border=border, claims=claims)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -158,7 +163,62 @@ class Plan(Frozen):
             for path in self.confirm.shared:
                 if path not in axes or axes[path].kind != "choice":
                     raise ValueError(f"confirm shares {path}, which is no axis of choices")
+        self._check_claims()
+        if self.blocks is not None:
+            self._check_blocks(self.blocks, axes)
         return self
+
+    def _check_claims(self) -> None:
+        names = {arm.name for arm in self.arms}
+        for claim in self.claims:
+            if claim.paired == "block" and self.blocks is None:
+                raise ValueError(f"claim {claim.key!r} is judged by blocks, and the plan has none")
+            unknown = sorted(set(claim.arms) - names) if claim.paired == "block" else []
+            if unknown:
+                raise ValueError(f"claim {claim.key!r} compares {unknown[0]!r}, which is no arm of the plan")
+
+    def _check_blocks(self, blocks: Blocks, axes: Mapping[str, Axis]) -> None:
+        for path in (*blocks.grid, *blocks.settings):
+            check_path(path)
+        for arm in self.block_arms():
+            for point in blocks.points(arm.fixed):
+                for path, value in self.in_block(arm, point).items():
+                    if path in axes and not axes[path].holds(value):
+                        raise ValueError(
+                            f"in blocks arm {arm.name!r} has {path}={value!r}, which is outside the axis: "
+                            "give a value in the blocks' grid or settings"
+                        )
+
+    def block_arms(self) -> list[Arm]:
+        """The arms that are compared in blocks, in the order in which a block runs them."""
+        wanted = {name for claim in self.claims if claim.paired == "block" for name in claim.arms}
+        if self.blocks is not None and self.blocks.arms:
+            wanted = set(self.blocks.arms)
+        return [arm for arm in self.arms if arm.name in wanted]
+
+    def tried_in_block(self, arm: Arm) -> dict[int, dict[str, Any]]:
+        """What an arm tries in each block, by number.
+
+        Of learning rates those inside a border that was mapped, or the smallest.
+        """
+        assert self.blocks is not None
+        tried = dict(enumerate(self.blocks.points(arm.fixed)))
+        cap = self.caps.get(arm.name)
+        if cap is None or not all(LR in point for point in tried.values()):
+            return tried
+        inside = {number: point for number, point in tried.items() if point[LR] <= cap}
+        smallest = min(tried, key=lambda number: tried[number][LR])
+        return inside or {smallest: tried[smallest]}
+
+    def in_block(self, arm: Arm, point: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a run of a block sets, path -> value: a value for every axis, and further settings.
+
+        What the arm fixes goes before the grid, that before the blocks' settings, and they before the base.
+        """
+        assert self.blocks is not None
+        base = flatten(self.base.model_dump(mode="json"))
+        axes = {axis.path: base[axis.path] for axis in self.axes}
+        return {**axes, **self.blocks.settings, **point, **arm.settings, **arm.fixed}
 
     def _check(self, arm: Arm, axes: Mapping[str, Axis]) -> None:
         points = [*arm.fixed.items(), *((path, v) for path, values in arm.grid.items() for v in values)]
@@ -221,6 +281,8 @@ class Plan(Frozen):
             update={
                 "base": with_settings(self.base, settings),
                 "confirm": None if self.confirm is None else self.confirm.without(settings),
+                "blocks": None if self.blocks is None else self.blocks.without(settings),
+                "claims": tuple(claim for claim in self.claims if claim.keeps({arm.name for arm in arms})),
                 "axes": tuple(axis for axis in self.axes if axis.path not in pinned),
                 "arms": tuple(arm.without(pinned) for arm in arms),
             }
@@ -234,12 +296,14 @@ class Plan(Frozen):
         base = flatten(self.base.model_dump(mode="json"))
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
             base.pop(path)
+        base.pop("quality_features", None)  # its hash says which features they are
         for axis in self.axes:
             base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}
         arms = {f"arm {a.name}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.arms}
         border = {} if self.border is None else {"border": self.border.model_dump_json()}
-        return base | space | arms | border
+        blocks = {} if self.blocks is None else {"blocks": self.blocks.model_dump_json(exclude={"most"})}
+        return base | space | arms | border | blocks
 
 
 def space_hash(identity: Mapping[str, Any]) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from sweep.errors import UserError
-from sweep.study.plan import Frozen, Plan
+from sweep.study.frozen import Frozen
+from sweep.study.plan import Plan
 from vae.names import nearest
 
 SCALES = ("smoke", "laptop", "paper")

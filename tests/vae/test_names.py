@@ -216,7 +216,7 @@ def test_names_and_literals_are_known_without_importing_torch() -> None:
     code = (
         "import sys; from vae import names; from vae.optim.optimizers import needs_package; "
         "from vae.training.hardware import needs_compiler; needs_compiler('default'); "
-        "assert needs_package('adam') is None; assert 'kid' in names.METRICS.names; "
+        "assert needs_package('adam') is None; assert 'kid_imagenet' in names.METRICS.names; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

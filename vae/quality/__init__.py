@@ -21,7 +21,6 @@ from vae.quality.reconstruction import psnr, ssim
 
 __all__ = [
     "METRICS",
-    "OPTIONAL_METRICS",
     "Interval",
     "LatentUse",
     "Measured",
@@ -36,13 +35,8 @@ __all__ = [
     "ssim",
 ]
 
-_all = load_metrics()
-
-METRICS: dict[str, Metric] = {name: metric for name, metric in _all.items() if metric.package is None}
+METRICS: dict[str, Metric] = load_metrics()
 """Name -> function of (real, fake, seed) -> float, all tiles (N, 3, H, H) uint8, equal numbers."""
-
-OPTIONAL_METRICS: dict[str, Metric] = {name: metric for name, metric in _all.items() if metric.package}
-"""Those that need an optional package: runs do not measure them."""
 
 
 def measure(
@@ -52,6 +46,7 @@ def measure(
     seed: int = 0,
     bootstrap: int = 200,
     metrics: Mapping[str, Metric] | None = None,
+    groups: Tensor | None = None,
 ) -> dict[str, Measured]:
     """Samples `fake` against held-out tiles `real`, each (N, 3, H, H) uint8; by default in all `METRICS`.
 
@@ -62,8 +57,12 @@ def measure(
     and KID; for a mean the spread of half-samples is the standard error of all n tiles. Metrics that need
     larger tiles are left out.
 
+    groups: (N,) whole numbers, which real tiles belong together, such as neighbours on the ground. A half has
+    whole groups (but for one), because tiles that look alike say less than as many independent ones: drawn
+    one by one they would make intervals too narrow. Below 4 groups they are ignored.
+
     Raises:
-        ValueError: fewer than 4 tiles on a side, or tiles of another shape or type.
+        ValueError: fewer than 4 tiles on a side, or tiles or groups of another shape or type.
     """
     chosen = METRICS if metrics is None else metrics
-    return measure_metrics(real, fake, chosen, seed=seed, bootstrap=bootstrap)
+    return measure_metrics(real, fake, chosen, seed=seed, bootstrap=bootstrap, groups=groups)

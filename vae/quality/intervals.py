@@ -6,11 +6,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vae.quality.metrics import Metric, check_tiles, content_of
 
 LEVELS = (2.5, 97.5)
+MIN_GROUPS = 4
+"""Fewer groups have hardly any halves: tiles are then drawn one by one."""
 
 
 class Interval(NamedTuple):
@@ -38,20 +41,34 @@ class Measured(NamedTuple):
 
 
 def measure_metrics(
-    real: Tensor, fake: Tensor, metrics: Mapping[str, Metric], *, seed: int, bootstrap: int
+    real: Tensor,
+    fake: Tensor,
+    metrics: Mapping[str, Metric],
+    *,
+    seed: int,
+    bootstrap: int,
+    groups: Tensor | None = None,
 ) -> dict[str, Measured]:
     """See `vae.quality.measure`; only the metrics that the tiles are large enough for."""
     check_tiles(real, fake)
     if bootstrap < 1:
         raise ValueError(f"bootstrap must be 1 or more, not {bootstrap}")
+    if groups is not None and (groups.shape != (len(real),) or groups.is_floating_point()):
+        raise ValueError(
+            f"groups must be one whole number for each of the {len(real)} real tiles, not "
+            f"{groups.dtype} of shape {tuple(groups.shape)}"
+        )
     rng = np.random.default_rng(seed)
     half = min(len(real), len(fake)) // 2
-    real, fake = (x[_rows(rng, len(x), 2 * half).to(x.device)] for x in (real, fake))
+    kept, drawn = (_rows(rng, len(x), 2 * half) for x in (real, fake))
+    real, fake = real[kept.to(real.device)], fake[drawn.to(fake.device)]
+    groups = None if groups is None else groups.cpu()[kept]
     if half < 2:
         raise ValueError(f"there must be 4 tiles or more on each side, not {half}")
-    draws = [(_rows(rng, 2 * half), _rows(rng, 2 * half, half)) for _ in range(bootstrap)]
+    draws = [(_order(rng, 2 * half, groups), _rows(rng, 2 * half, half)) for _ in range(bootstrap)]
     known: dict[object, tuple[Tensor, Tensor]] = {}
-    floors = _floors((content_of(real), seed, bootstrap, len(fake)))
+    of_groups = None if groups is None else tuple(groups.tolist())
+    floors = _floors((content_of(real), seed, bootstrap, len(fake), of_groups))
     measured = {}
     for name, metric in metrics.items():
         if real.shape[-1] < metric.min_size:
@@ -85,12 +102,35 @@ def _floors(key: object) -> Floors:
     return _known_floors[key]
 
 
-def bootstrap_mean(values: Tensor, *, seed: int = 0, bootstrap: int = 1000) -> Interval:
-    """values (N,), one an image, such as PSNR: their mean and its percentile interval (Efron 1979)."""
+def bootstrap_mean(
+    values: Tensor, *, seed: int = 0, bootstrap: int = 1000, groups: Tensor | None = None
+) -> Interval:
+    """values (N,), one an image, such as PSNR: their mean and its percentile interval (Efron 1979).
+
+    groups (N,): as in `vae.quality.measure`; whole groups are drawn, unless there are fewer than 4.
+    """
     data = values.double().cpu().numpy()
-    draws = np.random.default_rng(seed).integers(len(data), size=(bootstrap, len(data)))
-    low, high = np.percentile(data[draws].mean(1), LEVELS)
+    numbers = np.arange(len(data)) if groups is None else _numbers(groups)
+    if numbers.max() + 1 < MIN_GROUPS:
+        numbers = np.arange(len(data))
+    sums, sizes = np.bincount(numbers, data), np.bincount(numbers)
+    draws = np.random.default_rng(seed).integers(len(sums), size=(bootstrap, len(sums)))
+    low, high = np.percentile(sums[draws].sum(1) / sizes[draws].sum(1), LEVELS)
     return Interval(float(data.mean()), float(low), float(high))
+
+
+def _order(rng: np.random.Generator, count: int, groups: Tensor | None) -> Tensor:
+    """A random order of the rows in which those of a group follow each other, so that a cut in the middle
+    parts one group at most."""
+    order = rng.permutation(count)
+    if groups is None or len(places := rng.permutation(_numbers(groups).max() + 1)) < MIN_GROUPS:
+        return torch.from_numpy(order)
+    return torch.from_numpy(order[np.argsort(places[_numbers(groups)][order], kind="stable")])
+
+
+def _numbers(groups: Tensor) -> NDArray[np.int64]:
+    """(N,) from 0, without gaps."""
+    return np.unique(groups.cpu().numpy(), return_inverse=True)[1].reshape(-1)
 
 
 def _rows(rng: np.random.Generator, count: int, taken: int | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vae.model.pictures import take_pictures
 from vae.model.pixels import unreachable_pixel_fraction
 from vae.optim import optimizers
 from vae.optim.controllers import controller_class
+from vae.quality.metrics import Metric
 from vae.quality.model import ModelQuality, measurable, model_quality
 from vae.stability.edge import Edge
 from vae.stability.labels import verdict
@@ -39,6 +41,7 @@ def fit(
     checkpoint_path: Path | None = None,
     *,
     test: Tensor | None = None,
+    test_groups: Tensor | None = None,
     resolved: bool = False,
 ) -> RunResult:
     """Train as `config` says; the same config, data and machine give the same weights.
@@ -49,9 +52,10 @@ def fit(
             weight and do not count epochs that end before the KL warm-up does.
         checkpoint_path: the run resumes from this file if it exists; it is written when `checkpoint_seconds`
             have passed since the last time (0: after every epoch) or the hooks want it, and never removed.
-        test: (N, 3, H, W) uint8, not used for selection; the image quality of the selected weights is
-            measured on them, unless there are none or too few, `config.quality_draws` is 0, or the run has
-            no finite objective.
+        test: (N, 3, H, W) uint8, not used for selection; the objective and the image quality of the selected
+            weights are measured on them where the run has a finite objective; quality not where they are too
+            few or `config.quality_draws` is 0.
+        test_groups: (N,) int64, which test tiles are neighbours (`vae.quality.measure`).
         resolved: `config` is one that `vae.training.hardware.resolve` gave, on this machine.
 
     A diverged run is a result, not an error.
@@ -66,7 +70,7 @@ def fit(
         if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
     torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path)
+    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path, test_groups)
     return run.go()
 
 
@@ -81,6 +85,7 @@ class _Run:
         test: Tensor | None,
         hooks: Hooks,
         checkpoint_path: Path | None,
+        test_groups: Tensor | None,
     ) -> None:
         self.config, self.hooks, self.checkpoint_path = config, hooks, checkpoint_path
         resumed = (
@@ -108,6 +113,8 @@ class _Run:
             self.state.load_state_dict(resumed["state"])
             self.hooks.on_resume(self.state.step)
         self.validation, self.test = validation.to(self.state.device), test
+        self.test_groups = test_groups
+        self.custom = self._custom_metrics()  # here, because a file that is gone should not end a long run
         self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
@@ -122,6 +129,14 @@ class _Run:
         if self.clip_unit is None:
             self.clip_unit = clip_unit(self.config, train)
         return optim.clip_norm_relative * self.clip_unit
+
+    def _custom_metrics(self) -> Mapping[str, Metric]:
+        path, sha256 = self.config.quality_features, self.config.quality_features_sha256
+        if path is None or sha256 is None or not self.config.quality_draws:
+            return {}
+        from vae.quality.custom import custom_metrics
+
+        return custom_metrics(path, sha256)
 
     def _make_edge(self) -> Edge:
         """The measurement of the edge, on the first tiles and the first noise."""
@@ -275,10 +290,22 @@ class _Run:
         self._take_pictures()
         has_objective = not ending[0].objective_is_infinite and math.isfinite(state.best_objective)
         quality = self._quality() if has_objective else None
-        return run_result(state, ending, evaluation, quality, weights, seconds)
+        tested = self._evaluate_test() if has_objective else None
+        return run_result(state, ending, evaluation, tested, quality, weights, seconds)
+
+    def _evaluate_test(self) -> Evaluation | None:
+        """Of the selected weights, on tiles that selected nothing."""
+        if self.test is None or not len(self.test):
+            return None
+        tiles = self.test.to(self.state.device)
+        noise = fixed_noise(len(tiles), self.config.model.latent_dim, self.state.device)
+        return evaluate(self.state.model, tiles, noise, self.state.loss)
 
     def _quality(self) -> ModelQuality | None:
         draws, model = self.config.quality_draws, self.state.model
         if not draws or self.test is None or not measurable(self.test):
             return None
-        return model_quality(model, self.test, self.state.source.images, draws=draws)
+        train = self.state.source.images
+        return model_quality(
+            model, self.test, train, draws=draws, groups=self.test_groups, custom=self.custom
+        )

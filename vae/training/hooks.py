@@ -39,6 +39,7 @@ class RunResult:
         measured, its image quality on the test tiles: values and their floors.
     weights: state dict of the selected epoch (of the last step if none was selected), on the CPU; empty for
         a probe.
+    likelihood: state dict of the likelihood of that epoch, on the CPU; empty where it learns nothing.
     observation: the facts that decide the labels of the borders of stability.
     intervals: of the quality figures; kl_per_dim: (latent_dim,) on the test tiles, in nats
         (`vae.quality.model`).
@@ -56,6 +57,7 @@ class RunResult:
     observation: Observation
     summary: dict[str, float] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    likelihood: dict[str, Tensor] = field(default_factory=dict)
     intervals: dict[str, float] = field(default_factory=dict)
     kl_per_dim: tuple[float, ...] = ()
 

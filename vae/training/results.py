@@ -54,13 +54,15 @@ def run_result(
     state: TrainState,
     ending: tuple[Outcome, int | None, str],
     evaluation: Evaluation,
+    tested: Evaluation | None,
     quality: ModelQuality | None,
     weights: dict[str, Tensor],
     seconds: float,
 ) -> RunResult:
     """The result of a normal run.
 
-    ending: the monitor's `outcome()`. evaluation and quality: of the selected weights, which are `weights`.
+    ending: the monitor's `outcome()`. evaluation, tested and quality: of the selected weights, which are
+    `weights`, on the validation tiles and on the test tiles.
     """
     outcome, step, reason = ending
     return RunResult(
@@ -81,11 +83,23 @@ def run_result(
             "val/best_psnr": evaluation.psnr,
             "latent/active_units": evaluation.active_units,
         }
+        | (_test_figures(tested, state.config.objective.kl_weight) if tested else {})
         | (quality.figures if quality else {}),
         weights=weights,
+        likelihood={
+            k: v.detach().to("cpu", copy=True) for k, v in state.loss.likelihood.state_dict().items()
+        },
         intervals=quality.intervals if quality else {},
         kl_per_dim=quality.kl_per_dim if quality else (),
     )
+
+
+def _test_figures(tested: Evaluation, kl_weight: float) -> dict[str, float]:
+    return {
+        "test/objective": tested.objective(kl_weight),
+        "test/recon_loss": tested.recon_loss,
+        "test/kl": tested.kl,
+    }
 
 
 def _stability(state: TrainState) -> dict[str, float]:

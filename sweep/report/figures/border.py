@@ -46,24 +46,30 @@ MAX_TICKS = 16
 NO_MAP = "There is no map of the border for this study: `python -m sweep run border_study` makes one."
 
 
-def has_border_plane(plan: Plan | None, borders: PlottedMap | None) -> bool:
-    """Whether the study has a learning rate to draw against something, or lies on a map."""
-    if borders is not None or plan is None:
+def has_border_plane(trials: Sequence[TrialView], plan: Plan | None, borders: PlottedMap | None) -> bool:
+    """Whether the study maps a border, or has trials to draw with their rate against another number: one that
+    a map knows them by, or that is searched beside the rate."""
+    if plan is not None and plan.border is not None:
         return True
-    return any(axis.path == LR for axis in plan.axes) and bool(_numeric_axes(plan))
+    runs = [trial for trial in trials if trial.ended and trial.lr]
+    on_map = borders is not None and any(borders.column(trial) is not None for trial in runs)
+    searched = plan is None or (any(axis.path == LR for axis in plan.axes) and bool(_numeric_axes(plan)))
+    varied = on_map or (searched and len({trial.lr for trial in runs}) > 1)
+    return varied and _plane(runs, borders if on_map else None, plan) is not None
 
 
 def border_figure(
     trials: Sequence[TrialView], borders: PlottedMap | None, plan: Plan | None = None
 ) -> Figure:
     """Learning rate by another setting: stable runs coloured by volatility, the others by outcome."""
-    title = "Map of the border"
     runs = [t for t in trials if t.ended and t.lr]
     plane = _plane(runs, borders, plan)
     if not runs or plane is None:
         why = "No trials differ in learning rate and in another number that is searched."
-        return Figure("border", title, "", missing=why)
+        return Figure("border", "Map of the border", "", missing=why)
     path, name, log = plane
+    mapped = borders is not None or (plan is not None and plan.border is not None)
+    title = "Map of the border" if mapped else f"Learning rate and {name}"
     shown = [t for t in runs if t.number_of(path) is not None]
     drawn = thin(sorted(shown, key=lambda t: t.lr or 0))
     figure = go.Figure()

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from sweep.report.figures.style import (
     BLUE,
+    GREY,
     ORANGE,
     RED,
     Figure,
@@ -23,7 +24,7 @@ from sweep.report.figures.style import (
 )
 from sweep.store.groups import geometric_mean, grouping_of
 from sweep.store.keys import VOLATILITY
-from sweep.store.trials import TrialView, confirmed
+from sweep.store.trials import BLOCK, TrialView, confirmed
 from sweep.study import Plan
 
 OBJECTIVE = "objective (validation loss an image)"
@@ -60,7 +61,9 @@ def objective_by_group(trials: Sequence[TrialView], plan: Plan | None) -> Figure
         + (
             f"Bars: geometric mean and 95 % t interval of the confirming runs, {seeds} seeds each."
             if seeds
-            else "There are no confirming runs, so there is no interval: one run a setting proves nothing."
+            else "Runs of blocks are validated on other tiles each; the claims rest on them."
+            if any(trial.phase == BLOCK for trial in finite)
+            else "Every setting was run once, so there is no interval: one run proves nothing."
         )
         + thinned(len(drawn), len(finite))
     )
@@ -72,7 +75,7 @@ def objective_by_group(trials: Sequence[TrialView], plan: Plan | None) -> Figure
 
 def _phases(trials: Sequence[TrialView]) -> list[tuple[str, str, str]]:
     """Phase, shape, colour."""
-    styles = {"explore": ("circle", BLUE), "confirm": ("diamond", ORANGE)}
+    styles = {"explore": ("circle", BLUE), "confirm": ("diamond", ORANGE), BLOCK: ("square", GREY)}
     names = sorted({t.phase for t in trials}, key=lambda name: (name not in styles, name))
     return [(name, *styles.get(name, ("square", RED))) for name in names]
 

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import plotly.graph_objects as go
@@ -13,6 +13,7 @@ from sweep.store.trials import TrialView
 # Okabe and Ito (2008), some a little lighter or darker, so that each is seen on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#2f86c8", "#d08700", "#1b9e77", "#d55e00", "#b9679f", "#858585"
 SERIES = (BLUE, ORANGE, GREEN, RED, PURPLE, GREY)
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "star", "hexagon")
 VOLATILITY_SCALE = [[0.0, "#2f86c8"], [0.5, "#8aa98a"], [1.0, "#eebc1f"]]
 
 OUTCOMES: Mapping[str, tuple[str, str]] = {
@@ -36,7 +37,11 @@ LABEL_LENGTH = 60
 @dataclass(frozen=True)
 class Figure:
     """figure is None where there is none, and `missing` says why. wide: scrolled sideways where the
-    page is too narrow for it."""
+    page is too narrow for it.
+
+    finding: what it shows, in one sentence with its numbers; notes: further sentences. numbers: the same for
+    programs, as JSON types. of_search: whether it tells if the search is good enough.
+    """
 
     key: str
     title: str
@@ -44,6 +49,10 @@ class Figure:
     figure: go.Figure | None = None
     missing: str = ""
     wide: bool = False
+    finding: str = ""
+    notes: Sequence[str] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    of_search: bool = False
 
     @property
     def height(self) -> int:
@@ -102,6 +111,14 @@ def outcome_style(outcome: str) -> dict[str, Any]:
     return {"color": color, "symbol": symbol}
 
 
+def series_style(index: int) -> dict[str, Any]:
+    """Colour and shape of a group: 36 pairs of them before one comes again."""
+    return {
+        "color": SERIES[index % len(SERIES)],
+        "symbol": SYMBOLS[(index + index // len(SERIES)) % len(SYMBOLS)],
+    }
+
+
 def by_outcome(trials: Sequence[TrialView]) -> dict[str, list[TrialView]]:
     """In the order of `OUTCOMES`, unknown ones last."""
     known = [*OUTCOMES, *sorted({t.outcome for t in trials} - set(OUTCOMES))]
@@ -126,18 +143,23 @@ def layout(figure: go.Figure, x: str, y: str, height: int = 440, **more: Any) ->
     return figure
 
 
-def log_axes(figure: go.Figure, x: bool = False, y: bool = False) -> go.Figure:
-    """Logarithmic axes with numbers as ticks: plotly's own are bare digits between the decades, and 100µ."""
+def log_axes(figure: go.Figure, x: bool = False, y: bool = False, shared: bool = False) -> go.Figure:
+    """Logarithmic axes with numbers as ticks: plotly's own are bare digits between the decades, and 100µ.
+
+    shared: all panels have one range, and so the same ticks.
+    """
     for letter, wanted in (("x", x), ("y", y)):
         if wanted:
             for name in [key for key in figure.layout if key.startswith(f"{letter}axis")]:
                 axis = letter + name.removeprefix(f"{letter}axis")
-                figure.layout[name].update(type="log", **_ticks(_values(figure, letter, axis)))
+                values = _values(figure, letter, None if shared else axis)
+                figure.layout[name].update(type="log", **_ticks(values))
     return figure
 
 
-def _values(figure: go.Figure, letter: str, axis: str) -> list[float]:
-    traces = [trace for trace in figure.data if (trace[f"{letter}axis"] or letter) == axis]
+def _values(figure: go.Figure, letter: str, axis: str | None) -> list[float]:
+    """Of one axis; None: of all."""
+    traces = [trace for trace in figure.data if axis in (None, trace[f"{letter}axis"] or letter)]
     values = [v for trace in traces for v in (trace[letter] if trace[letter] is not None else ())]
     return [float(v) for v in values if isinstance(v, int | float) and 0 < v < math.inf]
 

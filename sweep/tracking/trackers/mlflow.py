@@ -203,9 +203,15 @@ class Store(Tracker):
     @_translated()
     def dataset(self, run_id: str, name: str, digest: str, source: str, profile: str, context: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         data = Dataset(name, digest[:36], "local", source, profile=profile[:16_000_000])
-        self.client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+        inputs = [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
+        try:
+            self.client.log_inputs(run_id, inputs)
+        except MlflowException:
+            # Another process made the same dataset between this one's look and its write; now it is found.
+            self.client.log_inputs(run_id, inputs)
 
     @_translated()
     def end(self, run_id: str, status: str, time_ms: int) -> None:

@@ -95,11 +95,11 @@ def test_whatever_can_move_a_border_makes_another_base(path: str, value: object)
     assert not same_base(PLAN.with_settings({path: value}), border)
 
 
-@pytest.mark.parametrize(("epochs", "label"), [(24, "useless"), (12, "nonfinite")])
+@pytest.mark.parametrize(("epochs", "label"), [(26, "useless"), (12, "nonfinite")])
 def test_a_map_of_runs_of_another_length_serves_without_the_useless_border(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, label: Label
 ) -> None:
-    assert PLAN.base.epochs == 24
+    assert PLAN.base.epochs == 26
     both = mapped({2: -2.7, 4: -2.4, 8: -2.3}) | mapped({2: -2.2, 4: -2.1, 8: -2.1}, "nonfinite")
     home = Home(tmp_path / "home").create()
     theirs = Plan.for_border(PLAN.base.model_copy(update={"epochs": epochs}), BorderPlan(plane=PLANE))

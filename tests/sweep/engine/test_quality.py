@@ -19,7 +19,7 @@ def test_a_trials_quality_is_in_mlflow_with_its_intervals_and_in_optuna_with_its
     for trial in finite:
         attributes = trial.user_attrs
         metrics = client.get_run(attributes["mlflow_run_id"]).data.metrics
-        for name in ("swd_32", "spectrum", "colour", "kid", "coverage", "memorisation"):
+        for name in ("swd_32", "spectrum", "colour", "mmd_random", "kid_imagenet", "memorisation"):
             key = f"quality/{name}"
             assert metrics[key] == attributes[key]
             assert metrics[f"{key}_floor"] == attributes[f"{key}_floor"]

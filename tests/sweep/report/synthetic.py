@@ -116,9 +116,6 @@ def clip_records(
     return made
 
 
-CLIP_FACTORS = frozenset({"optim.clip", "optim.lr_schedule"})
-
-
 def border_map() -> PlottedMap:
     borders = (-2.7, -2.1, -2.2)
     plane = {

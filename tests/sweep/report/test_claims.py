@@ -3,12 +3,12 @@
 import pytest
 
 from studies.base import SMOKE
-from sweep.report.evidence import Evidence, claims
+from sweep.report.claims import NO_CLAIM, rule_for, shown_claims
 from sweep.report.figures import figures
 from sweep.search.sampling import search_space
 from sweep.store.trials import TrialView
-from sweep.study import Arm, ChoiceAxis, FloatAxis, Plan, load_study
-from tests.sweep.report.synthetic import depth_records, made_trial
+from sweep.study import ChoiceAxis, FloatAxis, Plan, load_study
+from tests.sweep.report.synthetic import made_trial
 
 LATENT = "model.latent_dim"
 LATENTS = Plan(
@@ -35,33 +35,30 @@ def latent_trials(count: int = 12) -> list[TrialView]:
     ]
 
 
-def keys(study: str, scale: str) -> list[str]:
-    return [claim.key for claim in claims(Evidence(study, [], load_study(study).plan(scale)))]
+def keys(study: str, scale: str) -> set[str]:
+    return {claim.key.partition(".")[0] for claim in shown_claims(load_study(study).plan(scale), [])}
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
-def test_each_study_is_asked_what_its_plan_varies(scale: str) -> None:
-    assert keys("depth_study", scale) == ["depth", "depth_fixed_bottleneck"]
-    assert keys("depth_control_study", scale) == ["depth_fixed_bottleneck"]
-    assert keys("clip_study", scale) == ["tradeoff_clipping", "tradeoff_decay"]
-    assert keys("border_study", scale) == ["border"]
-    assert keys("kl_study", scale) == []
+def test_each_study_is_asked_what_it_declares(scale: str) -> None:
+    depth = {"deeper_is_not_better", "middle_is_best", "deeper_is_slower"}
+    assert keys("depth_study", scale) == keys("depth_control_study", scale) == depth
+    assert {"clipping_steadies", "clipping_costs_quality", "schedules_costs_time"} <= keys(
+        "clip_study", scale
+    )
+    assert keys("rate_study", scale) == {
+        "larger_rate_is_better",
+        "larger_rate_is_faster",
+        "larger_rate_is_erratic",
+    }
+    assert keys("border_study", scale) == {"near_is_best", "near_is_erratic"}
+    assert keys("kl_study", scale) == set()
     assert "sweep_plain" in keys("one_run_study", scale)
 
 
-def test_the_arms_decide_and_not_the_name() -> None:
-    plan = load_study("depth_control_study").plan("laptop")
-    assert [c.key for c in claims(Evidence("another name", [], plan))] == ["depth_fixed_bottleneck"]
-    pinned = load_study("depth_study").plan("laptop").with_settings({"model.encoder_depth": 4})
-    assert [c.key for c in claims(Evidence("depth_study", [], pinned))] == []
-    schedules = tuple(Arm(name=name, settings={"optim.lr_schedule": name}) for name in ("constant", "cosine"))
-    plan = LATENTS.model_copy(update={"arms": schedules})
-    assert [c.key for c in claims(Evidence("mine", [], plan))] == ["tradeoff_decay"]
-
-
-def test_without_a_plan_the_trials_say_whether_depth_varies() -> None:
-    assert [c.key for c in claims(Evidence("old", depth_records(0)))] == ["depth"]
-    assert claims(Evidence("old", latent_trials())) == []
+def test_without_a_plan_nothing_is_claimed() -> None:
+    assert shown_claims(None, latent_trials()) == []
+    assert rule_for([]) == NO_CLAIM
 
 
 def test_a_study_of_latent_sizes_has_figures_of_latent_sizes_and_none_of_depth() -> None:
@@ -73,8 +70,9 @@ def test_a_study_of_latent_sizes_has_figures_of_latent_sizes_and_none_of_depth()
     panels = drawn["axes"].figure
     assert panels.layout.xaxis.title.text == "latent_dim"
     assert panels.layout.xaxis2.title.text == "lr"
-    assert [trace.type for trace in panels.data] == ["box", "scatter"]
-    assert sorted(panels.data[0].y) == sorted(t.objective for t in latent_trials())
+    points = [trace for trace in panels.data if trace.mode == "markers" and trace.xaxis == "x"]
+    assert [trace.name for trace in points] == ["8", "16", "32"]
+    assert sorted(y for trace in points for y in trace.y) == sorted(t.objective for t in latent_trials())
     assert "depth" not in " ".join(figure.title.lower() for figure in drawn.values())
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from sweep.report.evidence import Claim, Evidence, claims
-from sweep.report.evidence.one_run import BOUNDED_SWEEP, PRESET, STUDY, SWEEP, UNBOUND, log_ratios
-from sweep.report.evidence.one_run import by_method as runs_of
+from sweep.report.methods import Claim, one_run_claims
+from sweep.report.methods.one_run import BOUNDED_SWEEP, PRESET, STUDY, SWEEP, UNBOUND, log_ratios
+from sweep.report.methods.one_run import by_method as runs_of
 from sweep.store.trials import TrialView
 from sweep.study import load_study
 from tests.sweep.report.synthetic import made_trial
@@ -45,7 +45,7 @@ def made(
 
 
 def judged(records: list[TrialView]) -> dict[str, Claim]:
-    return {claim.key: claim for claim in claims(Evidence(STUDY, records, load_study(STUDY).plan("laptop")))}
+    return {claim.key: claim for claim in one_run_claims(records)}
 
 
 @pytest.mark.parametrize(

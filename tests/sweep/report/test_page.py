@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sweep.report import write_report
 from sweep.store.home import Home
 from sweep.store.storage import load, open_optuna
-from tests.sweep.report.stores import confirming, depth_plan, explored, finished, store
+from tests.sweep.report.stores import depth_plan, explored, finished, in_blocks, store
 
 CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = "<script>document.title = 'taken'</script>\"'`&lt;b&gt;<img src=x onerror=alert(1)>"
@@ -71,7 +71,7 @@ def report(home: Home, name: str = "depth_study") -> tuple[Path, dict[str, Any]]
 def confirmed_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     plan = depth_plan()
     explore = explored(plan, 60)
-    return store(tmp_path_factory.mktemp("confirmed") / "home", explore + confirming(plan, explore))
+    return store(tmp_path_factory.mktemp("confirmed") / "home", explore + in_blocks(plan, explore))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_a_recorded_study_makes_a_whole_page(smoke_report: dict[str, Any], brows
     assert opened.page.locator("img.tiles").evaluate("image => image.naturalWidth") > 100
     assert opened.page.locator(".pictures img").count() >= 1
     drawn = {figure["key"] for figure in document["figures"] if figure["drawn"]}
-    assert {"objective", "border", "volatility", "curves", "parallel", "depths"} <= drawn
+    assert {"objective", "border", "volatility", "curves", "axes", "depths"} <= drawn
     assert document["provenance"]["versions"]["torch"] in opened.page.locator("#summary").inner_text()
     assert f"{document['best']['value']:.1f}" in opened.page.locator("main").inner_text()
 
@@ -122,13 +122,17 @@ def test_every_claim_has_its_verdict_and_the_json_has_the_same(
         for element in page.locator(".claim").all()
     }
     assert shown == {claim["key"]: claim["verdict"] for claim in document["claims"]}
-    assert shown["depth"] == "supported"
-    finding = document["claims"][0]["findings"][0]
-    text = page.locator("#claim-depth").inner_text()
-    assert f"{100 * (finding['ratio'] - 1):+.1f} %" in text
-    assert f"{100 * (finding['interval_95'][0] - 1):+.1f} %" in text
-    for claim in document["claims"]:
-        assert claim["settle"] if claim["verdict"] == "inconclusive" else not claim["settle"]
+    assert shown["middle_is_best.test_objective"] == "supported"
+    assert shown["middle_is_best.quality_kid_imagenet"] == "contradicted"
+    (claim,) = [c for c in document["claims"] if c["key"] == "middle_is_best.test_objective"]
+    article = page.locator("[id='claim-middle_is_best.test_objective']").inner_text()
+    for finding in claim["findings"]:
+        ratio = finding["effect"]["interval"]
+        assert f"{100 * (ratio['estimate'] - 1):+.1f} %" in article
+        assert f"{100 * (ratio['low'] - 1):+.1f} %" in article
+    assert "turns on the endpoint" in article
+    assert [row["blocks"] for row in document["blocks"]] == [9] * 4
+    assert page.locator("#figure-forest").count() == 1
 
 
 def test_the_table_sorts_and_filters_by_mouse_and_keyboard(
@@ -149,8 +153,8 @@ def test_the_table_sorts_and_filters_by_mouse_and_keyboard(
     page.get_by_label("Outcome").select_option("diverged")
     assert set(column(4)) == {"diverged"}
     page.get_by_label("Outcome").select_option("")
-    page.get_by_label("Filter").fill("confirm depth 4")
-    assert set(column(2)) == {"confirm"}
+    page.get_by_label("Filter").fill("explore depth 4")
+    assert set(column(2)) == {"explore"}
     assert page.locator("#count").inner_text().startswith(f"{len(column(1))} of")
     page.get_by_label("Filter").fill("no such trial")
     assert column(1) == []
@@ -187,7 +191,7 @@ def test_the_report_is_in_mlflow_and_in_the_dashboard(
     client = mlflow.MlflowClient(confirmed_home.mlflow_url)
     run = document["mlflow_run_id"]
     assert {f.path for f in client.list_artifacts(run, "report")} >= {"report/index.html", "report/figures"}
-    assert client.get_run(run).data.tags["claim.depth"] == "supported"
+    assert client.get_run(run).data.tags["claim.middle_is_best.test_objective"] == "supported"
     study = optuna.load_study(study_name="depth_study", storage=confirmed_home.optuna_url)
     plots = [key for key in study._storage.get_study_system_attrs(study._study_id) if "plot_data" in key]
     assert any("report-objective" in key for key in plots)
@@ -248,7 +252,7 @@ def test_a_hostile_parameter_is_text(tmp_path: Path, browser: Browser, without_p
     path, _ = report(store(tmp_path / "home", trials, tracker="files"))
     opened = Opened(browser, path)
     opened.check()
-    assert opened.page.locator("[data-key=parallel]").count() == 1
+    assert opened.page.locator("[data-key=importance]").count() == 1
     assert opened.page.locator("img[src=x]").count() == 0
 
 

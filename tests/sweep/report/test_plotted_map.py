@@ -6,12 +6,11 @@ import math
 import pytest
 
 from sweep.border.model import BorderModel, BorderRun
-from sweep.report.evidence.border import border_claim
 from sweep.report.figures.border import border_figure, quality_by_distance
 from sweep.report.plotted_map import PlottedMap, read
 from sweep.store.trials import TrialView
 from sweep.study.border_plan import Across, Plane
-from tests.sweep.report.synthetic import border_map, distance_records, made_trial
+from tests.sweep.report.synthetic import made_trial
 
 PLANE = Plane(
     across=(
@@ -83,22 +82,3 @@ def test_the_figures_show_the_border_with_its_band_and_every_column(found: Plott
     assert len(placed.figure.data) == 3
     assert quality_by_distance(trials, None).missing
     assert border_figure(trials, None).figure is not None
-
-
-def test_runs_of_the_distance_phase_keep_the_distance_they_were_made_at() -> None:
-    trials = distance_records(0, 0.3, 0.25)
-    moved = [
-        made_trial(
-            t.number,
-            phase=t.phase,
-            seed=t.seed,
-            objective=t.objective,
-            params={**t.params, "optim.lr": t.params["optim.lr"] * 1.3},
-            attrs={"border/distance": border_map().distance(t)},
-        )
-        for t in trials
-    ]
-    assert (
-        border_claim(moved, border_map()).findings[0].ratio
-        == border_claim(trials, border_map()).findings[0].ratio
-    )

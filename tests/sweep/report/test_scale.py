@@ -7,7 +7,7 @@ import pytest
 
 from sweep.report import write_report
 from sweep.store.storage import load, open_optuna
-from tests.sweep.report.stores import confirming, depth_plan, explored, store
+from tests.sweep.report.stores import depth_plan, explored, in_blocks, store
 
 
 @pytest.mark.slow
@@ -17,9 +17,9 @@ def test_many_trials_make_a_page_that_is_soon_written_and_opens(
 ) -> None:
     """The seconds are of this process's CPU: what else the machine does is no concern of the report."""
     plan = depth_plan()
-    repeats = len(confirming(plan, explored(plan, count)))
+    repeats = len(in_blocks(plan, explored(plan, count)))
     explore = explored(plan, count - repeats)
-    home = store(tmp_path / "home", explore + confirming(plan, explore))
+    home = store(tmp_path / "home", explore + in_blocks(plan, explore))
     started = time.process_time()
     path, document = write_report(home, load(open_optuna(home), "depth_study"))
     assert time.process_time() - started < seconds

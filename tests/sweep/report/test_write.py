@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sweep.report import write_report
-from sweep.report.evidence import NO_CLAIM
+from sweep.report.claims import NO_CLAIM
 from sweep.search.sampling import search_space
 from sweep.store.storage import load, open_optuna
 from tests.sweep.report.stores import store
@@ -35,4 +35,4 @@ def test_it_has_the_groups_the_quality_and_a_sentence_in_place_of_claims(
     assert "By latent_dim" in page
     assert "Image quality" in page
     assert "2.5 (2 to 3)" in page
-    assert document["quality"]["metrics"] == ["kid"]
+    assert document["quality"]["metrics"] == ["mmd_random"]

@@ -16,12 +16,36 @@ from sweep.search.explore import Explore
 from sweep.search.request import Request
 from sweep.search.sampling import ArmSampler, search_space, suggest
 from sweep.store.trials import TrialView
-from sweep.study import Arm, Confirm, FloatAxis, Plan, load_study
+from sweep.study import Arm, ChoiceAxis, Confirm, FloatAxis, Plan, load_study
 
 
 @pytest.fixture
 def plan() -> Plan:
-    return load_study("depth_study").plan("laptop")
+    """The arms of depth_study, confirmed in place of blocks."""
+    confirm = Confirm(settings={"epochs": 12})
+    blocks = load_study("depth_study").plan("laptop")
+    return blocks.model_copy(update={"confirm": confirm, "blocks": None, "claims": ()})
+
+
+@pytest.fixture
+def clipping() -> Plan:
+    """Policies as arms that share the rate of the best, and one with a schedule of its own."""
+    clip, schedule, rate = "optim.clip", "optim.lr_schedule", "optim.lr"
+    policies = ("none", "value", "agc")
+    return Plan(
+        base=SMOKE,
+        axes=(
+            ChoiceAxis(path=clip, choices=policies),
+            ChoiceAxis(path=schedule, choices=("constant", "cosine", "wsd")),
+            ChoiceAxis(path=rate, choices=(3e-4, 1e-3, 3e-3)),
+        ),
+        arms=(
+            *(Arm(name=f"clip {policy}", fixed={clip: policy}) for policy in policies),
+            Arm(name="constant rate", fixed={clip: "none", schedule: "constant"}),
+        ),
+        trials=4,
+        confirm=Confirm(settings={schedule: "wsd", "epochs": 12}, shared=(rate,)),
+    )
 
 
 def explore(study: optuna.Study, plan: Plan, values: dict[str, list[float]], seed: int = 0) -> None:
@@ -65,17 +89,6 @@ def drain(study: optuna.Study, plan: Plan, value: float | None = 1.0) -> list[Re
         add(study, plan, request, value)
     assert phase.remaining(study.get_trials()) == 0
     return asked
-
-
-@pytest.mark.parametrize("name", ["depth_study", "clip_study"])
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
-def test_every_scale_confirms_over_five_seeds_at_a_rate_that_decays(name: str, scale: str) -> None:
-    plan = load_study(name).plan(scale)
-    assert plan.confirm
-    assert plan.confirm.seeds >= 5
-    decayed = plan.confirm.settings.get("optim.lr_schedule", plan.base.optim.lr_schedule)
-    assert decayed == "wsd"
-    assert [phase.name for phase in phases(plan, 1)] == ["explore", "confirm"]
 
 
 def test_the_best_of_every_arm_is_repeated_over_the_same_fresh_seeds(plan: Plan) -> None:
@@ -157,8 +170,8 @@ def test_a_better_setting_found_later_is_confirmed_anew(plan: Plan) -> None:
     assert {r.params["optim.lr"] for r in again} == {5e-3}
 
 
-def test_clipping_policies_are_compared_at_one_rate_and_schedule() -> None:
-    plan = load_study("clip_study").plan("laptop")
+def test_clipping_policies_are_compared_at_one_rate_and_schedule(clipping: Plan) -> None:
+    plan = clipping
     study = optuna.create_study()
     for arm in plan.arms:
         request = Request("explore", params=arm.fixed, attrs={"arm": arm.name})
@@ -173,8 +186,8 @@ def test_clipping_policies_are_compared_at_one_rate_and_schedule() -> None:
     assert len(asked) == 5 * len(plan.arms)
 
 
-def test_what_the_user_sets_is_left_as_it_is() -> None:
-    plan = load_study("clip_study").plan("laptop").with_settings({"epochs": 2, "optim.lr": 1e-3})
+def test_what_the_user_sets_is_left_as_it_is(clipping: Plan) -> None:
+    plan = clipping.with_settings({"epochs": 2, "optim.lr": 1e-3})
     assert plan.confirm
     assert plan.confirm.settings == {"optim.lr_schedule": "wsd"}
     assert plan.confirm.shared == ()

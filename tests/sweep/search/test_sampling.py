@@ -1,13 +1,14 @@
 """The sampler of a study with arms."""
 
+import inspect
 import math
 
 import optuna
 import pytest
 
 from studies.base import SMOKE
-from sweep.search.sampling import ArmSampler, search_space
-from sweep.study import Arm, FloatAxis, IntAxis, Plan, load_study
+from sweep.search.sampling import TPE, ArmSampler, search_space
+from sweep.study import Arm, ChoiceAxis, FloatAxis, IntAxis, Plan, load_study
 
 
 @pytest.fixture
@@ -83,3 +84,49 @@ def test_a_queued_trial_keeps_its_parameters(plan: Plan) -> None:
     wanted = {"model.encoder_depth": 4, "optim.lr": 0.05}
     study.enqueue_trial(wanted)
     assert study.ask(search_space(plan)).params == wanted
+
+
+DEPRECATED = {
+    *("consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "gamma", "weights"),
+    *("warn_independent_sampling", "constraints_func"),
+}
+PROPOSED = [
+    (0.00228, 0.092, 5, "none"),
+    (1.23e-05, 0.163, 5, "none"),
+    (1.51e-05, 0.206, 8, "none"),
+    (0.00046, 0.167, 2, "none"),
+    (0.0812, 0.402, 5, "none"),
+    (2.79e-05, 0.285, 2, "norm"),
+    (0.00175, 0.062, 8, "norm"),
+    (0.00392, 0.153, 7, "norm"),
+    (6.1e-05, 0.051, 5, "none"),
+    (0.000112, 0.102, 8, "none"),
+]
+"""Of Optuna 5.0, from the fifth trial on; before, its defaults led to the same."""
+
+
+def test_no_argument_of_the_sampler_is_left_to_a_default() -> None:
+    arguments = set(inspect.signature(optuna.samplers.TPESampler).parameters)
+    assert arguments - DEPRECATED - {"seed"} == set(TPE)
+
+
+def test_the_proposals_of_a_seed_and_a_history_do_not_change() -> None:
+    """Divergences among what was told, and two trials that still run while the last are asked for."""
+    axes = (
+        FloatAxis(path="optim.lr", low=1e-5, high=1e-1, log=True),
+        FloatAxis(path="objective.kl_warmup_fraction", low=0.05, high=0.5),
+        IntAxis(path="model.encoder_depth", low=2, high=8),
+        ChoiceAxis(path="optim.clip", choices=("none", "norm")),
+    )
+    plan = Plan(base=SMOKE, axes=axes, trials=12)
+    study = optuna.create_study(sampler=ArmSampler(plan, 0))
+    for _ in range(12):
+        trial = study.ask(search_space(plan))
+        rate, warmup = trial.params["optim.lr"], trial.params["objective.kl_warmup_fraction"]
+        study.tell(trial, math.inf if rate > 2e-2 else 1 + (math.log10(rate) + 3) ** 2 + warmup)
+    for _ in range(2):
+        study.ask(search_space(plan))
+    proposed = [tuple(trial.params[axis.path] for axis in axes) for trial in study.trials[4:]]
+    for found, held in zip(proposed, PROPOSED, strict=True):
+        assert found[:2] == pytest.approx(held[:2], rel=1e-2)
+        assert found[2:] == held[2:]

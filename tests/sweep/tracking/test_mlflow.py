@@ -3,8 +3,10 @@
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,23 @@ Sender(trackers.build(Home(Path({str(tmp_path)!r}))), print)
 assert "mlflow" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_two_runs_that_name_new_data_at_once_both_have_it(home: Home, experiment: str) -> None:
+    """As the first runs of a block do, whose split no other run has."""
+    together = threading.Barrier(2)
+
+    def name_data(store: trackers.Tracker) -> list[str]:
+        runs = []
+        for number in range(15):
+            runs.append(store.create(experiment, f"{id(store)}-{number}", "a run", {}, 0))
+            together.wait(timeout=60)
+            store.dataset(runs[-1], "sample", f"digest {number}", "{}", "{}", "training")
+        return runs
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [
+            run for found in pool.map(name_data, [trackers.build(home) for _ in range(2)]) for run in found
+        ]
+    client = mlflow.MlflowClient(home.mlflow_url)
+    assert all(len(client.get_run(run).inputs.dataset_inputs) == 1 for run in runs)

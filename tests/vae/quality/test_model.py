@@ -48,7 +48,16 @@ def test_a_run_ends_with_the_quality_of_its_selected_weights_on_the_test_tiles(
     noise = fixed_noise(24, 6, torch.device("cpu"))
     pictures = take_pictures(model, test, noise)
     summary, m = result.summary, measure(test, pictures.samples, bootstrap=5)
-    for name in ("swd_32", "swd_16", "spectrum", "colour", "kid", "density", "coverage", "diversity"):
+    for name in (
+        "swd_32",
+        "swd_16",
+        "spectrum",
+        "colour",
+        "mmd_random",
+        "kid_imagenet",
+        "coverage_imagenet",
+        "diversity",
+    ):
         assert summary[f"quality/{name}"] == m[name].value
         assert summary[f"quality/{name}_floor"] == m[name].floor
         assert result.intervals[f"quality/{name}_floor_high"] == m[name].floor_high

@@ -45,14 +45,12 @@ class Metric:
     score: (real features, fake features, seed) -> float, for any equal number of rows from each set.
     better: "lower", "higher", or "zero" if both signs are a departure.
     min_size: width of the smallest tiles it is defined on, in pixels.
-    package: an optional package that it needs; such a metric is not measured in runs.
     """
 
     features: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
     score: Callable[[Tensor, Tensor, int], float]
     better: str = "lower"
     min_size: int = MIN_SIZE
-    package: str | None = None
 
     def __call__(self, real: Tensor, fake: Tensor, seed: int = 0) -> float:
         """real and fake (N, 3, H, H) uint8, equal numbers; the same seed gives the same value.

