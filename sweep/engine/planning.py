@@ -29,6 +29,7 @@ def choose_plan(study: Study, options: Options) -> tuple[str, Plan]:
     changes = dict(options.settings) | ({} if options.data is None else {"data.source": options.data})
     plan = with_strategy(study.plan(scale).with_settings(changes), options.strategy)
     check_plan(plan, options.device)
+    check_blocks(study.name, plan, options.blocks)
     return scale, plan
 
 
@@ -76,6 +77,16 @@ def time_for_blocks(plan: Plan, options: Options) -> float | None:
     if options.timeout_s is not None or options.blocks is not None:
         return options.timeout_s
     return GPU_BUDGET_S if visible_gpus(options.device) else CPU_BUDGET_S
+
+
+def check_blocks(name: str, plan: Plan, blocks: int | None) -> None:
+    """Raises UserError where the plan has no blocks, or not so many."""
+    if blocks is None:
+        return
+    if plan.blocks is None:
+        raise UserError(f"{name} has no blocks: leave --blocks out, or run a study that declares claims")
+    if blocks > plan.blocks.most:
+        raise UserError(f"{name} has {plan.blocks.most} blocks at most: ask for no more by --blocks")
 
 
 def cautions(plan: Plan, home: Home) -> list[str]:
