@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from sweep.engine import forecast
+from sweep.engine.options import Options
+from sweep.engine.planning import CPU_BUDGET_S, time_for_blocks
 from sweep.evidence.looks import LOOKS
 from sweep.evidence.power import detectable
 from sweep.store.trials import BLOCK, TrialView
@@ -61,3 +63,18 @@ def test_the_effects_that_a_run_says_it_sees_are_those_that_it_sees() -> None:
     for look in LOOKS:
         seen = detectable(look, forecast.SPREAD, sides=(1, 2), contrasts=2)
         assert seen == pytest.approx(forecast.SEEN[look], abs=0.012)
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        (Options(device="cpu"), CPU_BUDGET_S),
+        (Options(device="cpu", timeout_s=60.0), 60.0),
+        (Options(device="cpu", blocks=9), None),
+        (Options(device="cpu", blocks=9, timeout_s=60.0), 60.0),
+    ],
+)
+def test_blocks_have_minutes_unless_a_time_or_a_number_is_given(
+    options: Options, seconds: float | None
+) -> None:
+    assert time_for_blocks(PLAN, options) == seconds
