@@ -88,3 +88,8 @@ def test_the_study_runs_by_its_path(tree: Path) -> None:
     done = python(tree, "-m", "sweep", "run", path, "--scale", "smoke", "--trials", "3", "--workers", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "model.latent_dim" in done.stdout
+    # Its own claim has a verdict on each endpoint, after the first look.
+    verdicts = [line.split()[0] for line in done.stdout.splitlines() if "Latent size (" in line]
+    assert len(verdicts) == 2
+    assert set(verdicts) <= {"supported", "contradicted", "inconclusive"}
+    assert "blocks for the next look are at hand" not in done.stdout.partition("claims:")[2]
