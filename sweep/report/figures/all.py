@@ -41,7 +41,7 @@ def _of_study(
 ) -> list[Figure]:
     """One that cannot be drawn yet says why."""
     found = [objective_by_group(trials, plan)]
-    blocks = forest(contrasts)
+    blocks = forest(contrasts, "the first side over the second")
     if blocks is not None:
         found.append(blocks)
     if has_border_plane(trials, plan, borders):
