@@ -10,9 +10,9 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
-from data_io.tiles.loader import BatchLoader
 from data_io.tiles.tileset import TileSet
 from sweep.engine.run import load_tiles
+from sweep.engine.training import train_on
 from sweep.errors import UserError
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
@@ -23,7 +23,6 @@ from sweep.tracking import trackers
 from sweep.tracking.hooks import RecordingHooks
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series
-from vae.training.fit import fit
 
 EXEMPT = ("time/",)
 """Times and speeds, which depend on what else the machine does."""
@@ -84,9 +83,6 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
 def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
     """Train with this config; returns the metrics that its run writes."""
     sink = _Sink()
-    loader = BatchLoader(
-        tiles.train, config.batch_size, config.seed, flip=config.data.flip, rotate=config.data.rotate
-    )
     hooks = RecordingHooks(
         run=cast(Run, sink),
         trial=cast(optuna.Trial, optuna.trial.FixedTrial({})),
@@ -94,7 +90,7 @@ def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
         series=Series(Checkpoints(home, "replay", 0)),
         progress=lambda facts: False,
     )
-    hooks.final_metrics(fit(config, loader, tiles.validation, hooks, test=tiles.test))
+    hooks.final_metrics(train_on(tiles, config, hooks))
     return sink.points
 
 

@@ -13,9 +13,8 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
 from data_io.config import DataConfig
-from data_io.tiles.loader import BatchLoader
-from data_io.tiles.neighbours import neighbourhoods
 from data_io.tiles.tileset import TileSet
+from sweep.engine.training import train_on
 from sweep.recovery.attempts import FencedError, finish
 from sweep.recovery.failures import OutOfMemoryError, describe, is_out_of_memory
 from sweep.search.pruning import is_behind, should_prune
@@ -36,7 +35,6 @@ from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
 from sweep.tracking.trackers import NOTE, PARENT, SOURCE
 from vae.training import checkpoint
-from vae.training.fit import fit
 from vae.training.hooks import RunResult
 
 __all__ = ["Context", "FencedError", "TrialInterrupted", "run_trial"]
@@ -134,7 +132,8 @@ def _attempt(
     pruned = partial(_ends_early, context, trial, config)
     hooks = RecordingHooks(run, trial, context.artifacts, Series(checkpoints), progress, pruned)
     try:
-        result = _train(context, config, hooks, checkpoints)
+        tiles = context.tiles(config.data)
+        result = train_on(tiles, config, hooks, checkpoints.state, resolved=True)
     except optuna.TrialPruned as ended:
         _record_pruned(context, trial, run, hooks, str(ended))
     else:
@@ -212,24 +211,6 @@ def _fits(checkpoints: Checkpoints, config: TrialConfig) -> bool:
         checkpoint.load(checkpoints.state, config.model_dump(mode="json"))
         return True
     return False
-
-
-def _train(
-    context: Context, config: TrialConfig, hooks: RecordingHooks, checkpoints: Checkpoints
-) -> RunResult:
-    tiles = context.tiles(config.data)
-    loader = BatchLoader(
-        tiles.train,
-        config.batch_size,
-        config.seed,
-        flip=config.data.flip,
-        rotate=config.data.rotate,
-    )
-    path = checkpoints.state
-    groups = neighbourhoods(tiles, "test")
-    return fit(
-        config, loader, tiles.validation, hooks, path, test=tiles.test, test_groups=groups, resolved=True
-    )
 
 
 def _record(
