@@ -33,7 +33,7 @@ def _run(name: str, folder: Path, said: str = "") -> str:
 @pytest.mark.slow
 def test_own_model_space(tmp_path: Path) -> None:
     out = _run("own_model_space.py", tmp_path)
-    assert "[4/4] trial 3" in out
+    assert "[4/4] trial" in out  # whichever ends last
     for name in ("latent_sizes_samples.png", "latent_sizes_reconstructions.png"):
         with Image.open(tmp_path / "home" / name) as picture:
             assert picture.width > 100
