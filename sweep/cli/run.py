@@ -15,7 +15,6 @@ from sweep.engine.options import Options
 from sweep.engine.planning import choose_plan
 from sweep.engine.run import Finished, run_study
 from sweep.errors import UserError
-from sweep.evidence.looks import LOOKS
 from sweep.store.groups import groups_of
 from sweep.store.home import Home
 from sweep.store.links import DEFAULT_TRACKER, study_link
@@ -93,11 +92,9 @@ def _show_blocks(plan: Plan) -> None:
         arms = plan.block_arms()
         grid = " x ".join(f"{path} in {', '.join(map(str, v))}" for path, v in plan.blocks.grid.items())
         runs = sum(len(plan.tried_in_block(arm)) for arm in arms)
-        looks = ", ".join(str(look) for look in LOOKS if look <= plan.blocks.most)
         names = ", ".join(arm.name for arm in arms)
         print(f"  blocks: {runs} runs each, over {names}; {grid or 'nothing is tuned'}")
-        seen = forecast.seen(plan.blocks.most)
-        print(f"  looks at the claims after {looks} blocks, which see effects of {seen} with a power of .8")
+        print(f"  {forecast.looks(plan.blocks.most)}")
     for claim in plan.claims:
         endpoints = ", ".join(endpoint.title for endpoint in claim.endpoints)
         print(f"  claim: {claim.statement} ({endpoints})")

@@ -52,11 +52,7 @@ def foretell(plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left
     if each is None or plan.blocks is None:
         return ""
     runs = sum(len(plan.tried_in_block(arm)) for arm in plan.block_arms())
-    looks = _list([look for look in LOOKS if look <= plan.blocks.most])
-    words = (
-        f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; the claims are looked at after "
-    )
-    words += f"{looks} of them, and see effects of {seen(plan.blocks.most)}"
+    words = f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; {looks(plan.blocks.most)}"
     fit = blocks_that_fit(plan, trials, workers, seconds_left)
     if fit is None:
         return words
@@ -77,9 +73,13 @@ def to_next_look(plan: Plan, trials: Sequence[TrialView], workers: int) -> tuple
     return wanted, SPARE * each * (wanted - there) / max(1, workers)
 
 
-def seen(most: int) -> str:
-    """The smallest effects that the looks see, as 22, 19, 13 and 10 %."""
-    return f"{_list([round(100 * effect) for look, effect in SEEN.items() if look <= most])} %"
+def looks(most: int) -> str:
+    """When claims are looked at, and the smallest effects that are seen then with a power of .8."""
+    taken = [look for look in LOOKS if look <= most]
+    if not taken:
+        return f"the plan has {most} at most, and claims are looked at after {LOOKS[0]}"
+    effects = _list([round(100 * SEEN[look]) for look in taken])
+    return f"the claims are looked at after {_list(taken)} of them, which see effects of {effects} %"
 
 
 def duration(seconds: float) -> str:

@@ -47,10 +47,17 @@ def test_where_the_time_is_too_short_the_next_look_has_its_budget() -> None:
     said = forecast.foretell(PLAN, ran, 2, seconds_left=60.0)
     assert f"{RUNS} runs each, about 8 min" in said
     assert "there is time for 1; 6 want --budget 48m" in said
-    assert "see effects of 22, 19, 13 and 10 %" in said
+    assert "after 6, 9, 13 and 20 of them, which see effects of 22, 19, 13 and 10 %" in said
     assert "there is time" not in forecast.foretell(PLAN, ran, 2, seconds_left=None)
     assert "--budget" not in forecast.foretell(PLAN, ran, 2, seconds_left=36_000.0)
     assert forecast.foretell(PLAN, [], 2, None) == ""
+
+
+def test_a_plan_with_too_few_blocks_for_a_look_says_so() -> None:
+    assert PLAN.blocks
+    short = PLAN.model_copy(update={"blocks": PLAN.blocks.model_copy(update={"most": 2})})
+    ran = [timed(0, 60.0, phase=BLOCK, block=0)]
+    assert "has 2 at most, and claims are looked at after 6" in forecast.foretell(short, ran, 2, None)
 
 
 def test_budgets_are_no_shorter_than_the_time_they_are_for() -> None:
