@@ -74,7 +74,7 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
     if data is not None:
         config = with_settings(config, {"data.source": data})
     tiles = load_tiles(Plan(base=config, axes=(), trials=1), home)
-    if tiles.content_hash != run.tags["data_hash"]:
+    if tiles.content_hash != run.tags.get("data_hash", tiles.content_hash):
         raise UserError(f"{config.data.source} is not the data of trial {number}: name it with --data")
     stored = {metric: dict(tracker.history(run.id, metric)) for metric in run.metrics}
     return compare(stored, _train(home, config, tiles))

@@ -28,7 +28,8 @@ def rebuild_run(view: View, stored: FrozenTrial) -> None:
         "outcome": trial.outcome,
         "reason": trial.reason,
         "rebuilt": "from the trial: the series of the run are lost",
-        "data_hash": study.data_hash,
+        # A run of a block has a split of its own, whose hash went with the run.
+        **({"data_hash": study.data_hash} if trial.block is None else {}),
     }
     sender = Sender(view.tracker, view.link)
     key = trial.run_key or new_key(view.name, trial.number)
