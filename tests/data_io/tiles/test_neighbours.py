@@ -10,13 +10,13 @@ import torch
 
 from data_io import DataConfig, TileSet, prepare
 from data_io.tiles.entry import SceneRecord
+from data_io.tiles.ground import ground_of
 from data_io.tiles.neighbours import SIDE, neighbourhoods
-from data_io.tiles.splits import place_of
 
 
 def scene(name: str) -> SceneRecord:
     counts = dict.fromkeys(("blocks", "cut", "nodata", "featureless", "train", "validation", "test"), 0)
-    return SceneRecord(name=name, place=place_of(name), height=900, width=900, **counts)
+    return SceneRecord(name=name, place=ground_of(name).place, height=900, width=900, **counts)
 
 
 def tiles_at(names: list[str], origins: list[tuple[int, int, int]]) -> TileSet:
