@@ -94,7 +94,7 @@ def _show_blocks(plan: Plan) -> None:
         runs = sum(len(plan.tried_in_block(arm)) for arm in arms)
         names = ", ".join(arm.name for arm in arms)
         print(f"  blocks: {runs} runs each, over {names}; {grid or 'nothing is tuned'}")
-        print(f"  {forecast.looks(plan.blocks.most)}")
+        print(f"  {forecast.looks(plan)}")
     for claim in plan.claims:
         endpoints = ", ".join(endpoint.title for endpoint in claim.endpoints)
         print(f"  claim: {claim.statement} ({endpoints})")

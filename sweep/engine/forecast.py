@@ -12,6 +12,8 @@ from sweep.study import Plan
 SEEN = {6: 0.22, 9: 0.19, 13: 0.13, 20: 0.10}
 """Blocks at a look -> the smallest effect that a claim of two contrasts sees there with a power of .8, where
 the log values of an arm have a standard deviation of SPREAD in a block (`sweep.evidence.power`)."""
+SEEN_BY_PAIRS = {9: 0.16, 13: 0.13, 20: 0.10}
+"""The same where one arm stands against one, which cannot be decided before 9 blocks."""
 SPREAD = 0.08
 SPARE = 1.2
 """A budget that is told has room for a machine that is slower for a while."""
@@ -52,7 +54,7 @@ def foretell(plan: Plan, trials: Sequence[TrialView], workers: int, seconds_left
     if each is None or plan.blocks is None:
         return ""
     runs = sum(len(plan.tried_in_block(arm)) for arm in plan.block_arms())
-    words = f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; {looks(plan.blocks.most)}"
+    words = f"blocks: {runs} runs each, about {duration(each / max(1, workers))}; {looks(plan)}"
     fit = blocks_that_fit(plan, trials, workers, seconds_left)
     if fit is None:
         return words
@@ -73,12 +75,16 @@ def to_next_look(plan: Plan, trials: Sequence[TrialView], workers: int) -> tuple
     return wanted, SPARE * each * (wanted - there) / max(1, workers)
 
 
-def looks(most: int) -> str:
+def looks(plan: Plan) -> str:
     """When claims are looked at, and the smallest effects that are seen then with a power of .8."""
-    taken = [look for look in LOOKS if look <= most]
+    assert plan.blocks is not None
+    contrasts = [each for claim in plan.claims if claim.paired == "block" for each in claim.contrasts]
+    pairs = bool(contrasts) and all(len(each.worse) == len(each.better) == 1 for each in contrasts)
+    seen = SEEN_BY_PAIRS if pairs else SEEN
+    taken = [look for look in LOOKS if look <= plan.blocks.most and look in seen]
     if not taken:
-        return f"the plan has {most} at most, and claims are looked at after {LOOKS[0]}"
-    effects = _list([round(100 * SEEN[look]) for look in taken])
+        return f"the plan has {plan.blocks.most} at most, and claims are looked at after {min(seen)}"
+    effects = _list([round(100 * seen[look]) for look in taken])
     return f"the claims are looked at after {_list(taken)} of them, which see effects of {effects} %"
 
 

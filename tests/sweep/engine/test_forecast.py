@@ -60,6 +60,11 @@ def test_a_plan_with_too_few_blocks_for_a_look_says_so() -> None:
     assert "has 2 at most, and claims are looked at after 6" in forecast.foretell(short, ran, 2, None)
 
 
+def test_pairs_of_arms_are_not_said_to_be_decided_before_they_can_be() -> None:
+    said = forecast.looks(load_study("rate_study").plan("laptop"))
+    assert "after 9, 13 and 20 of them, which see effects of 16, 13 and 10 %" in said
+
+
 def test_budgets_are_no_shorter_than_the_time_they_are_for() -> None:
     assert [forecast.budget(s) for s in (1, 61, 3599, 3600, 5401)] == ["1m", "2m", "1h", "1h", "2h"]
     assert [forecast.duration(s) for s in (40, 91, 6000)] == ["40 s", "2 min", "1.7 h"]
@@ -70,6 +75,8 @@ def test_the_effects_that_a_run_says_it_sees_are_those_that_it_sees() -> None:
     for look in LOOKS:
         seen = detectable(look, forecast.SPREAD, sides=(1, 2), contrasts=2)
         assert seen == pytest.approx(forecast.SEEN[look], abs=0.012)
+        of_pairs = detectable(look, forecast.SPREAD, sides=(1, 1))
+        assert of_pairs == pytest.approx(forecast.SEEN_BY_PAIRS.get(look), abs=0.012)
 
 
 @pytest.mark.parametrize(
