@@ -53,14 +53,14 @@ def test_memory_does_not_grow_with_the_tiles_of_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("data_io.images.files.WHOLE_PIXELS", 0)
-    noise = np.random.default_rng(0).integers(1, 256, (2048, 2048, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(1, 256, (4096, 2048, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.tif")
     config = DataConfig(source=str(tmp_path / "large.tif"), tile_size=32, block_tiles=4, memory_share=0.0)
     prepare(config, tmp_path / "first")  # what is imported when first needed is not counted
     tracemalloc.start()
     try:
         prepare(config, tmp_path / "large")
-        _, peak = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()  # 3.9 MB, of which 3.4 for a quarter of the image, too
     finally:
         tracemalloc.stop()
     (train,) = (tmp_path / "large").glob("*/train.npy")
