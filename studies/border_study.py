@@ -5,13 +5,15 @@ things at once. Columns with the grid fixed (`max_downsamples` 2) hold the fan-i
 columns of one depth with other grids hold depth while the fan-in changes.
 """
 
-from studies.base import LAPTOP, PAPER, SMOKE
+from studies.base import LAPTOP_32, PAPER, SMOKE
 from studies.claims import about_distances
 from sweep.study import Plan, Study
 from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import TrialConfig
 
 DISTANCES = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0)
+# None of those that the border is mapped with: how near a run of those is to it was seen in the mapping.
+FRESH_SEEDS = (10, 11, 12)
 Cells = tuple[tuple[int, int], ...]
 
 
@@ -35,11 +37,18 @@ STUDY = Study(
     name="border_study",
     summary="Where does training stop being stable? The learning rate's border by depth and by head fan-in.",
     plans={
-        "smoke": _plan(SMOKE, ((2, 4), (4, 4)), ((4, 2),), seeds=(0,), step=0.25, distances=(0.3, 1.0)),
+        "smoke": _plan(
+            SMOKE,
+            ((2, 4), (4, 4)),
+            ((4, 2),),
+            seeds=(0,),
+            step=0.25,
+            distances=(0.3, 1.0),
+            distance_seeds=(FRESH_SEEDS[0],),
+        ),
         "laptop": _plan(
-            # Whole runs, at a distance and as checks, are two thirds of the cost: half as long, as the
-            # confirming runs of depth_study.
-            LAPTOP.model_copy(update={"epochs": 12}),
+            # The setting of depth_study, so that its trials stay inside the border that was mapped.
+            LAPTOP_32,
             ((2, 4), (4, 4), (8, 4)),
             ((4, 2), (4, 3), (8, 2)),
             step=0.25,
@@ -47,13 +56,13 @@ STUDY = Study(
             cell_budget=6,
             # One in each band of the claim, over as many seeds as an interval needs.
             distances=(0.3, 0.9, 1.5),
-            distance_seeds=(0, 1, 2),
+            distance_seeds=FRESH_SEEDS,
         ),
         "paper": _plan(
             PAPER,
             ((2, 5), (3, 5), (4, 5), (5, 5), (6, 5), (8, 5)),
             ((3, 2), (4, 2), (5, 2), (6, 2), (8, 2), (8, 3), (8, 4)),
-            distance_seeds=(0, 1, 2),
+            distance_seeds=FRESH_SEEDS,
         ),
     },
 )

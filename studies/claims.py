@@ -6,7 +6,7 @@ verdict for each.
 
 from collections.abc import Sequence
 
-from sweep.study import EPOCHS_TO_TARGET, VOLATILITY, Claim, Contrast, at_distance
+from sweep.study import EPOCHS_TO_STOP, EPOCHS_TO_TARGET, VOLATILITY, Claim, Contrast, at_distance
 
 MIDDLE = (4, 5)
 
@@ -36,6 +36,21 @@ def about_depth(depths: Sequence[int], where: str = "") -> tuple[Claim, ...]:
             statement=f"More layers than four or five take more epochs to the same objective{words}.",
             contrasts=tuple(Contrast(worse=(arm,), better=middle) for arm in deep),
             endpoints=(EPOCHS_TO_TARGET,),
+        ),
+    )
+
+
+def about_stopping(depths: Sequence[int]) -> tuple[Claim, ...]:
+    """Of the same arms, at a length at which early stopping fires."""
+    deep = [f"depth {d}" for d in sorted(depths) if d > max(MIDDLE)]
+    middle = tuple(f"depth {d}" for d in MIDDLE)
+    return (
+        Claim(
+            key="deeper_stops_later",
+            title="Depth: deeper stops later",
+            statement="More layers than four or five train for more epochs before early stopping.",
+            contrasts=tuple(Contrast(worse=(arm,), better=middle) for arm in deep),
+            endpoints=(EPOCHS_TO_STOP,),
         ),
     )
 
@@ -125,6 +140,14 @@ def about_distances(distances: Sequence[float]) -> tuple[Claim, ...]:
             title="Border: near it, quality",
             statement="The best models are trained close below the border of stability.",
             contrasts=tuple(Contrast(worse=(arm,), better=(near,)) for arm in further),
+            paired="column",
+        ),
+        Claim(
+            key="near_is_fastest",
+            title="Border: near it, time",
+            statement="Close below the border of stability the same objective takes the fewest epochs.",
+            contrasts=tuple(Contrast(worse=(arm,), better=(near,)) for arm in further),
+            endpoints=(EPOCHS_TO_TARGET,),
             paired="column",
         ),
         Claim(

@@ -13,7 +13,7 @@ from sweep.study.config import TrialConfig
 CLIP, DOSE, SCHEDULE, LR = "optim.clip", "optim.clip_norm_relative", "optim.lr_schedule", "optim.lr"
 DOSES = (10.0, 1.0, 0.1)
 SCHEDULES = {"constant rate": "constant", "decay at the end": "wsd", "decay in steps": "step"}
-RATES = (1e-3, 3e-3, 3e-4)
+RATES = (1e-3, 3e-3, 3e-4, 1e-2)
 
 
 def _plan(base: TrialConfig, trials: int, lr_low: float, lr_high: float, blocks: Blocks) -> Plan:

@@ -5,7 +5,7 @@ validation objective of those that it finished there. All figures are that run's
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sweep.evidence.judge import BlockValues, ColumnValues
@@ -13,7 +13,7 @@ from sweep.store.trials import BLOCK, DISTANCE, TrialView
 from sweep.study import EPOCHS_TO_STOP, EPOCHS_TO_TARGET, Claim, Endpoint, at_distance
 
 TARGET = 1.1
-"""A block's fixed objective is this many times the best that any of its arms reached."""
+"""The fixed objective of a block or column is this many times the best that was reached there."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def chosen(trials: Sequence[TrialView]) -> dict[tuple[str, int], Chosen]:
 def block_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> BlockValues:
     """Of all endpoints that the claims name. A figure that the run does not have is left out."""
     stands = chosen(trials)
-    targets = _targets(stands)
+    targets = _targets((choice.block, choice.run) for choice in stands.values() if choice.run is not None)
     found: dict[str, dict[str, dict[int, float]]] = {}
     for endpoint in endpoints_of(claims):
         arms = found.setdefault(endpoint.key, {})
@@ -68,11 +68,12 @@ def column_values(claims: Sequence[Claim], trials: Sequence[TrialView]) -> Colum
     found: dict[str, dict[str, dict[int, list[float]]]] = {e.key: {} for e in endpoints_of(claims)}
     runs = [trial for trial in trials if trial.phase == DISTANCE and trial.finished]
     columns = {place: number for number, place in enumerate(sorted({run.border_at for run in runs}))}
+    targets = _targets((columns[run.border_at], run) for run in runs)
     for run in runs:
         if run.border_distance is None:
             continue
         for endpoint in endpoints_of(claims):
-            value = value_of(run, endpoint)
+            value = value_of(run, endpoint, targets.get(columns[run.border_at]))
             if value is not None:
                 arms = found[endpoint.key].setdefault(at_distance(run.border_distance), {})
                 arms.setdefault(columns[run.border_at], []).append(value)
@@ -118,10 +119,10 @@ DERIVED: Mapping[str, Callable[[TrialView, float | None], float | None]] = {
 """Endpoints that no trial records under their name."""
 
 
-def _targets(stands: Mapping[tuple[str, int], Chosen]) -> dict[int, float]:
-    """Block -> the fixed objective that `epochs_to_target` waits for."""
+def _targets(runs: Iterable[tuple[int, TrialView]]) -> dict[int, float]:
+    """Block or column -> the fixed objective that `epochs_to_target` waits for."""
     best: dict[int, float] = {}
-    for choice in stands.values():
-        if choice.run is not None and choice.run.objective is not None:
-            best[choice.block] = min(choice.run.objective, best.get(choice.block, math.inf))
-    return {block: TARGET * value for block, value in best.items()}
+    for place, run in runs:
+        if run.objective is not None and math.isfinite(run.objective):
+            best[place] = min(run.objective, best.get(place, math.inf))
+    return {place: TARGET * value for place, value in best.items()}
