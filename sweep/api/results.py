@@ -113,10 +113,10 @@ class Results:
     def table(self) -> "pd.DataFrame":
         """One row per trial, in the order of their numbers.
 
-        Columns: `number`, `state`, `phase`, `arm`, `seed`; every setting that is searched or that tells arms
-        or phases apart, by its path; `outcome`, `reason`; `objective` (smaller is better; inf where the
-        trial diverged, nan where it has none); every measured metric, such as `stability/max_logvar`;
-        `run_id` of the tracker's run.
+        Columns: `number`, `state`, `phase`, `arm`, `block`, `seed`; every setting that is searched or that
+        tells arms or phases apart, by its path; `outcome`, `reason`; `objective` (smaller is better; inf
+        where the trial diverged, nan where it has none); every measured metric, such as
+        `stability/max_logvar`; `run_id` of the tracker's run.
         """
         import pandas as pd
 
@@ -130,6 +130,7 @@ class Results:
                 "state": trial.state.name.lower(),
                 "phase": trial.phase,
                 "arm": trial.arm,
+                "block": trial.block,
                 "seed": trial.seed,
                 **{path: trial.value(path) for path in axes},
                 **{path: trial.settings.get(path, base.get(path)) for path in others},
@@ -141,7 +142,18 @@ class Results:
             }
             for trial in trials
         ]
-        fixed = ["number", "state", "phase", "arm", "seed", "outcome", "reason", "objective", "run_id"]
+        fixed = [
+            "number",
+            "state",
+            "phase",
+            "arm",
+            "block",
+            "seed",
+            "outcome",
+            "reason",
+            "objective",
+            "run_id",
+        ]
         return pd.DataFrame(rows, columns=None if rows else fixed)
 
     def model(self, trial: int | None = None) -> "VAE":

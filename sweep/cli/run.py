@@ -127,19 +127,20 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
 def _show_claims(study: optuna.Study, plan: Plan | None) -> None:
     if plan is None or not plan.claims:
         return
+    from sweep.evidence.edges import at_edges
     from sweep.evidence.verdicts import verdicts
 
     trials = views(study.get_trials(deepcopy=False), plan)
     workers = len(place(visible_gpus(None), None, 1, available_cores()))
     more = forecast.to_next_look(plan, trials, workers)
-    words = ""
+    words = []
     if more is not None:
         name = StudyView.of(study).module or study.study_name
-        words = (
+        words.append(
             f"the next look, at {more[0]} blocks, takes about {forecast.duration(more[1])} more: "
             f"python -m sweep run {name} --budget {forecast.budget(more[1])}"
         )
-    show_verdicts(verdicts(plan, trials), words)
+    show_verdicts(verdicts(plan, trials), [*(f"{edge}." for edge in at_edges(plan, trials)), *words])
 
 
 def _show_next(study: optuna.Study) -> None:

@@ -23,6 +23,8 @@ def show_status(summary: Summary) -> None:
     print(f"{summary.study} (scale {summary.scale}), {summary.seconds:.0f} s of running")
     print("trials:   " + ", ".join(f"{n} {state}" for state, n in summary.trials.items() if n))
     print("outcomes: " + ", ".join(f"{n} {name}" for name, n in summary.outcomes.items()))
+    if summary.blocks:
+        print(f"blocks:   {summary.blocks} begun")
     show_best(summary)
 
 
@@ -68,8 +70,8 @@ def show_groups(title: str, groups: Sequence[Group]) -> None:
     Console().print(table)
 
 
-def show_verdicts(judged: Sequence[Judged], next_look: str) -> None:
-    """The verdict on each claim and endpoint, with its reason; nothing where none is declared."""
+def show_verdicts(judged: Sequence[Judged], notes: Sequence[str]) -> None:
+    """The verdict on each claim and endpoint, with its reason, and further lines."""
     if not judged:
         return
     print("claims:")
@@ -79,8 +81,8 @@ def show_verdicts(judged: Sequence[Judged], next_look: str) -> None:
         said = disagreement(each for each in judged if each.claim == claim)
         if said:
             print(f"  {claim.title}: {said}")
-    if next_look:
-        print(f"  {next_look}")
+    for note in notes:
+        print(f"  {note.replace('`', '')}")
 
 
 def show_border_end(name: str) -> None:

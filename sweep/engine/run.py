@@ -28,6 +28,7 @@ from sweep.store.home import Home
 from sweep.store.retry import is_away, is_disk_full
 from sweep.store.secrets import redact
 from sweep.store.storage import display_url
+from sweep.store.study_view import StudyView
 from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
@@ -98,6 +99,18 @@ def _inside_border(plan: Plan, home: Home, observer: Observer) -> Plan:
     return capped
 
 
+def _with_stored_claims(stored: optuna.Study, plan: Plan, observer: Observer) -> Plan:
+    """The plan with the claims that the study was begun with, as later ones came after its data."""
+    begun = StudyView.of(stored).readable_plan
+    if begun is None or begun.claims == plan.claims:
+        return plan
+    observer.say(
+        f"the claims of {stored.study_name} were fixed when it was begun, and are judged as they were then: "
+        "for those that were declared or changed since, run it under another --name"
+    )
+    return plan.model_copy(update={"claims": begun.claims})
+
+
 def _run(
     study: Study,
     scale: str,
@@ -131,6 +144,7 @@ def _run(
         sender = Sender(tracker, run_linker(storage))
         registered = register(storage, tracker, sender, name, study, scale, plan, tiles, provenance)
         stored = registered.study
+        plan = _with_stored_claims(stored, plan, observer)
         spec = Spec.of(
             home,
             study_name=name,

@@ -13,6 +13,7 @@ from sweep.evidence.finding import Finding, Judged, Side, Verdict
 from sweep.evidence.looks import (
     COLUMNS_LEVEL,
     LEVELS,
+    LOOKS,
     SEEDS_ALONE,
     SEEDS_IN_STRATA,
     STRATA,
@@ -31,13 +32,15 @@ ColumnValues = Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]]
 _VERDICTS: dict[int, Verdict] = {SUPPORTED: "supported", CONTRADICTED: "contradicted"}
 
 
-def judge_blocks(claim: Claim, values: BlockValues) -> tuple[Judged, ...]:
+def judge_blocks(claim: Claim, values: BlockValues, most: int = LOOKS[-1]) -> tuple[Judged, ...]:
     """One verdict for each endpoint of a claim that is paired by block.
 
     A look takes the first blocks; one that an arm has no value in holds up the looks that need it.
+
+    most: blocks after which there are no more, and so no further look.
     """
     assert claim.paired == "block"
-    return tuple(_on_blocks(claim, endpoint, values) for endpoint in claim.endpoints)
+    return tuple(_on_blocks(claim, endpoint, values, most) for endpoint in claim.endpoints)
 
 
 def judge_columns(claim: Claim, values: ColumnValues) -> tuple[Judged, ...]:
@@ -55,7 +58,7 @@ def blocks_wanted(judged: Iterable[Judged]) -> int | None:
     return max((each.next_look for each in judged if each.next_look is not None), default=None)
 
 
-def _on_blocks(claim: Claim, endpoint: Endpoint, values: BlockValues) -> Judged:
+def _on_blocks(claim: Claim, endpoint: Endpoint, values: BlockValues, most: int) -> Judged:
     tests = list(claim.on(endpoint))
     runs = {
         (on.key, arm): values.get(on.key, {}).get(arm, {})
@@ -77,7 +80,7 @@ def _on_blocks(claim: Claim, endpoint: Endpoint, values: BlockValues) -> Judged:
     decided = decide_blocks(posed)
     look = int(decided.look[0]) or None
     verdict = _VERDICTS.get(int(decided.verdict[0]), "inconclusive")
-    after = next_look(whole) if verdict == "inconclusive" else None
+    after = next_look(whole) if verdict == "inconclusive" and whole < most else None
     needed = range(whole, min(started, after or 0))
     missing = dict.fromkeys(
         (arm, block) for block in needed for (_, arm), has in runs.items() if block not in has

@@ -50,14 +50,18 @@ def _reason(judged: Judged) -> str:
         return f"The look of {judged.next_look} blocks waits for {gaps}: not run yet, or crashed."
     if judged.next_look is not None:
         wait = f"{judged.blocks} of the {judged.next_look} blocks for the next look are at hand"
-        return (
-            f"{undecided[0].upper()}{undecided[1:]}; {wait}."
-            if undecided
-            else f"{wait[0].upper()}{wait[1:]}."
-        )
-    if judged.look == LOOKS[-1]:
-        return f"{undecided[0].upper()}{undecided[1:]}; it was the last look."
-    return f"{undecided[0].upper()}{undecided[1:]}."
+    elif judged.claim.paired == "column":
+        wait = ""
+    elif judged.look == LOOKS[-1]:
+        wait = "it was the last look"
+    else:
+        wait = "the study has no more blocks for another look"
+    return _sentence(undecided, wait)
+
+
+def _sentence(*parts: str) -> str:
+    text = "; ".join(filter(None, parts))
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _settled_small(finding: Finding) -> bool:

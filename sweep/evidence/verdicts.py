@@ -18,9 +18,10 @@ def verdicts(plan: Plan | None, trials: Sequence[TrialView]) -> list[Judged]:
         return []
     values = _frozen(plan.claims, trials)
     columns = column_values(plan.claims, trials)
+    most = plan.blocks.most if plan.blocks else 0
     found: list[Judged] = []
     for claim in plan.claims:
-        found += _judged(claim, values) if claim.paired == "block" else judge_columns(claim, columns)
+        found += _judged(claim, values, most) if claim.paired == "block" else judge_columns(claim, columns)
     return found
 
 
@@ -37,8 +38,9 @@ def wanted_blocks(plan: Plan, trials: Sequence[TrialView], asked: int = 0) -> in
     if not claims:
         return plan.blocks.most
     values = _frozen(claims, trials)
-    wanted = blocks_wanted(judged for claim in claims for judged in _judged(claim, values)) or 0
-    return min(wanted, plan.blocks.most)
+    most = plan.blocks.most
+    wanted = blocks_wanted(judged for claim in claims for judged in _judged(claim, values, most)) or 0
+    return min(wanted, most)
 
 
 def at_hand(trials: Sequence[TrialView]) -> int:
@@ -55,6 +57,6 @@ def _frozen(claims: Sequence[Claim], trials: Sequence[TrialView]) -> _Frozen:
 
 
 @lru_cache(maxsize=64)
-def _judged(claim: Claim, values: _Frozen) -> tuple[Judged, ...]:
+def _judged(claim: Claim, values: _Frozen, most: int) -> tuple[Judged, ...]:
     """Remembered, as whoever hands out trials asks before each of them."""
-    return judge_blocks(claim, {key: {arm: dict(has) for arm, has in arms} for key, arms in values})
+    return judge_blocks(claim, {key: {arm: dict(has) for arm, has in arms} for key, arms in values}, most)

@@ -18,13 +18,20 @@ from sweep.store.intervals import mean_interval
 from sweep.store.trials import LR, TrialView
 from sweep.study import Plan
 
-RULE = (
-    "A claim predicts differences between arms. In a block, a seed of the run with one of the split, every "
-    "arm tunes over the same grid: it is chosen on validation tiles and valued on test tiles, and an arm "
-    "whose runs all diverged has the worst value. Labels are permuted within blocks. A claim is supported "
-    "where all that it predicts is found, contradicted where even a difference of its margin is excluded. It "
-    "is looked at after 6, 9, 13 and 20 blocks, at levels that add up to .05. Claims, looks and levels were "
-    "fixed before the data."
+PREDICTS = (
+    "A claim predicts differences between arms. It is supported where all that it predicts is found, "
+    "contradicted where even a difference of its margin is excluded. Claims and levels were fixed before the "
+    "data."
+)
+IN_BLOCKS = (
+    "In a block, a seed of the run with one of the split, every arm tunes over the same grid: it is chosen "
+    "on validation tiles and valued on test tiles, and an arm whose runs all diverged has the worst value. "
+    "Labels are permuted within blocks, and looked at after 6, 9, 13 and 20 blocks, at levels that add up to "
+    ".05."
+)
+IN_COLUMNS = (
+    "Every column of the map has several seeds at each distance below the border that was mapped, and a run "
+    "that diverged has the worst value. Runs are permuted within columns, at one look and a level of .05."
 )
 NO_CLAIM = (
     "This study declares no claim, so none is judged here; its tables and figures describe what was found."
@@ -93,7 +100,11 @@ def shown_claims(plan: Plan | None, trials: Sequence[TrialView]) -> list[ShownCl
 def rule_for(claims: Sequence[ShownClaim]) -> str:
     if not claims:
         return NO_CLAIM
-    return METHODS_RULE if claims[0].tested is not None else RULE
+    if claims[0].tested is not None:
+        return METHODS_RULE
+    ways = {claim.judged.claim.paired for claim in claims if claim.judged is not None}
+    shown = [words for way, words in (("block", IN_BLOCKS), ("column", IN_COLUMNS)) if way in ways]
+    return " ".join([PREDICTS, *shown])
 
 
 def _key(judged: Judged) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from sweep.evidence.edges import at_edges
 from sweep.report import publish
 from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
 from sweep.report.figures import Figure, figures
@@ -86,6 +87,7 @@ def to_document(
         "claims": [claim.as_dict() for claim in judged],
         "claims_note": "" if judged else NO_CLAIM,
         "blocks": [asdict(row) for row in arm_rows(material.plan, material.trials)],
+        "at_edges": [asdict(edge) for edge in at_edges(material.plan, material.trials)],
         "figures": [
             {
                 "key": f.key,

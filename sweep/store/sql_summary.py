@@ -25,6 +25,7 @@ def count(study: optuna.Study) -> Summary:
         states = _states(connection, key)
         outcomes = _outcomes(connection, key)
         best = _best_id(connection, key)
+        blocks = _blocks(connection, key)
     finished = sum(n for state, n in states.items() if state not in UNFINISHED)
     if (unknown := finished - sum(outcomes.values())) > 0:
         outcomes["unknown"] = outcomes.get("unknown", 0) + unknown
@@ -33,6 +34,7 @@ def count(study: optuna.Study) -> Summary:
         scale=view.scale,
         trials={state.name.lower(): states.get(state, 0) for state in TrialState},
         outcomes=outcomes,
+        blocks=blocks,
         best=_best(study, best),
         seconds=round(view.seconds, 1),
         mlflow_run_id=view.run_id,
@@ -57,6 +59,15 @@ def _outcomes(connection: sqlalchemy.Connection, study: int) -> dict[str, int]:
         .group_by(_ATTRS.c.value_json)
     )
     return {str(json.loads(row[0])): row[1] for row in connection.execute(query)}
+
+
+def _blocks(connection: sqlalchemy.Connection, study: int) -> int:
+    query = (
+        sqlalchemy.select(sqlalchemy.func.count(_ATTRS.c.value_json.distinct()))
+        .join(_TRIALS, _TRIALS.c.trial_id == _ATTRS.c.trial_id)
+        .where(_TRIALS.c.study_id == study, _ATTRS.c.key == keys.BLOCK)
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def _best_id(connection: sqlalchemy.Connection, study: int) -> int | None:

@@ -24,10 +24,13 @@ class Best:
 
 @dataclass(frozen=True)
 class Summary:
+    """trials, outcomes: how many of each state and outcome. blocks: how many were begun."""
+
     study: str
     scale: str
     trials: dict[str, int]
     outcomes: dict[str, int]
+    blocks: int
     best: Best | None
     seconds: float
     mlflow_run_id: str
@@ -45,6 +48,7 @@ def summarise(study: optuna.Study) -> Summary:
         scale=view.scale,
         trials={state.name.lower(): states[state] for state in TrialState},
         outcomes=dict(Counter(trial.outcome for trial in views(trials) if trial.state.is_finished())),
+        blocks=len({view.block for view in views(trials) if view.phase == BLOCK}),
         best=best_of(trials),
         seconds=round(view.seconds, 1),
         mlflow_run_id=view.run_id,

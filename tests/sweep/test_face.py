@@ -11,7 +11,21 @@ from typing import Any
 import pytest
 
 import sweep
-from sweep import Arm, IntAxis, Plan, RunEvent, Stop, Study, TrialConfig, UserError, results, run
+from sweep import (
+    Arm,
+    Blocks,
+    Claim,
+    Contrast,
+    IntAxis,
+    Plan,
+    RunEvent,
+    Stop,
+    Study,
+    TrialConfig,
+    UserError,
+    results,
+    run,
+)
 
 MODEL = {"image_size": 16, "base_channels": 4, "max_channels": 8, "encoder_depth": 2, "decoder_depth": 2}
 BASE = TrialConfig.model_validate(
@@ -221,3 +235,19 @@ def test_ctrl_c_in_a_script_leaves_the_trial_and_the_next_call_resumes_it(tmp_pa
     table = results("latent", home=home).table
     assert list(table["outcome"]) == ["interrupted", "budget"]
     assert table["run_id"].nunique() == 1
+
+
+def test_claims_are_judged_as_they_were_when_the_study_was_begun(tmp_path: Path) -> None:
+    def with_claim(key: str) -> Study:
+        contrast = Contrast(worse=("sgd",), better=("adam",))
+        claim = Claim(key=key, title="Steps", statement="SGD at no rate is worse.", contrasts=(contrast,))
+        blocks = Blocks(settings={"model.latent_dim": 4}, most=1)
+        plan = _study().plan("smoke").model_copy(update={"blocks": blocks, "claims": (claim,)})
+        return Study(name="claims", summary="With a claim.", plans={"smoke": plan})
+
+    said: list[str] = []
+    begun = _run(tmp_path, with_claim("first"), trials=2, blocks=1)
+    assert begun.table["block"].tolist()[2:] == [0, 0]
+    again = _run(tmp_path, with_claim("second"), blocks=1, progress=lambda event: said.append(event.text))
+    assert {judged.claim.key for judged in again.verdicts} == {"first"}
+    assert any("the claims of claims were fixed when it was begun" in text for text in said)

@@ -102,6 +102,17 @@ def test_before_a_look_it_says_how_many_blocks_it_waits_for() -> None:
     assert (nothing.blocks, nothing.next_look, nothing.findings[0].win_share) == (0, 6, None)
 
 
+def test_a_study_without_more_blocks_is_not_told_to_wait_for_a_look() -> None:
+    values = {TEST_LOSS.key: runs(6, seed=1, d8=0.12, sd=0.2)}
+    (open_one,) = judge_blocks(claim(DEEP), values)
+    assert open_one.next_look == 9
+    (ended,) = judge_blocks(claim(DEEP), values, most=6)
+    assert (ended.verdict, ended.next_look) == ("inconclusive", None)
+    assert ended.why.endswith("; the study has no more blocks for another look.")
+    (unseen,) = judge_blocks(claim(DEEP), {TEST_LOSS.key: runs(3, d8=0.03)}, most=3)
+    assert unseen.why == "The study has no more blocks for another look."
+
+
 def test_a_value_that_is_missing_leaves_the_claim_open_and_is_named() -> None:
     values = runs(7, d8=0.3)
     del values["5"][2]

@@ -102,6 +102,20 @@ def test_early_stopping_that_did_not_fire_is_the_worst() -> None:
         assert values(trials, EPOCHS_TO_STOP) == {"depth 8": {0: value}}
 
 
+def test_a_columns_target_is_its_own() -> None:
+    curves = {1: 9.0, 2: TARGET * 4.0, 3: 4.0}, {1: 9.0, 2: 8.0, 3: 7.0}, {1: 9.0, 2: 6.0, 3: 5.0}
+    places = (2, 0.3), (2, 0.9), (8, 0.3)
+    trials = []
+    for number, ((depth, distance), curve) in enumerate(zip(places, curves, strict=True)):
+        attrs = {"border/at": [depth, 4], "border/distance": distance}
+        trial = made_trial(number, phase=DISTANCE, objective=curve[3], attrs=attrs)
+        trial.stored.intermediate_values = curve
+        trials.append(trial)
+    claim = CLAIM.model_copy(update={"endpoints": (EPOCHS_TO_TARGET,), "paired": "column"})
+    found = column_values([claim], trials)[EPOCHS_TO_TARGET.key]
+    assert found == {at_distance(0.3): {0: [2.0], 1: [3.0]}, at_distance(0.9): {0: [math.inf]}}
+
+
 def test_runs_at_a_distance_are_grouped_by_their_column() -> None:
     trials = [
         made_trial(

@@ -51,7 +51,8 @@ def test_each_study_is_asked_what_it_declares(scale: str) -> None:
         "larger_rate_is_faster",
         "larger_rate_is_erratic",
     }
-    assert keys("border_study", scale) == {"near_is_best", "near_is_erratic"}
+    assert keys("border_study", scale) == {"near_is_best", "near_is_fastest", "near_is_erratic"}
+    assert keys("stopping_study", scale) == {"deeper_stops_later"}
     assert keys("kl_study", scale) == set()
     assert "sweep_plain" in keys("one_run_study", scale)
 

@@ -19,7 +19,7 @@ from sweep.store.trials import views
 from sweep.study import Arm, Blocks, Claim, Contrast, FloatAxis, IntAxis, Plan, load_study
 
 DEPTH, LR = "model.encoder_depth", "optim.lr"
-STUDIES = ("depth_study", "depth_control_study", "clip_study", "rate_study")
+STUDIES = ("depth_study", "depth_control_study", "clip_study", "rate_study", "stopping_study")
 
 
 def plan(**blocks: Any) -> Plan:
