@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.model import BorderModel, Line
-from sweep.border.phases import column_fan_ins, models
+from sweep.border.phases import column_fan_ins, column_halvings, models
 from sweep.border.runs import runs_in
 from sweep.errors import UserError
 from sweep.search.request import of_phase
@@ -22,6 +23,7 @@ from sweep.study.config import TrialConfig
 from vae.stability.labels import Label
 
 FAN_IN = "log10 head fan-in"
+HALVINGS = "model.max_downsamples"
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,33 @@ class BorderMap:
         )
 
     def fan_in_line(self, label: Label) -> Line | None:
-        """The border on the logarithm of the head's fan-in and the first axis of the plane, together.
+        """The border on the logarithm of the head's fan-in and the axes of the plane, all together.
 
-        None where the fan-in is the same in all columns, or the two cannot be told apart.
+        An axis that the columns do not tell apart from those before it is left out: with depth and halvings
+        the width decides the fan-in. None where the fan-in is the same in all columns, or too few have a
+        border.
         """
         if len(set(self.fan_ins)) == 1:
             return None
-        first = self.plan.plane.across[0]
-        return self.models[label].line(
-            {
-                FAN_IN: [math.log10(fan_in) for fan_in in self.fan_ins],
-                first.name: [first.position(column[0]) for column in self.plan.plane.columns],
-            }
-        )
+        features = {FAN_IN: [math.log10(fan_in) for fan_in in self.fan_ins]}
+        found = [row.column for row in self.models[label].columns if row.status == "found"]
+        for axis, values in zip(self.plan.plane.across, self._across(), strict=True):
+            tried = features | {axis.name: values}
+            design = np.array([np.ones(len(self.fan_ins)), *tried.values()])[:, found]
+            if np.linalg.matrix_rank(design) == len(design):
+                features = tried
+        return self.models[label].line(features) if len(features) > 1 else None
+
+    def _across(self) -> list[list[float]]:
+        """Positions of the columns on each axis; of `max_downsamples` the halvings that there really are."""
+        halvings = column_halvings(self.plan, self.base)
+        return [
+            [
+                float(halved) if HALVINGS in axis.paths else axis.position(column[place])
+                for column, halved in zip(self.plan.plane.columns, halvings, strict=True)
+            ]
+            for place, axis in enumerate(self.plan.plane.across)
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, with the runs: `BorderModel.from_dict` reads a label's part back."""

@@ -48,7 +48,7 @@ def lines_in_words(found: BorderMap, label: Label) -> list[str]:
         words.append(f"{label} border as a straight line: {_slopes(line)}{straight}")
     both = found.fan_in_line(label)
     if both is not None:
-        words.append(f"{label} border on head fan-in and {found.plan.plane.across[0].name}: {_slopes(both)}")
+        words.append(f"{label} border on {', '.join(both.slopes)} together: {_slopes(both)}")
     return words
 
 

@@ -22,6 +22,7 @@ from sweep.store.study_view import StudyView
 from sweep.store.summary import Summary, summarise
 from sweep.store.trials import DIVERGED, views
 from sweep.study import Plan, load_study
+from sweep.study.border_plan import BorderPlan
 from sweep.tracking.journal import waiting
 
 
@@ -70,20 +71,39 @@ def _show_plan(scale: str, plan: Plan, trials: int, as_json: bool) -> None:
     if as_json:
         print_json(plan.model_dump(mode="json") | {"scale": scale, "trials": trials})
         return
-    print(f"scale {scale}, {trials} trials, nothing is run")
+    if plan.border is None:
+        print(f"scale {scale}, {trials} trials, nothing is run")
+    else:
+        print(f"scale {scale}, nothing is run")
     for axis in plan.axes:
         if axis.kind == "choice":
             span = " | ".join(str(choice) for choice in axis.choices)
         else:
             span = f"{axis.low:g} .. {axis.high:g}"
         print(f"  searched: {axis.path} in {span}{' (log)' if axis.kind == 'float' and axis.log else ''}")
+    if plan.border is not None:
+        _show_border(plan.border)
     names = [arm.name + (f" (from trial {arm.from_trial})" if arm.from_trial else "") for arm in plan.arms]
-    print("  arms: " + ", ".join(names))
+    if plan.border is None:
+        print("  arms: " + ", ".join(names))
     if plan.confirm is not None:
         sets = "".join(f", {path}={value}" for path, value in plan.confirm.settings.items())
         print(f"  then: the best setting of every arm over {plan.confirm.seeds} fresh seeds{sets}")
     _show_blocks(plan)
     print("  base: " + plan.base.model_dump_json())
+
+
+def _show_border(border: BorderPlan) -> None:
+    """What is mapped, and where whole runs are trained."""
+    plane = border.plane
+    print(f"  borders: {', '.join(border.labels)}; seeds {', '.join(map(str, border.seeds))}; columns:")
+    for number, column in enumerate(plane.columns):
+        trained = ", with whole runs" if border.distances and border.trains_at(number) else ""
+        print(f"    {plane.name(column)}{trained}")
+    if border.distances:
+        distances = ", ".join(f"{distance:g}" for distance in border.distances)
+        seeds = ", ".join(map(str, border.distance_seeds))
+        print(f"  whole runs: {distances} decades below the {border.distance_label} border, seeds {seeds}")
 
 
 def _show_blocks(plan: Plan) -> None:

@@ -128,7 +128,8 @@ def _too_few(contrast: Contrast, columns: Pairs) -> str:
         for arms, runs in zip((contrast.worse, contrast.better), sides, strict=True):
             if len(runs) < least:
                 number = f"{least} are needed" if len(runs) else f"none of {least}"
-                return f"{side_name(arms)} has {len(runs)} runs in column {column}, where {number}."
+                had = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+                return f"{side_name(arms)} has {had} in column {column}, where {number}."
     return "" if columns else f"No run of {side_name((*contrast.worse, *contrast.better))} is at hand."
 
 

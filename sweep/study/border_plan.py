@@ -37,7 +37,7 @@ class Across(_Frozen):
 
 
 class Plane(_Frozen):
-    """One searched setting, on a logarithmic scale between `low` and `high`, against one or two others.
+    """One searched setting, on a logarithmic scale between `low` and `high`, against up to three others.
 
     cells: the columns to map; empty means every combination of the values.
     """
@@ -45,7 +45,7 @@ class Plane(_Frozen):
     searched: str = "optim.lr"
     low: Annotated[float, Field(gt=0)] = 1e-5
     high: Annotated[float, Field(gt=0)] = 1e-1
-    across: Annotated[tuple[Across, ...], Field(min_length=1, max_length=2)]
+    across: Annotated[tuple[Across, ...], Field(min_length=1, max_length=3)]
     cells: tuple[Column, ...] = ()
 
     @model_validator(mode="after")
