@@ -2,27 +2,26 @@
 
 b(z)             the border at column z, in decades of the searched axis
 f(z, s) = b(z) + e(s)       the border of the runs of one seed there, e ~ N(0, seed_sd^2)
-P(crossed | x, z, s) = Phi((x - f(z, s)) / rough_sd)
+P(crossed | x, z, s)        by how far x lies above f(z, s), ragged or not (`sweep.border.link`)
 
     b ~ GP(mean, 2^2 + (2 z)^2 + v^2 Matern52(|z - z'| / length)),   z scaled to [0, 1] an axis
 
-So P(crossed | x, z) of a new seed is Phi((x - b(z)) / sigma), sigma^2 = seed_sd^2 + rough_sd^2. Several
-runs of one seed tell less about b than runs of several seeds: without `e` the bands are too narrow.
+Several runs of one seed tell less about b than runs of several seeds: without `e` the bands are too narrow.
 
-Inference is expectation propagation (Minka 2001; Rasmussen and Williams 2006, section 3.6; the tilted
-moments are their eq. 3.58), and the four parameters are not fitted but integrated out: a fixed
-quasi-random sample of their prior, weighted by the evidence. Fitted ones, from a dozen runs, give bands
-that cover too little.
+Inference is expectation propagation (Minka 2001; Rasmussen and Williams 2006, section 3.6), and the
+parameters are not fitted but integrated out: a fixed quasi-random sample of their prior, weighted by the
+evidence. Fitted ones, from a dozen runs, give bands that cover too little.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, log_ndtr, logsumexp, ndtr, ndtri
+from scipy.special import entr, logsumexp, ndtri
 
-Floats = NDArray[np.float64]
+from sweep.border.link import Floats, Link
+
 Ints = NDArray[np.intp]
 
 OFFSET_SD = 2.0
@@ -33,7 +32,12 @@ TOLERANCE = 1e-5
 # Median, and the factor that one standard deviation of its logarithm stands for.
 VARIATION = (0.25, 2.0)
 LENGTH = (0.5, 2.0)
-SIGMA = (0.17, 1.8)
+SIGMA = (0.17, 2.2)
+REACH = (0.7, 1.5)
+MOST_TAIL = 0.48
+"""Runs of a ragged border below it cross less often than not, or the border would lie lower."""
+SMOOTH = 0.4
+"""Prior probability that a border has no tail."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,24 @@ class Runs:
 
 @dataclass(frozen=True)
 class Parameters:
-    """P samples of each: variation of b, its length over the unit interval, the two spreads (decades)."""
+    """P samples of each: variation of b (decades), its length over the unit interval, the spread of the seeds
+    (decades), and how runs cross.
+    """
 
     variation: Floats
     length: Floats
     seed_sd: Floats
-    rough_sd: Floats
+    link: Link
 
     @property
     def sigma(self) -> Floats:
-        return np.hypot(self.seed_sd, self.rough_sd)
+        """Width of the border, its tail aside."""
+        return np.hypot(self.seed_sd, self.link.rough)
+
+    @cached_property
+    def half(self) -> Floats:
+        """Where half of the runs of new seeds cross, above b."""
+        return self.link.half(self.seed_sd)
 
 
 @dataclass(frozen=True)
@@ -76,9 +88,10 @@ class Posterior:
     shrink: Floats
 
     def border(self, z: Floats) -> tuple[Floats, Floats]:
-        """b at (m, axes) points: means (P, m) and covariances (P, m, m), a parameter sample each."""
+        """Where half of the runs of new seeds cross at (m, axes) points: means (P, m), covariances (P, m, m),
+        a parameter sample each."""
         cross = _kernel(z, self.runs.z, self.parameters)
-        mean = np.einsum("pmc,pc->pm", cross, self.alpha)
+        mean = np.einsum("pmc,pc->pm", cross, self.alpha) + self.parameters.half[:, None]
         prior = _kernel(z, z, self.parameters)
         return mean, prior - np.einsum("pmc,pcd,pnd->pmn", cross, self.shrink, cross)
 
@@ -92,23 +105,21 @@ class Posterior:
 
     def information(self, cell: int, x: Floats) -> Floats:
         """What a run at each x would tell about the cell's border and the parameters, in bits: the entropy of
-        its outcome less what is left when they are known (BALD, Houlsby et al. 2011, eqs. 1 and 3).
+        its outcome less what is left when they are known (BALD, Houlsby et al. 2011, eq. 1).
         """
         mean, variance = (of[:, [cell]] for of in self.cells())
-        rough = self.parameters.rough_sd[:, None]
-        scale = np.sqrt(rough**2 + variance)
-        crossed = self.weights @ ndtr((x - mean) / scale)
-        known = rough**2 * np.pi * np.log(2) / 2
-        left = np.sqrt(known / (known + variance)) * np.exp(-0.5 * (x - mean) ** 2 / (known + variance))
-        return np.asarray((entr(crossed) + entr(1 - crossed)) / np.log(2) - self.weights @ left)
+        above, spread = x - mean, np.broadcast_to(np.sqrt(variance), (len(mean), len(x)))
+        crossed = self.weights @ self.parameters.link.crossing(above, spread)
+        left = self.weights @ self.parameters.link.entropy(above, spread)
+        return np.asarray((entr(crossed) + entr(1 - crossed)) / np.log(2) - left)
 
     def mixed(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation over the parameter samples of (P, m) means and variances."""
         middle = self.weights @ mean
         return middle, np.sqrt(self.weights @ (np.maximum(variance, 0) + (mean - middle) ** 2))
 
-    def draw(self, z: Floats, count: int, seed: int = 0) -> tuple[Floats, Floats]:
-        """Joint draws of b at (m, axes) points, (count, m), and of sigma, (count,)."""
+    def draw(self, z: Floats, count: int, seed: int = 0) -> tuple[Floats, Ints]:
+        """Joint draws of the border at (m, axes) points, (count, m), and the parameter sample of each."""
         rng = np.random.default_rng(seed)
         mean, covariance = self.border(z)
         # Systematic resampling: each parameter sample as often as its weight says.
@@ -117,15 +128,23 @@ class Posterior:
         roots = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(z)))
         noise = rng.standard_normal((count, len(z)))
         draws = mean[chosen] + np.einsum("kmn,kn->km", roots[chosen], noise)
-        return draws, self.parameters.sigma[chosen]
+        return draws, chosen
+
+    def crossing(self, above: Floats, chosen: Ints) -> Floats:
+        """P(crossed) of runs of new seeds, so far above a draw's border, with the draw's parameters."""
+        p = self.parameters
+        link = Link(p.link.rough[chosen], p.link.tail[chosen], p.link.reach[chosen])
+        at = (above + p.half[chosen])[:, None]
+        return link.crossing(at, p.seed_sd[chosen, None])[:, 0]
 
 
 @cache
 def prior_sample(count: int = PARAMETER_POINTS) -> Parameters:
-    """A Sobol' sample of the prior: three lognormals, and the seed's share of sigma^2 uniform."""
+    """A Sobol' sample of the prior: lognormals, the seed's share of sigma^2 uniform, and a tail that is none
+    or uniform."""
     from scipy.stats import qmc  # half a second that a run need not wait for
 
-    u = qmc.Sobol(4, seed=0).random(count).clip(1e-6, 1 - 1e-6)
+    u = qmc.Sobol(6, seed=0).random(count).clip(1e-6, 1 - 1e-6)
 
     def lognormal(which: int, prior: tuple[float, float]) -> Floats:
         median, factor = prior
@@ -136,7 +155,11 @@ def prior_sample(count: int = PARAMETER_POINTS) -> Parameters:
         variation=lognormal(0, VARIATION),
         length=lognormal(1, LENGTH),
         seed_sd=sigma * np.sqrt(share),
-        rough_sd=sigma * np.sqrt(1 - share),
+        link=Link(
+            rough=sigma * np.sqrt(1 - share),
+            tail=MOST_TAIL * np.maximum(0.0, (u[:, 4] - SMOOTH) / (1 - SMOOTH)),
+            reach=lognormal(5, REACH),
+        ),
     )
 
 
@@ -145,8 +168,6 @@ def infer(runs: Runs, parameters: Parameters | None = None) -> Posterior:
     parameters = parameters or prior_sample()
     cells = len(runs.z)
     prior = _kernel(runs.z, runs.z, parameters) + parameters.seed_sd[:, None, None] ** 2 * np.eye(cells)
-    sign = np.where(runs.crossed, 1.0, -1.0)
-    rough = parameters.rough_sd[:, None]
     points, count = len(parameters.length), len(runs.x)
     precision, shift = np.zeros((points, count)), np.zeros((points, count))
     onto = np.zeros((count, cells))
@@ -154,7 +175,9 @@ def infer(runs: Runs, parameters: Parameters | None = None) -> Posterior:
     mean, variance, root_w, inner = _combine(prior, precision, shift, onto)
     for _ in range(MAX_SWEEPS):
         cavity_v, cavity_m = _cavity(mean, variance, precision, shift, runs.cell)
-        _, slope, curve = _tilt(cavity_m, cavity_v, runs.x, sign, rough)
+        _, slope, curve = parameters.link.tilt(cavity_m, cavity_v, runs.x, runs.crossed)
+        # A tail can make a run widen what is known; then its mean alone is taken over.
+        curve = np.clip(curve, 0.0, (1 - 1e-9) / cavity_v)
         wanted_p = curve / (1 - curve * cavity_v)
         wanted_s = (slope + curve * cavity_m) / (1 - curve * cavity_v)
         step = np.abs(wanted_p - precision) * variance[:, runs.cell]
@@ -164,7 +187,7 @@ def infer(runs: Runs, parameters: Parameters | None = None) -> Posterior:
         if step.max(initial=0.0) < TOLERANCE:
             break
     cavity_v, cavity_m = _cavity(mean, variance, precision, shift, runs.cell)
-    log_z, _, _ = _tilt(cavity_m, cavity_v, runs.x, sign, rough)
+    log_z, _, _ = parameters.link.tilt(cavity_m, cavity_v, runs.x, runs.crossed)
     own_m, own_v = mean[:, runs.cell], variance[:, runs.cell]
     evidence = (
         (log_z + _log_partition(cavity_m, cavity_v) - _log_partition(own_m, own_v)).sum(1)
@@ -206,19 +229,6 @@ def _cavity(
     own = 1 / variance[:, cell]
     rest = np.maximum(own - precision, 1e-6 * own)
     return 1 / rest, (mean[:, cell] * own - shift) / rest
-
-
-def _tilt(
-    mean: Floats, variance: Floats, x: Floats, sign: Floats, rough: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """log Z of Phi(sign (x - f) / rough) over N(f; mean, variance), its slope and minus its curvature in
-    the mean.
-    """
-    scale = np.sqrt(rough**2 + variance)
-    u = sign * (x - mean) / scale
-    log_z = log_ndtr(u)
-    ratio = np.exp(-0.5 * u**2 - 0.5 * np.log(2 * np.pi) - log_z)
-    return log_z, -sign * ratio / scale, ratio * (ratio + u) / scale**2
 
 
 def _log_partition(mean: Floats, variance: Floats) -> Floats:

@@ -10,9 +10,10 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from sweep.border.conflict import Conflict, conflicts
 from sweep.border.model import BorderModel, Line
 from sweep.border.phases import column_fan_ins, column_halvings, models
-from sweep.border.runs import runs_in
+from sweep.border.runs import border_runs, runs_in
 from sweep.errors import UserError
 from sweep.search.request import of_phase
 from sweep.store.study_view import StudyView
@@ -20,7 +21,7 @@ from sweep.store.trials import TrialView, views
 from sweep.study import Plan
 from sweep.study.border_plan import BorderPlan
 from sweep.study.config import TrialConfig
-from vae.stability.labels import Label
+from vae.stability.labels import Label, probe_horizon
 
 FAN_IN = "log10 head fan-in"
 HALVINGS = "model.max_downsamples"
@@ -43,6 +44,7 @@ class Trained:
 class BorderMap:
     """The map of one study.
 
+    models: from probes and whole runs. conflicts: where the whole runs speak against the probes.
     spent: runs and optimizer steps by phase. fan_ins: fan-in of the latent head, by column.
     """
 
@@ -50,6 +52,7 @@ class BorderMap:
     plan: BorderPlan
     base: TrialConfig
     models: dict[Label, BorderModel]
+    conflicts: list[Conflict]
     trained: list[Trained]
     fan_ins: list[int]
     spent: dict[str, dict[str, int]]
@@ -65,6 +68,7 @@ class BorderMap:
             plan=border,
             base=plan.base,
             models=models(border, plan.base, trials),
+            conflicts=_conflicts(border, plan.base, trials),
             trained=_trained(border, trials),
             fan_ins=column_fan_ins(border, plan.base),
             spent=_spent(border, trials),
@@ -110,6 +114,7 @@ class BorderMap:
             "head_fan_in": self.fan_ins,
             "labels": {label: model.as_dict() for label, model in self.models.items()},
             "fan_in_lines": {k: None if line is None else asdict(line) for k, line in lines.items()},
+            "conflicts": [asdict(conflict) for conflict in self.conflicts],
             "trained": [asdict(run) for run in self.trained],
         }
 
@@ -117,6 +122,18 @@ class BorderMap:
 def stored_map(study: optuna.Study) -> BorderMap:
     """Raises UserError where the stored study maps no border."""
     return BorderMap.of(study.study_name, StudyView.of(study).plan, study.get_trials(deepcopy=False))
+
+
+def _conflicts(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> list[Conflict]:
+    whole = [run for run in runs_in(plan, trials) if run.label is None]
+    if not any(run.observation is not None for run in whole):
+        return []
+    probes = models(plan, base, trials, probes_alone=True)
+    return [
+        conflict
+        for label, model in probes.items()
+        for conflict in conflicts(model, border_runs(label, whole, probe_horizon(label)))
+    ]
 
 
 def _trained(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[Trained]:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweep.border.gaussian_process import Floats, Posterior, Runs, infer, prior_sample
+from sweep.border.gaussian_process import Posterior, Runs, infer, prior_sample
+from sweep.border.link import Floats
 
 FIRST_STRIDE = 0.5
 """Decades at a time, about, of a ladder that nothing is known for."""

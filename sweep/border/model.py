@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import ndtr
 
-from sweep.border.gaussian_process import PARAMETER_POINTS, Floats, Posterior
+from sweep.border.gaussian_process import PARAMETER_POINTS, Ints, Posterior
+from sweep.border.link import Floats
 from sweep.border.mapper import Point, Task, posterior
 from sweep.study.border_plan import Plane
 from vae.stability.labels import Label
@@ -86,14 +86,25 @@ class BorderModel:
         return posterior(self.task, points, PARAMETER_POINTS)
 
     @cached_property
-    def _draws(self) -> tuple[Floats, Floats]:
-        draws, sigma = self.posterior.draw(self.task.z, DRAWS)
-        return draws + self.task.middle, sigma
+    def _draws(self) -> tuple[Floats, Ints]:
+        """Of the border at every column, and which parameters each goes with."""
+        draws, chosen = self.posterior.draw(self.task.z, DRAWS)
+        return draws + self.task.middle, chosen
 
     @property
     def sigma(self) -> float | None:
-        """Width of the border in decades: P(crossed) = Phi((x - b) / sigma); None where it was not found."""
-        return float(np.median(self._draws[1])) if self.is_found else None
+        """Width of the border in decades, of seeds and runs together; None where it was not found."""
+        return float(np.median(self.posterior.parameters.sigma[self._draws[1]])) if self.is_found else None
+
+    @property
+    def tail(self) -> tuple[float, float] | None:
+        """Share of the runs below the border that cross, and how many decades down (medians); None where the
+        border was not found, or is as likely as not to have none."""
+        if not self.is_found:
+            return None
+        link, chosen = self.posterior.parameters.link, self._draws[1]
+        share = float(np.median(link.tail[chosen]))
+        return (share, float(np.median(link.reach[chosen]))) if share > 0 else None
 
     @property
     def is_found(self) -> bool:
@@ -136,10 +147,17 @@ class BorderModel:
             return f"none of {these} crossed it up to {self.plane.searched}={max(reached):.3g}: it lies above"
         return f"all of {these} crossed it down to {self.plane.searched}={min(reached):.3g}: none is stable"
 
+    def crossing(self, column: int, x: float) -> Floats:
+        """P(crossed) of a run of a new seed at x in a column whose border was found, one a draw."""
+        draws, chosen = self._draws
+        return self.posterior.crossing(x - draws[:, column], chosen)
+
     def probability(self, settings: Mapping[str, Any]) -> float | None:
         """P(crossed) of a run with these flat settings and a new seed; None outside the plane."""
         distances = self._distances(settings)
-        return None if distances is None else float(ndtr(-distances[0] / distances[1]).mean())
+        if distances is None:
+            return None
+        return float(self.posterior.crossing(-distances[0], distances[1]).mean())
 
     def distance(self, settings: Mapping[str, Any]) -> tuple[float, float, float] | None:
         """How far below the border a run is, in decades: median and the ends of the 90 % band.
@@ -152,13 +170,13 @@ class BorderModel:
         low, middle, high = np.quantile(distances[0], [(1 - BAND) / 2, 0.5, (1 + BAND) / 2])
         return float(middle), float(low), float(high)
 
-    def _distances(self, settings: Mapping[str, Any]) -> tuple[Floats, Floats] | None:
+    def _distances(self, settings: Mapping[str, Any]) -> tuple[Floats, Ints] | None:
         column = self.plane.column_of(settings)
         if column is None or self.plane.searched not in settings or not self.is_found:
             return None
         z = np.array([self.plane.unit(column)])
-        draws, sigma = self.posterior.draw(z, DRAWS)
-        return draws[:, 0] + self.task.middle - math.log10(settings[self.plane.searched]), sigma
+        draws, chosen = self.posterior.draw(z, DRAWS)
+        return draws[:, 0] + self.task.middle - math.log10(settings[self.plane.searched]), chosen
 
     def line(self, features: Mapping[str, Sequence[float]] | None = None) -> Line | None:
         """The border as a straight line over the columns where it was found.
@@ -185,6 +203,7 @@ class BorderModel:
             "plane": self.plane.model_dump(mode="json"),
             "seeds": list(self.seeds),
             "sigma": self.sigma,
+            "tail": self.tail,
             "columns": [asdict(row) for row in self.columns],
             "line": None if line is None else asdict(line),
             "sentences": self.sentences(),

@@ -45,9 +45,15 @@ def _networks(plan: BorderPlan, base: TrialConfig) -> list[ModelConfig]:
     return [with_settings(base, plan.plane.settings(column)).model for column in plan.plane.columns]
 
 
-def models(plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial]) -> dict[Label, BorderModel]:
-    """The border of every label of the plan, from the trials so far."""
-    runs = probes_in(plan, trials)
+def models(
+    plan: BorderPlan, base: TrialConfig, trials: Sequence[FrozenTrial], probes_alone: bool = False
+) -> dict[Label, BorderModel]:
+    """The border of every label of the plan, from the trials so far.
+
+    probes_alone: without the whole runs at a distance. Where those are placed, and what the mapper asks for,
+    is decided so, or each of them would move the next.
+    """
+    runs = probes_in(plan, trials) if probes_alone else runs_in(plan, trials)
     return {
         label: BorderModel(label, plan.plane, plan.seeds, border_runs(label, runs, probe_horizon(label)))
         for label in plan.labels
@@ -98,7 +104,7 @@ class Distance:
         missing = self._missing(trials)
         if not missing:
             return None
-        border = models(self.plan, self.base, trials)[self.plan.distance_label]
+        border = models(self.plan, self.base, trials, probes_alone=True)[self.plan.distance_label]
         for seed, column, distance in missing:
             at = border.columns[column].border
             if at is not None:

@@ -82,7 +82,7 @@ def runs_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun]:
 
 
 def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun]:
-    """What a map is made of. Whole training runs lie where it says, and must not move it."""
+    """What the mapper works on: all but the whole training runs, which lie where it says."""
     return [run for run in runs_in(plan, trials) if run.label is not None]
 
 

@@ -19,6 +19,8 @@ def show_map(found: BorderMap) -> None:
             print(line)
         for sentence in model.sentences():
             print(sentence)
+    for conflict in found.conflicts:
+        print(conflict)
     if found.trained:
         console.print(_trained_table(found))
     spent = "; ".join(f"{phase}: {s['runs']} runs, {s['steps']} steps" for phase, s in found.spent.items())
@@ -29,6 +31,8 @@ def _table(found: BorderMap, label: Label, model: BorderModel) -> Any:
     from rich.table import Table
 
     width = "" if model.sigma is None else f", {model.sigma:.2f} decades wide"
+    if model.tail is not None:
+        width += f", ragged: {model.tail[0]:.0%} of the runs cross to {model.tail[1]:.1f} decades below"
     table = Table(title=f"{label} border of {found.plan.plane.searched}: log10, 90 % band{width}")
     for name in ("column", "head fan-in", "border", "band", "runs", "steps"):
         table.add_column(name, justify="left" if name == "column" else "right")

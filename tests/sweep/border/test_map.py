@@ -23,6 +23,7 @@ def made(heights: Sequence[float], border: BorderPlan = BORDER) -> BorderMap:
         plan=border,
         base=LAPTOP_32,
         models={"nonfinite": model(list(heights), border.plane)},
+        conflicts=[],
         trained=[],
         fan_ins=column_fan_ins(border, LAPTOP_32),
         spent={},

@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.base import SMOKE
+from sweep.border.map import BorderMap
 from sweep.border.phases import Distance, Map, Verify, chooser, models
 from sweep.border.runs import border_runs, furthest, points_of, runs_in
 from sweep.engine.agenda import next_request, phases
@@ -114,7 +115,7 @@ def test_probes_come_first_then_checks_then_runs_at_the_distances() -> None:
     assert names == ["map", "verify", "distance"]
     border = loop.plan.border
     assert border is not None
-    found = models(border, SMOKE, trials)["nonfinite"]
+    found = models(border, SMOKE, trials, probes_alone=True)["nonfinite"]
     for row, depth in zip(found.columns, (2, 3), strict=True):
         assert row.border == pytest.approx(-2.0 - 0.1 * depth, abs=0.15)
         runs = [
@@ -132,6 +133,31 @@ def test_a_probe_has_no_objective_and_a_whole_run_has_one() -> None:
         probe = TrialView(trial).phase != "distance"
         assert trial.state is (TrialState.PRUNED if probe else TrialState.COMPLETE)
         assert ("probe.label" in TrialView(trial).settings) == probe
+
+
+def test_whole_runs_are_part_of_the_map_and_where_they_break_below_it_that_is_said() -> None:
+    """Of fresh seeds, three at each of three distances: all end at once, where no probe did."""
+    seeds, distances = (10, 11, 12), (0.5, 0.6, 0.7)
+    border = border_plan(distances=distances, distance_seeds=seeds)
+    loop = Loop(border, at_once)
+    trials = loop.run()
+    asked = {t.user_attrs[keys.BORDER_X] for t in trials if TrialView(t).phase == "distance"}
+    assert len(asked) == len(distances) * len(
+        DEPTH.values
+    )  # each seed at the same place: no run moved the next
+    calm = BorderMap.of("calm", loop.plan, trials)
+    assert calm.conflicts == []
+    for trial in trials:
+        if TrialView(trial).phase == "distance":
+            trial.user_attrs[keys.BORDER + "nonfinite_step"] = 2
+    broken = BorderMap.of("broken", loop.plan, trials)
+    assert [(c.column, c.crossed, c.runs) for c in broken.conflicts] == [("depth 2", 9, 9), ("depth 3", 9, 9)]
+    shown = [of.models["nonfinite"].columns[0] for of in (calm, broken)]
+    assert shown[1].border is not None
+    assert shown[0].border is not None
+    assert shown[1].border < shown[0].border - 0.2
+    placed = models(border, SMOKE, trials, probes_alone=True)["nonfinite"].columns[0]
+    assert placed.border == pytest.approx(-2.2, abs=0.15)
 
 
 def test_a_check_that_fails_sends_the_study_back_to_the_map() -> None:
