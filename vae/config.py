@@ -105,6 +105,8 @@ class OptimConfig(Config):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """For sgd."""
     weight_decay: NonNegative = 0.0
+    head_scale: Literal["none", "mup"] = "none"
+    """mup: the latent heads train at `lr` times 2048 over their number of inputs (`vae.optim.scaling`)."""
     lr_schedule: Annotated[str, AfterValidator(names.LR_SCHEDULES.check)] = "wsd"
     lr_warmup_fraction: Fraction = 0.0
     lr_decay_fraction: Fraction = 0.3
@@ -137,6 +139,15 @@ class OptimConfig(Config):
     def _controller_can_measure(self) -> "OptimConfig":
         if names.CONTROLLERS.literal(self.controller, "NEEDS_EDGE_RATIO"):
             self.check_edge_ratio(f"optim.controller={self.controller}", "optim.controller=none")
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_takes_rates(self) -> "OptimConfig":
+        if self.head_scale != "none" and names.OPTIMIZERS.literal(self.optimizer, "ONE_RATE"):
+            raise ValueError(
+                f"optim.head_scale={self.head_scale} gives layers rates of their own, and optim.optimizer="
+                f"{self.optimizer} has one for all: set optim.head_scale=none or another optimizer"
+            )
         return self
 
     def check_edge_ratio(self, wanted_by: str, without: str) -> None:

@@ -14,6 +14,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
+from vae.optim.optimizers import set_lr
+
 LossFunction = Callable[[], Tensor]
 LINE_SEARCH_PASSES = 5
 CLOSE_ENOUGH = 1e-3
@@ -60,8 +62,7 @@ def update_direction(
     }
     groups = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
     groups = copy.deepcopy(groups)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    set_lr(optimizer, lr)
     for p, gradient in zip(parameters, gradients, strict=True):
         # A copy, because an optimizer may change the gradient in place, as schedulefree does.
         p.grad = gradient if gradient is None else gradient.clone()

@@ -14,6 +14,7 @@ from vae.model.network import VAE, build_model
 from vae.optim import clipping, controllers, optimizers
 from vae.optim.guard import Guard
 from vae.optim.lr_schedules import LearningRate
+from vae.optim.scaling import parameter_groups
 from vae.optim.skipping import SkipPolicy
 from vae.stability.curvature import undisturbed
 from vae.stability.edge import Edge
@@ -68,7 +69,8 @@ class TrainState:
         if config.compile != "none":
             self.stepped = cast(VAE, torch.compile(self.model, mode=config.compile))
         self.loss = Loss(config.objective, config.precision).to(self.device)
-        self.optimizer = optimizers.build(config.optim, [*self.model.parameters(), *self.loss.parameters()])
+        parameters = parameter_groups(config.optim, self.model, self.loss.parameters())
+        self.optimizer = optimizers.build(config.optim, parameters)
         optimizers.set_mode(self.optimizer, training=True)
         self.policy = clipping.build(config.optim, clip_norm)
         self.skipping = SkipPolicy(config.optim)
@@ -98,8 +100,7 @@ class TrainState:
         """Train on one batch and pass the results to monitor, labels, controller and guard; returns the
         step's record."""
         lr = self.lr_at(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        optimizers.set_lr(self.optimizer, lr)
         batch = batch.to(self.device, non_blocking=True)
         noise = self.draw_noise(len(batch))
         if self.guard:

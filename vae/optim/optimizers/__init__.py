@@ -5,6 +5,8 @@ To add one, write `vae/optim/optimizers/<name>.py` with
     build(config, parameters)      a torch optimizer from an `OptimConfig`
     UPDATE_DIRECTION               "trial_step", or None if its update direction is not known
     PACKAGE                        the optional package that `build` imports; leave it out if none
+    ONE_RATE                       True if all its parameter groups must have one learning rate; else leave it
+                                   out
     preconditioner(optimizer, parameters, config, lr)
                                    what `preconditioned_sharpness` needs; leave it out if not known
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # a command line asks for `needs_package` and should not wait
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    Parameters = Sequence[nn.Parameter] | Sequence[dict[str, Any]]
+
 
 class Preconditioner(NamedTuple):
     """An optimizer's step near a minimum, written as that of momentum averaged with beta1 and divided by P.
@@ -39,8 +43,8 @@ class Preconditioner(NamedTuple):
     beta1: float
 
 
-def build(config: OptimConfig, parameters: "Sequence[nn.Parameter]") -> "Optimizer":
-    """The run's optimizer.
+def build(config: OptimConfig, parameters: "Parameters") -> "Optimizer":
+    """The run's optimizer, of parameters or of groups of them (`vae.optim.scaling`).
 
     Raises:
         ValueError: the optimizer's package is not installed.
@@ -48,7 +52,14 @@ def build(config: OptimConfig, parameters: "Sequence[nn.Parameter]") -> "Optimiz
     if missing := needs_package(config.optimizer):
         raise ValueError(missing)
     optimizer: Optimizer = OPTIMIZERS.load(config.optimizer).build(config, parameters)
+    set_lr(optimizer, config.lr)
     return optimizer
+
+
+def set_lr(optimizer: "Optimizer", lr: float) -> None:
+    """Of every group: lr, times its `lr_scale` if it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def needs_package(optimizer: str) -> str | None:
@@ -67,7 +78,13 @@ def preconditioner(
     found: Preconditioner | None = None
     if hasattr(module, "preconditioner"):
         found = module.preconditioner(optimizer, parameters, config, lr)
-    return found
+    if found is None or all("lr_scale" not in group for group in optimizer.param_groups):
+        return found
+    # A smaller rate is a larger preconditioner.
+    scales = {id(p): g.get("lr_scale", 1.0) for g in optimizer.param_groups for p in g["params"]}
+    return found._replace(
+        diagonal=[d / scales[id(p)] for d, p in zip(found.diagonal, parameters, strict=True)]
+    )
 
 
 def set_mode(optimizer: "Optimizer", training: bool) -> None:

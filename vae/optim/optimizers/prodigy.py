@@ -11,6 +11,7 @@ from vae.optim.optimizers import adam_settings
 
 PACKAGE = "prodigyopt"
 UPDATE_DIRECTION = "trial_step"
+ONE_RATE = True
 
 
 def build(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> Optimizer:
