@@ -48,7 +48,6 @@ MEANINGS = {
     "optim.beta2": "Decay of the second moment of adam and its relatives.",
     "optim.eps": "Added to the denominator of adam and its relatives.",
     "optim.weight_decay": "Weight decay.",
-    "optim.head_scale": "`mup`: the latent heads train at `lr` times 2048 / their inputs.",
     "optim.lr_schedule": "How the learning rate goes over the run.",
     "optim.lr_warmup_fraction": "Share of the steps over which the learning rate rises, with any schedule.",
     "optim.lr_decay_fraction": "Share of the steps, at the end, over which `wsd` decays to 0.",
