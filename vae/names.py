@@ -18,12 +18,15 @@ from typing import Any
 class Registry:
     """The things of one kind, which are the modules of the package `package`.
 
+    defines: what each module must define at its top level.
+
     Their names, and what their modules assign as literals, are known without importing any of them, so that
     a command line can check a user's settings at once.
     """
 
-    def __init__(self, package: str) -> None:
-        self.package = package
+    def __init__(self, package: str, *defines: str) -> None:
+        self.package, self.defines = package, defines
+        self._sources: dict[str, ast.Module] = {}
 
     @cached_property
     def _folders(self) -> list[Path]:
@@ -43,11 +46,30 @@ class Registry:
         """The name itself, if there is such a thing: a validator for a setting.
 
         Raises:
-            ValueError: there is none; the message proposes the nearest name.
+            ValueError: there is none (the message proposes the nearest name), or its module is not whole.
         """
         if name not in self.names:
             raise ValueError(f"there is no {name!r}; {nearest(name, self.names)}")
+        missing = set(self.defines) - _defined(self._source(name)) if self.defines else set()
+        if missing:
+            raise ValueError(
+                f"{self._path(name)} does not define {' or '.join(sorted(missing))}: "
+                f"the docstring of {self.package} says what it must"
+            )
         return name
+
+    def _path(self, name: str) -> Path:
+        return next(path for folder in self._folders if (path := folder / f"{name}.py").exists())
+
+    def _source(self, name: str) -> ast.Module:
+        """Raises ValueError where the module is not Python."""
+        if name not in self._sources:
+            path = self._path(name)
+            try:
+                self._sources[name] = ast.parse(path.read_text(encoding="utf-8"))
+            except SyntaxError as error:
+                raise ValueError(f"{path} is not Python: line {error.lineno}, {error.msg}") from error
+        return self._sources[name]
 
     def load(self, name: str) -> Any:
         """The module of that name. Typed loosely, because each kind's modules define something else.
@@ -64,8 +86,7 @@ class Registry:
             ValueError: there is no such module, or it computes the constant rather than writing it out.
         """
         self.check(name)
-        path = next(path for folder in self._folders if (path := folder / f"{name}.py").exists())
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in self._source(name).body:
             targets = node.targets if isinstance(node, ast.Assign) else []
             targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
             if constant not in map(ast.unparse, targets):
@@ -74,18 +95,34 @@ class Registry:
             try:
                 return None if node.value is None else ast.literal_eval(node.value)
             except ValueError as error:
-                raise ValueError(f"{path}: {constant} must be written out as a literal") from error
+                where = self._path(name)
+                raise ValueError(f"{where}: {constant} must be written out as a literal") from error
         return None
 
 
-CLIPPING = Registry("vae.optim.clipping")
-CONTROLLERS = Registry("vae.optim.controllers")
-OPTIMIZERS = Registry("vae.optim.optimizers")
-LR_SCHEDULES = Registry("vae.optim.lr_schedules")
-KL_SCHEDULES = Registry("vae.loss.kl_schedules")
-KL_RULES = Registry("vae.loss.kl_rules")
-LIKELIHOODS = Registry("vae.loss.likelihoods")
-METRICS = Registry("vae.quality.metrics")
+def _defined(module: ast.Module) -> set[str]:
+    """Names that a module's top level defines, assigns or imports."""
+    names = set()
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            leaves = (leaf for target in targets for leaf in ast.walk(target))
+            names |= {leaf.id for leaf in leaves if isinstance(leaf, ast.Name)}
+    return names
+
+
+CLIPPING = Registry("vae.optim.clipping", "Policy")
+CONTROLLERS = Registry("vae.optim.controllers", "Policy")
+OPTIMIZERS = Registry("vae.optim.optimizers", "build")
+LR_SCHEDULES = Registry("vae.optim.lr_schedules", "factor")
+KL_SCHEDULES = Registry("vae.loss.kl_schedules", "factor", "warmup_fraction")
+KL_RULES = Registry("vae.loss.kl_rules", "penalty")
+LIKELIHOODS = Registry("vae.loss.likelihoods", "build")
+METRICS = Registry("vae.quality.metrics", "METRIC")
 
 
 def nearest(name: str, names: Collection[str]) -> str:

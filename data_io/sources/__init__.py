@@ -213,5 +213,12 @@ def path_of(source: str) -> Path:
 def _kinds() -> list[type[ImageSource]]:
     # Listed at each call, as a plugin may add its folder to __path__ at any time.
     names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    kinds: list[type[ImageSource]] = [import_module(f"{__name__}.{name}").Source for name in names]
+    kinds: list[type[ImageSource]] = []
+    for name in names:
+        module = import_module(f"{__name__}.{name}")
+        if not hasattr(module, "Source"):
+            raise DataError(
+                f"{module.__file__} does not define Source: the docstring of {__name__} says what it must"
+            )
+        kinds.append(module.Source)
     return sorted(kinds, key=lambda kind: (kind.catch_all, kind.__module__))

@@ -9,7 +9,7 @@ from sweep.errors import UserError
 from sweep.store.home import Home
 from sweep.study import Plan, Study, check_name
 from sweep.study.border_plan import Strategy
-from vae.names import nearest
+from vae.names import METRICS, nearest
 from vae.optim.optimizers import needs_package
 from vae.training.hardware import needs_compiler, slow_precision
 
@@ -60,6 +60,11 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
         if missing:
             raise UserError(missing)
     base = plan.base
+    try:
+        for name in METRICS.names if base.quality_draws else ():
+            METRICS.check(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     if base.quality_features and base.quality_features_sha256 and base.quality_draws:
         from vae.quality.custom import check_features
 

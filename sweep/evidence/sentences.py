@@ -76,7 +76,7 @@ def _excluded(finding: Finding) -> str:
     worse, better = side_name(finding.worse.arms), side_name(finding.better.arms)
     if finding.contrast.not_better:
         return f"{worse} better than {better}"
-    return f"{worse} not worse than {better} by {finding.contrast.margin:.0%} or more"
+    return f"{worse} not worse than {better} by {100 * finding.contrast.margin:g} % or more"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -242,3 +242,33 @@ def test_a_literal_is_found_however_it_is_assigned_and_refused_if_it_is_computed
     assert [kind.literal("thing", name) for name in "ABCE"] == [1, "b", 2, None]
     with pytest.raises(ValueError, match="D must be written out as a literal"):
         kind.literal("thing", "D")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.package)
+def test_every_kind_says_what_its_modules_must_define(kind: Registry) -> None:
+    assert kind.defines
+    for name in kind.names:
+        assert all(hasattr(kind.load(name), defined) for defined in kind.defines)
+
+
+def test_a_module_that_lacks_what_its_kind_needs_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "package_that_lacks" / "kind"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    texts = {
+        "right": "class Policy: ...\ndef other(): ...",
+        "imported": "from x import y as Policy\nother = 1",
+        "lacking": "class Politics: ...",
+        "broken": "class Policy:\n    def (",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = Registry("package_that_lacks.kind", "Policy", "other")
+    assert [kind.check(name) for name in ("right", "imported")] == ["right", "imported"]
+    with pytest.raises(ValueError, match=r"lacking\.py does not define Policy or other: the docstring of"):
+        kind.check("lacking")
+    with pytest.raises(ValueError, match=r"broken\.py is not Python: line 2"):
+        kind.check("broken")

@@ -29,7 +29,7 @@ from sweep.store.home import Home
 from sweep.store.links import DEFAULT_TRACKER, study_link
 from vae.names import Registry
 
-TRACKERS = Registry(__name__)
+TRACKERS = Registry(__name__, "Store")
 
 PARENT, NOTE, SOURCE = "parent_run", "note", "source"
 """Tags that a tracker may have a place of its own for: the study's run, text for people, who made the run."""

@@ -64,7 +64,7 @@ def test_a_clear_difference_is_supported_at_the_first_look_and_stays_so() -> Non
 def test_no_difference_is_contradicted_where_the_margin_is_excluded() -> None:
     judged = on_loss(claim(DEEP), runs(20, d8=0.0, sd=0.01))
     assert judged.verdict == "contradicted"
-    assert judged.why.endswith("8 not worse than 4 and 5 by 5% or more.")
+    assert judged.why.endswith("8 not worse than 4 and 5 by 5 % or more.")
 
 
 def test_a_difference_below_the_margin_is_contradicted_even_where_it_is_found() -> None:
