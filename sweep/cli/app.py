@@ -249,6 +249,24 @@ def report(study: StudyName, as_json: Json = False) -> None:
     commands.report(study, as_json)
 
 
+@app.command()
+def foretell(
+    study: StudyName,
+    scale: Scale = None,
+    data: Data = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Foretell the learning rate at which each arm's training breaks, in seconds and without a run."""
+    from sweep.cli.foretell import foretell_command
+    from sweep.study.config import parse_settings
+
+    given = parse_settings(settings or [])
+    options = Options(scale=scale, data=data, settings=given, seed=seed, use_map=False)
+    foretell_command(study, options, Home.find(), as_json)
+
+
 @app.command("map")
 def map_command(study: StudyName, as_json: Json = False) -> None:
     """Print the map of a border study, and write it as JSON, PNG and HTML."""

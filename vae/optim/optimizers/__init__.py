@@ -5,6 +5,8 @@ To add one, write `vae/optim/optimizers/<name>.py` with
     build(config, parameters)      a torch optimizer from an `OptimConfig`
     UPDATE_DIRECTION               "trial_step", or None if its update direction is not known
     PACKAGE                        the optional package that `build` imports; leave it out if none
+    SCALE_FREE                     True if a step does not grow with the scale of the gradients; else leave it
+                                   out
     ONE_RATE                       True if all its parameter groups must have one learning rate; else leave it
                                    out
     preconditioner(optimizer, parameters, config, lr)
@@ -14,7 +16,7 @@ What it must keep: it reads `lr` from its parameter groups at every step, and it
 it needs to resume. `UPDATE_DIRECTION = "trial_step"` means that `edge_ratio` may take its update direction
 from a step that is made and undone (`vae.stability.curvature.update_direction`), which holds if whatever a
 step changes lies in the parameters, in the optimizer's `state` of them and in its parameter groups. Without
-it a config that asks for `edge_ratio` is refused. Both constants are written as literals, because they are
+it a config that asks for `edge_ratio` is refused. All constants are written as literals, because they are
 read without importing the module.
 """
 

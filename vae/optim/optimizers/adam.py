@@ -12,6 +12,7 @@ from vae.config import OptimConfig
 from vae.optim.optimizers import Preconditioner, adam_settings
 
 UPDATE_DIRECTION = "trial_step"
+SCALE_FREE = True
 
 
 def build(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> Adam:

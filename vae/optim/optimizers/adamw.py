@@ -12,6 +12,7 @@ from vae.optim.optimizers.adam import preconditioner
 __all__ = ["UPDATE_DIRECTION", "build", "preconditioner"]
 
 UPDATE_DIRECTION = "trial_step"
+SCALE_FREE = True
 
 
 def build(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> AdamW:

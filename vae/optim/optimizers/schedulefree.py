@@ -11,6 +11,7 @@ from vae.optim.optimizers import adam_settings
 
 PACKAGE = "schedulefree"
 UPDATE_DIRECTION = "trial_step"
+SCALE_FREE = True
 
 
 def build(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> Optimizer:

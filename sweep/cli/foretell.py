@@ -1,0 +1,39 @@
+"""The `foretell` command: the border of non-finite training in seconds, without a run."""
+
+from sweep.cli.terminal import print_json
+from sweep.engine.options import Options
+from sweep.engine.planning import check_plan, choose_plan
+from sweep.engine.run import load_tiles
+from sweep.errors import UserError
+from sweep.store.home import Home
+from sweep.study import load_study
+from sweep.study.config import with_settings
+
+
+def foretell_command(name: str, options: Options, home: Home, as_json: bool) -> None:
+    """Raises UserError where it cannot be foretold."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sweep.border.foretell import foretold
+
+    study = load_study(name)
+    _, plan = choose_plan(study, options)
+    check_plan(plan, options.device)
+    home.create()
+    plan = plan.model_copy(update={"base": with_settings(plan.base, {"seed": options.seed})})
+    try:
+        rows = list(foretold(plan, load_tiles(plan, home)))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if as_json:
+        print_json({"study": study.name, "seed": options.seed, "nonfinite": [row.as_dict() for row in rows]})
+        return
+    table = Table(title="foretold border of training that stays finite: learning rate, 90 % band")
+    for title in ("", "head fan-in", "border", "band", "log-variance a step, at 1e-3"):
+        table.add_column(title, justify="left" if not title else "right")
+    for row in rows:
+        found = row.foretold
+        band = f"{found.low:.2g} .. {found.high:.2g}"
+        table.add_row(row.name, str(row.fan_in), f"{found.lr:.2g}", band, f"{1e-3 * found.speed:.2g}")
+    Console().print(table)
