@@ -17,6 +17,8 @@ from vae.stability.labels import Label
 Status = Literal["found", "above", "below", "empty"]
 BAND = 0.90
 DRAWS = 4000
+RAGGED = 0.1
+"""Share of the runs below a border that cross it too, from which on it is called ragged."""
 LINE_SPREAD = 0.1
 """Where the border lies within so many decades of a straight line (or within its band), it is called one."""
 
@@ -99,12 +101,12 @@ class BorderModel:
     @property
     def tail(self) -> tuple[float, float] | None:
         """Share of the runs below the border that cross, and how many decades down (medians); None where the
-        border was not found, or is as likely as not to have none."""
+        border was not found, or where that is fewer than one in ten."""
         if not self.is_found:
             return None
         link, chosen = self.posterior.parameters.link, self._draws[1]
         share = float(np.median(link.tail[chosen]))
-        return (share, float(np.median(link.reach[chosen]))) if share > 0 else None
+        return (share, float(np.median(link.reach[chosen]))) if share >= RAGGED else None
 
     @property
     def is_found(self) -> bool:
