@@ -16,16 +16,17 @@ def foretell_command(name: str, options: Options, home: Home, as_json: bool) -> 
     from rich.table import Table
 
     from sweep.border.foretell import foretold
+    from vae.training.foretold import needs_scale_free
 
     study = load_study(name)
     _, plan = choose_plan(study, options)
     check_plan(plan, options.device)
+    for config in plan.configs():
+        if reason := needs_scale_free(config.optim):
+            raise UserError(reason)
     home.create()
     plan = plan.model_copy(update={"base": with_settings(plan.base, {"seed": options.seed})})
-    try:
-        rows = list(foretold(plan, load_tiles(plan, home)))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    rows = list(foretold(plan, load_tiles(plan, home)))
     if as_json:
         print_json({"study": study.name, "seed": options.seed, "nonfinite": [row.as_dict() for row in rows]})
         return

@@ -14,13 +14,11 @@ is what a step adds, and at the border it is about `STEP`, which two or three st
 from dataclasses import dataclass
 
 import torch
-from torch.nn.utils import get_total_norm
 
 from vae import names
 from vae.config import OptimConfig, TrainConfig
 from vae.loss.kl_schedules import kl_weight
 from vae.model.pixels import normalise
-from vae.optim import clipping
 from vae.stability.curvature import undisturbed, update_direction
 from vae.training.hardware import resolve
 from vae.training.state import BatchSource, TrainState
@@ -54,10 +52,10 @@ def needs_scale_free(config: OptimConfig) -> str | None:
     )
 
 
-def foretell(config: TrainConfig, train: BatchSource, clip_norm: float | None = None) -> Foretold:
+def foretell(config: TrainConfig, train: BatchSource) -> Foretold:
     """One step's worth of work; the source's position is restored.
 
-    clip_norm: absolute, for the policy `norm`; None: the config's own. Clipping does not move this border.
+    Clipping is left out, as a step that does not depend on the scale of the gradients does not feel it.
 
     Raises:
         ValueError: it cannot be foretold for this optimizer.
@@ -65,7 +63,8 @@ def foretell(config: TrainConfig, train: BatchSource, clip_norm: float | None = 
     if reason := needs_scale_free(config.optim):
         raise ValueError(reason)
     position = train.state_dict()
-    state = TrainState(resolve(config), train, clip_norm or config.optim.clip_norm)
+    plain = config.optim.model_copy(update={"clip": "none", "controller": "none"})
+    state = TrainState(resolve(config.model_copy(update={"optim": plain})), train, clip_norm=None)
     batch = next(iter(train.epoch())).to(state.device)
     train.load_state_dict(position)
     speed = _speed(state, batch)
@@ -82,7 +81,6 @@ def _speed(state: TrainState, batch: torch.Tensor) -> float:
         terms.loss.backward()  # type: ignore[no-untyped-call]
         for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        state.policy.clip(parameters, get_total_norm(clipping.gradients(parameters)))
         moved = update_direction(state.optimizer, parameters, TRIAL_LR)
         (head,) = (u for p, u in zip(parameters, moved, strict=True) if p is encoder.fc_logvar.weight)
         with torch.no_grad():

@@ -61,6 +61,13 @@ def _one_sentence(done: subprocess.CompletedProcess[str]) -> str:
         (["run", "depth_study", "--scale", "smoke", "--name", "a/b"], "letters, digits"),
         (["train", "--scale", "smoke", "--name", "../up"], "letters, digits"),
         (["train", "--scale", "huge"], "smoke"),
+        (["foretell", "depth_stdy"], "depth_study"),
+        (["foretell", "border_sgd_clip_study", "--scale", "smoke"], "the border is not foretold"),
+        (["foretell", "depth_study", "--set", "optim.head_scale=wide"], "optim.head_scale"),
+        (
+            ["run", "depth_study", "--set", "optim.optimizer=prodigy", "--set", "optim.head_scale=mup"],
+            "one for all",
+        ),
         (["train", "--scale", "smoke", "--device", "cuda:99"], "GPU"),
         (["train", "--set", "optim.optimizer=sgd", "--set", "optim.clip_norm_relative=1"], "optim.clip_norm"),
     ],
@@ -69,6 +76,22 @@ def test_a_mistake_is_one_sentence_that_says_what_to_do(tmp_path: Path, words: l
     home = tmp_path / "home"
     assert names in _refused(home, *words)
     assert not home.exists()
+
+
+def test_the_border_of_every_arm_and_column_is_foretold_without_a_run(tmp_path: Path) -> None:
+    for study, names in (
+        ("clip_study", [arm.name for arm in load_study("clip_study").plan("smoke").arms]),
+        ("border_study", ["depth 2, halvings 4, width 8", "depth 4, halvings 4, width 8"]),
+    ):
+        done = run_here("foretell", study, "--scale", "smoke", "--json", home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)["nonfinite"]
+        assert [row["name"] for row in rows][: len(names)] == names
+        assert all(1e-3 < row["low"] < row["lr"] < row["high"] < 1 for row in rows)
+    deep = {row["name"]: row["lr"] for row in rows}
+    assert deep["depth 2, halvings 4, width 8"] < deep["depth 4, halvings 4, width 8"]
+    assert "head fan-in" in run_here("foretell", "border_study", "--scale", "smoke", home=tmp_path).stdout
+    assert not (tmp_path / "optuna.db").exists()
 
 
 def test_a_shell_sees_the_sentence_on_stderr_and_exit_code_2(tmp_path: Path) -> None:
