@@ -1,5 +1,6 @@
 """The command line: its help, and a user's mistakes, which are one sentence and exit code 2."""
 
+import json
 import os
 import signal
 import statistics
@@ -15,6 +16,7 @@ from sweep.cli.options import parse_duration
 from sweep.engine.workers import Pool
 from sweep.errors import UserError
 from sweep.store.home import Home
+from sweep.study import load_study
 from tests.conftest import run_here, run_module
 
 
