@@ -16,13 +16,13 @@ def foretell_command(name: str, options: Options, home: Home, as_json: bool) -> 
     from rich.table import Table
 
     from sweep.border.foretell import foretold
-    from vae.training.foretold import needs_scale_free
+    from vae.training.foretold import why_not
 
     study = load_study(name)
     _, plan = choose_plan(study, options)
     check_plan(plan, options.device)
     for config in plan.configs():
-        if reason := needs_scale_free(config.optim):
+        if reason := why_not(config):
             raise UserError(reason)
     home.create()
     plan = plan.model_copy(update={"base": with_settings(plan.base, {"seed": options.seed})})

@@ -24,11 +24,13 @@ from studies.base import LAPTOP, LAPTOP_32
 from sweep.study.config import TrialConfig, with_settings
 from vae.model.layout import head_fan_in
 from vae.stability.labels import LATE_FAN_IN, LATE_STEPS
-from vae.training.foretold import foretell
+from vae.training import foretold
 from vae.training.hardware import resolve
 from vae.training.state import TrainState
 
 RUNG = 0.2
+OUTSIDE = 2
+"""The last groups, of which the law does not speak."""
 STEPS = 48
 RULE = ((2, 4, 16), (4, 4, 16), (8, 4, 16))
 FITTED = (*RULE, (2, 4, 64), (4, 2, 16), (4, 2, 4), (4, 3, 32), (4, 3, 8), (8, 2, 16))
@@ -45,7 +47,7 @@ PHOTOGRAPH = with_settings(
 
 
 def groups() -> dict[str, list[TrialConfig]]:
-    """Name -> configs; the first is what the law was fitted on."""
+    """Name -> configs; the first is what the law was fitted on, the last two are what it does not hold for."""
     return {
         "Adam, 32 px (fitted)": [network(*c) for c in FITTED],
         "head_scale=mup": [network(*c, **{"optim.head_scale": "mup"}) for c in (*FEW, (2, 4, 16), (4, 3, 8))],
@@ -56,11 +58,11 @@ def groups() -> dict[str, list[TrialConfig]]:
             network(*c, **{"optim.optimizer": "adamw", "optim.weight_decay": 0.1}) for c in FEW
         ],
         "a photograph": [network(*c, base=PHOTOGRAPH) for c in (*FEW, (2, 4, 16))],
-        "no KL term": [network(*c, **{"objective.kl_weight": 0.0}) for c in FEW],
         "group norm": [network(*c, **{"model.norm": "group"}) for c in FEW],
-        "no norm": [network(*c, **{"model.norm": "none"}) for c in FEW],
         "Gaussian likelihood": [network(*c, **{"objective.likelihood": "gaussian"}) for c in FEW],
         "clipped to 10": [network(*c, **{"optim.clip": "norm", "optim.clip_norm": 10.0}) for c in FEW],
+        "no KL term": [network(*c, **{"objective.kl_weight": 0.0}) for c in FEW],
+        "no norm": [network(*c, **{"model.norm": "none"}) for c in FEW],
     }
 
 
@@ -111,7 +113,7 @@ def border(config: TrialConfig, cache: Path, start: float) -> float:
 def errors(config: TrialConfig, cache: Path, seeds: int) -> Iterator[float]:
     for seed in range(seeds):
         of_seed = with_settings(config, {"seed": seed})
-        x = math.log10(foretell(of_seed, loader(of_seed, cache)).lr)
+        x = math.log10(foretold.foretell(of_seed, loader(of_seed, cache)).lr)
         yield border(of_seed, cache, x) - x
 
 
@@ -121,15 +123,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(gettempdir()) / "foretold_tiles")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    foretold.why_not = lambda config: None  # what it refuses is tried, too
     held_out: list[float] = []
     print("| Group | Borders | Border less foretold (decades) | Mean error |\n| --- | --- | --- | --- |")
     for number, (name, configs) in enumerate(groups().items()):
         off = [error for config in configs for error in errors(config, asked.cache, asked.seeds)]
-        held_out += off if number else []
+        held_out += off if 0 < number < len(groups()) - OUTSIDE else []
         print(f"| {name} | {len(off)} | {np.mean(off):+.2f} | {np.abs(off).mean():.2f} |", flush=True)
     low, high = np.quantile(held_out, [0.05, 0.95])
     mean = np.abs(held_out).mean()
-    print(f"held out: {len(held_out)} borders, mean error {mean:.2f}, 90 % from {low:+.2f} to {high:+.2f}")
+    print(
+        f"held out, but for the last two: {len(held_out)} borders, mean error {mean:.2f}, 90 % from {low:+.2f} to {high:+.2f}"
+    )
 
 
 if __name__ == "__main__":
