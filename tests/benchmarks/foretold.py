@@ -47,7 +47,7 @@ PHOTOGRAPH = with_settings(
 
 
 def groups() -> dict[str, list[TrialConfig]]:
-    """Name -> configs; the first is what the law was fitted on, the last two are what it does not hold for."""
+    """Name -> configs. The law was fitted on the first, and does not hold for the last two."""
     return {
         "Adam, 32 px (fitted)": [network(*c) for c in FITTED],
         "head_scale=mup": [network(*c, **{"optim.head_scale": "mup"}) for c in (*FEW, (2, 4, 16), (4, 3, 8))],
@@ -132,9 +132,8 @@ def main() -> None:
         print(f"| {name} | {len(off)} | {np.mean(off):+.2f} | {np.abs(off).mean():.2f} |", flush=True)
     low, high = np.quantile(held_out, [0.05, 0.95])
     mean = np.abs(held_out).mean()
-    print(
-        f"held out, but for the last two: {len(held_out)} borders, mean error {mean:.2f}, 90 % from {low:+.2f} to {high:+.2f}"
-    )
+    spread = f"mean error {mean:.2f}, 90 % from {low:+.2f} to {high:+.2f}"
+    print(f"held out, without the last two groups: {len(held_out)} borders, {spread}")
 
 
 if __name__ == "__main__":
