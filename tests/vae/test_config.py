@@ -60,6 +60,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             beta2=0.99,
             eps=1e-7,
             weight_decay=0.01,
+            head_scale="mup",
             lr_schedule="cosine",
             lr_warmup_fraction=0.1,
             lr_decay_fraction=0.4,
