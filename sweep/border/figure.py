@@ -11,6 +11,8 @@ from typing import Any
 from sweep.border.map import BorderMap
 from sweep.border.model import BorderModel
 
+WIDEST = 18
+"""Inches beyond which the panels stand in two rows."""
 CROSSED, STABLE, BORDER, QUALITY = "#d55e00", "#0072b2", "#000000", "#009e73"
 
 
@@ -21,9 +23,14 @@ def as_png(found: BorderMap, path: Path) -> None:
 
     panels = len(found.models) + bool(found.trained)
     width = max(4.2, 0.75 * len(found.plan.plane.columns) + 1.6)
-    figure = Figure(figsize=(width * panels, 5.2), layout="constrained")
+    rows = 1 if width * panels <= WIDEST else 2
+    across = math.ceil(panels / rows)
+    figure = Figure(figsize=(width * across, 5.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes = list(figure.subplots(rows, across, squeeze=False).flat)
+    for empty in axes[panels:]:
+        empty.set_axis_off()
+    axes = axes[:panels]
     for axis, model in zip(axes, found.models.values(), strict=False):
         _panel(axis, found, model)
     if found.trained:
