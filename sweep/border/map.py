@@ -92,6 +92,20 @@ class BorderMap:
                 features = tried
         return self.models[label].line(features) if len(features) > 1 else None
 
+    def lines_in_words(self, label: Label) -> list[str]:
+        """How the border goes with what it was mapped against: slopes with intervals, by name."""
+        words = []
+        line = self.models[label].line()
+        if line is not None and len(self.plan.plane.across) == 1:
+            straight = (
+                "" if line.is_line else f", which it is not: a column lies {line.worst:.2f} decades off"
+            )
+            words.append(f"{label} border as a straight line: {_slopes(line)}{straight}")
+        both = self.fan_in_line(label)
+        if both is not None:
+            words.append(f"{label} border on {', '.join(both.slopes)} together: {_slopes(both)}")
+        return words
+
     def _across(self) -> list[list[float]]:
         """Positions of the columns on each axis; of `max_downsamples` the halvings that there really are."""
         halvings = column_halvings(self.plan, self.base)
@@ -114,9 +128,18 @@ class BorderMap:
             "head_fan_in": self.fan_ins,
             "labels": {label: model.as_dict() for label, model in self.models.items()},
             "fan_in_lines": {k: None if line is None else asdict(line) for k, line in lines.items()},
-            "conflicts": [asdict(conflict) for conflict in self.conflicts],
+            "lines": [line for label in self.models for line in self.lines_in_words(label)],
+            "conflicts": [asdict(conflict) | {"text": str(conflict)} for conflict in self.conflicts],
             "trained": [asdict(run) for run in self.trained],
         }
+
+
+def _slopes(line: Line) -> str:
+    parts = []
+    for name, (slope, low, high) in line.slopes.items():
+        interval = "no interval: too few columns" if low is None else f"95 % {low:.2f} .. {high:.2f}"
+        parts.append(f"{slope:+.3f} decades per unit of {name} ({interval})")
+    return ", ".join(parts)
 
 
 def stored_map(study: optuna.Study) -> BorderMap:

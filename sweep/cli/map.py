@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from sweep.border.map import BorderMap
-from sweep.border.model import BorderModel, Line
+from sweep.border.model import BorderModel
 from vae.stability.labels import Label
 
 
@@ -15,7 +15,7 @@ def show_map(found: BorderMap) -> None:
     console = Console()
     for label, model in found.models.items():
         console.print(_table(found, label, model))
-        for line in lines_in_words(found, label):
+        for line in found.lines_in_words(label):
             print(line)
         for sentence in model.sentences():
             print(sentence)
@@ -41,27 +41,6 @@ def _table(found: BorderMap, label: Label, model: BorderModel) -> Any:
         band = "" if row.low is None or row.high is None else f"{row.low:.2f} .. {row.high:.2f}"
         table.add_row(row.name, str(fan_in), border, band, str(row.runs), str(row.steps))
     return table
-
-
-def lines_in_words(found: BorderMap, label: Label) -> list[str]:
-    """How the border goes with what it was mapped against: slopes with intervals, by name."""
-    words = []
-    line = found.models[label].line()
-    if line is not None and len(found.plan.plane.across) == 1:
-        straight = "" if line.is_line else f", which it is not: a column lies {line.worst:.2f} decades off"
-        words.append(f"{label} border as a straight line: {_slopes(line)}{straight}")
-    both = found.fan_in_line(label)
-    if both is not None:
-        words.append(f"{label} border on {', '.join(both.slopes)} together: {_slopes(both)}")
-    return words
-
-
-def _slopes(line: Line) -> str:
-    parts = []
-    for name, (slope, low, high) in line.slopes.items():
-        interval = "no interval: too few columns" if low is None else f"95 % {low:.2f} .. {high:.2f}"
-        parts.append(f"{slope:+.3f} decades per unit of {name} ({interval})")
-    return ", ".join(parts)
 
 
 def _trained_table(found: BorderMap) -> Any:

@@ -35,12 +35,14 @@ class PlottedMap:
     """source: the study that made it. labels: label -> columns. label: the one that distances are from.
 
     base: what a run has that sets nothing else.
+    notes: the border's lines in words, and where whole runs speak against the probes.
     """
 
     source: str
     labels: Mapping[str, Sequence[Column]]
     label: str
     base: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def columns(self) -> Sequence[Column]:
@@ -85,7 +87,8 @@ def read(
     if not known:
         return None
     assert known[0] is not None
-    return PlottedMap(str(document["study"]), labels, known[0], base or {})
+    notes = [*document.get("lines", ()), *(conflict["text"] for conflict in document.get("conflicts", ()))]
+    return PlottedMap(str(document["study"]), labels, known[0], base or {}, notes)
 
 
 def _column(plane: Mapping[str, Any], row: Mapping[str, Any]) -> Column:

@@ -94,7 +94,8 @@ def border_figure(
         caption += NO_MAP
     elif any(path in column.settings for column in borders.columns):
         caption += _about(borders)
-    return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure)
+    notes = borders.notes if borders else ()
+    return Figure("border", title, caption + thinned(len(drawn), len(shown)), figure, notes=notes)
 
 
 def _plane(

@@ -1,15 +1,18 @@
 """The report reads the map that a border study writes, and places runs on it as the map itself does."""
 
+import dataclasses
 import json
 import math
 
 import pytest
 
+from sweep.border.conflict import Conflict
 from sweep.border.model import BorderModel, BorderRun
 from sweep.report.figures.border import border_figure, quality_by_distance
 from sweep.report.plotted_map import PlottedMap, read
 from sweep.store.trials import TrialView
 from sweep.study.border_plan import Across, Plane
+from tests.sweep.border.test_map import BORDER, made
 from tests.sweep.report.synthetic import made_trial
 
 PLANE = Plane(
@@ -82,3 +85,15 @@ def test_the_figures_show_the_border_with_its_band_and_every_column(found: Plott
     assert len(placed.figure.data) == 3
     assert quality_by_distance(trials, None).missing
     assert border_figure(trials, None).figure is not None
+
+
+def test_what_the_map_says_in_words_stands_below_its_figure() -> None:
+    heights = [-2.0 - 0.1 * column for column in range(len(BORDER.plane.columns))]
+    conflict = Conflict(
+        "nonfinite", "depth 8, halvings 4, width 16", runs=3, crossed=3, expected=0.2, p=0.001
+    )
+    mapped = dataclasses.replace(made(heights), conflicts=[conflict])
+    drawn = border_figure([run(4, 1e-3), run(8, 1e-2)], read(json.loads(json.dumps(mapped.as_dict()))))
+    assert len(drawn.notes) == 2
+    assert "nonfinite border on log10 head fan-in, depth, halvings together: " in drawn.notes[0]
+    assert drawn.notes[1] == str(conflict)
