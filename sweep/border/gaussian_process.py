@@ -36,7 +36,7 @@ SIGMA = (0.17, 2.2)
 REACH = (0.7, 1.5)
 MOST_TAIL = 0.48
 """Runs of a ragged border below it cross less often than not, or the border would lie lower."""
-SMOOTH = 0.4
+SMOOTH = 0.3
 """Prior probability that a border has no tail."""
 
 
