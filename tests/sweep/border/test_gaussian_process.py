@@ -95,6 +95,10 @@ def test_draws_are_the_same_every_time() -> None:
     assert np.array_equal(one, other)
 
 
+SAMPLING = 0.01
+"""Standard error of a coverage from 200 maps of four columns: rounding on another processor moves it by less."""
+
+
 def coverage(task: Task, draws: Iterable[tuple[Border, Floats]]) -> float:
     """How often the 90 % bands hold the true borders; the mapper chooses the runs, as it does in a study."""
     covered = []
@@ -119,4 +123,5 @@ def test_bands_hold_the_true_border_however_runs_cross_it(make_task: Callable[..
     """200 draws of each way to cross, in the setting that a study has."""
     task = make_task(step=0.25, column_budget=18, look_below=0.6)
     drawn = [Crossing.drawn(kind, seed) for seed in range(200)]
-    assert 0.85 <= coverage(task, ((truth, truth.half) for truth in drawn)) <= 0.95
+    found = coverage(task, ((truth, truth.half) for truth in drawn))
+    assert 0.85 - SAMPLING <= found <= 0.95 + SAMPLING
