@@ -96,7 +96,7 @@ def test_draws_are_the_same_every_time() -> None:
 
 
 SAMPLING = 0.01
-"""Standard error of a coverage from 200 maps of four columns: rounding on another processor moves it by less."""
+"""Standard error of a coverage from 200 maps; how another processor rounds moves it by less."""
 
 
 def coverage(task: Task, draws: Iterable[tuple[Border, Floats]]) -> float:
