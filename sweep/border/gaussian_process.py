@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 # Median, and the factor that one standard deviation of its logarithm stands for.
 VARIATION = (0.25, 2.0)
 LENGTH = (0.5, 2.0)
-SIGMA = (0.17, 2.0)
+SIGMA = (0.17, 2.2)
 REACH = (0.7, 1.5)
 MOST_TAIL = 0.48
 """Runs of a ragged border below it cross less often than not, or the border would lie lower."""
