@@ -28,7 +28,7 @@ def foretold(plan: Plan, tiles: TileSet) -> Iterator[Row]:
     """Of every arm, or of every column of a border study, in the plan's base with what it sets itself.
 
     Raises:
-        ValueError: it cannot be foretold for the optimizer of one of them.
+        ValueError: it cannot be foretold of one of them (`vae.training.foretold.why_not`).
     """
     for name, settings in _places(plan):
         config = with_settings(plan.base, settings)

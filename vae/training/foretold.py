@@ -25,7 +25,9 @@ from vae.training.state import BatchSource, TrainState
 
 STEP = 38.0
 BAND = (-0.32, 0.21)
-"""Decades around what is foretold that hold 90 % of the borders it was tried on, fitted and held out."""
+"""Decades around what is foretold that hold 90 % of the borders at least: of single held-out ones 90 % lie
+within 0.14 decades, and of the nine columns that `border_study` mapped with three seeds eight within this.
+"""
 TRIAL_LR = 1e-6
 
 

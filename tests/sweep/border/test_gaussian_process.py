@@ -78,7 +78,7 @@ def test_two_cells_agree_with_numerical_integration() -> None:
 
 
 def test_where_the_evidence_is_the_spread_follows_it() -> None:
-    """Runs that cross and do not by turns over nine tenths of a decade speak for a wide border."""
+    """Runs that cross and do not by turns over nine tenths of a decade speak for a ragged border."""
     x = np.tile(np.arange(-1, 1, 0.1), 3)
     cell, z = np.repeat(np.arange(3), 20), np.full((3, 1), 0.5)
     by_turns = np.arange(60) % 2 == 0
@@ -86,17 +86,16 @@ def test_where_the_evidence_is_the_spread_follows_it() -> None:
     wide = infer(Runs(z, cell, x, (x > 0.45) | (by_turns & (x > -0.45))))
     assert sharp.weights @ sharp.parameters.sigma < 0.13
     assert sharp.weights @ sharp.parameters.link.tail < 0.1
-    assert wide.weights @ (wide.parameters.sigma + wide.parameters.link.tail) > 0.3
+    assert wide.weights @ wide.parameters.link.tail > 0.3
+    for found, low, high in ((sharp, 0.0, 0.1), (wide, 0.3, 0.6)):
+        border, chosen = found.draw(np.array([[0.5]]), 1000)
+        assert low <= found.crossing(-0.25 - border[:, 0], chosen).mean() <= high
 
 
 def test_draws_are_the_same_every_time() -> None:
     runs = Runs(np.array([[0.0], [1.0]]), np.array([0, 1]), np.array([0.0, 0.5]), np.array([False, True]))
     one, other = (infer(runs).draw(np.array([[0.0], [1.0]]), 100)[0] for _ in range(2))
     assert np.array_equal(one, other)
-
-
-SAMPLING = 0.01
-"""Standard error of a coverage from 200 maps; how another processor rounds moves it by less."""
 
 
 def coverage(task: Task, draws: Iterable[tuple[Border, Floats]]) -> float:
@@ -110,11 +109,15 @@ def coverage(task: Task, draws: Iterable[tuple[Border, Floats]]) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("look_below", [0.0, 0.6])
 @pytest.mark.parametrize("kind", ["flat", "sloped", "stepped", "ragged"])
-def test_bands_hold_the_true_border_whatever_its_shape(make_task: Callable[..., Task], kind: str) -> None:
-    """25 draws of each shape over the columns, of any spread of seeds and runs."""
-    drawn = [synthetic(kind, seed) for seed in range(25)]
-    assert coverage(make_task(look_below=0.6), ((truth, truth.b) for truth in drawn)) >= 0.85
+def test_bands_hold_the_true_border_whatever_its_shape(
+    make_task: Callable[..., Task], kind: str, look_below: float
+) -> None:
+    """50 draws of each shape over the columns, of any spread of seeds and runs."""
+    drawn = [synthetic(kind, seed) for seed in range(50)]
+    found = coverage(make_task(look_below=look_below), ((truth, truth.b) for truth in drawn))
+    assert 0.85 <= found <= 0.95
 
 
 @pytest.mark.slow
@@ -123,5 +126,4 @@ def test_bands_hold_the_true_border_however_runs_cross_it(make_task: Callable[..
     """200 draws of each way to cross, in the setting that a study has."""
     task = make_task(step=0.25, column_budget=18, look_below=0.6)
     drawn = [Crossing.drawn(kind, seed) for seed in range(200)]
-    found = coverage(task, ((truth, truth.half) for truth in drawn))
-    assert 0.85 - SAMPLING <= found <= 0.95 + SAMPLING
+    assert 0.85 <= coverage(task, ((truth, truth.half) for truth in drawn)) <= 0.95

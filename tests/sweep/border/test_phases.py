@@ -142,9 +142,8 @@ def test_whole_runs_are_part_of_the_map_and_where_they_break_below_it_that_is_sa
     loop = Loop(border, at_once)
     trials = loop.run()
     asked = {t.user_attrs[keys.BORDER_X] for t in trials if TrialView(t).phase == "distance"}
-    assert len(asked) == len(distances) * len(
-        DEPTH.values
-    )  # each seed at the same place: no run moved the next
+    # Each seed at the same places: no run moved the next.
+    assert len(asked) == len(distances) * len(DEPTH.values)
     calm = BorderMap.of("calm", loop.plan, trials)
     assert calm.conflicts == []
     for trial in trials:
