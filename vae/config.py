@@ -107,6 +107,9 @@ class OptimConfig(Config):
     weight_decay: NonNegative = 0.0
     head_scale: Literal["none", "mup"] = "none"
     """mup: the latent heads train at `lr` times 2048 over their number of inputs (`vae.optim.scaling`)."""
+    parametrisation: Literal["standard", "mup"] = "standard"
+    """mup: each layer's rate falls with its inputs, and with the number of layers, so that one `lr` suits
+    networks of any width and depth (`vae.optim.scaling`). It includes `head_scale`."""
     lr_schedule: Annotated[str, AfterValidator(names.LR_SCHEDULES.check)] = "wsd"
     lr_warmup_fraction: Fraction = 0.0
     lr_decay_fraction: Fraction = 0.3
@@ -143,10 +146,21 @@ class OptimConfig(Config):
 
     @model_validator(mode="after")
     def _optimizer_takes_rates(self) -> "OptimConfig":
-        if self.head_scale != "none" and names.OPTIMIZERS.literal(self.optimizer, "ONE_RATE"):
+        asked, standard = "optim.head_scale", "none"
+        if self.parametrisation != "standard":
+            asked, standard = "optim.parametrisation", "standard"
+        elif self.head_scale == "none":
+            return self
+        if names.OPTIMIZERS.literal(self.optimizer, "ONE_RATE"):
             raise ValueError(
-                f"optim.head_scale={self.head_scale} gives layers rates of their own, and optim.optimizer="
-                f"{self.optimizer} has one for all: set optim.head_scale=none or another optimizer"
+                f"{asked}=mup gives layers rates of their own, and optim.optimizer={self.optimizer} has one "
+                f"for all: set {asked}={standard} or another optimizer"
+            )
+        if self.parametrisation == "mup" and not names.OPTIMIZERS.literal(self.optimizer, "SCALE_FREE"):
+            raise ValueError(
+                "optim.parametrisation=mup wants steps that do not grow with the gradients, as those of "
+                f"optim.optimizer={self.optimizer} do: set optim.parametrisation=standard or "
+                "optim.optimizer=adam"
             )
         return self
 
@@ -170,6 +184,10 @@ class ProbeConfig(Config):
     """none: a normal run, not a probe."""
     horizon: PositiveInt | Annotated[float, Field(gt=0, lt=1)] | None = None
     """How far a run that does not cross is followed: steps, a share of its length, or (None) all of it."""
+
+
+LATER = {"optim": ("head_scale", "parametrisation")}
+"""Settings that studies and checkpoints of earlier versions do not name: there they had their defaults."""
 
 
 class TrainConfig(Config):
@@ -225,6 +243,16 @@ class TrainConfig(Config):
         for name in ("quality_features", "quality_features_sha256"):
             if tree.get(name, 0) is None:
                 del tree[name]
+        return tree
+
+    def identity(self) -> dict[str, Any]:
+        """The config as JSON, for comparing: without `LATER` settings that have their defaults."""
+        tree = self.model_dump(mode="json")
+        for part, fields in LATER.items():
+            defaults = getattr(self, part).__class__.model_fields
+            for name in fields:
+                if tree[part][name] == defaults[name].default:
+                    del tree[part][name]
         return tree
 
     @model_validator(mode="after")

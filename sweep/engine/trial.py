@@ -208,7 +208,7 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
 def _fits(checkpoints: Checkpoints, config: TrialConfig) -> bool:
     """Whether the checkpoint is whole, and of a run that would be bit-equal to this one."""
     with contextlib.suppress(ValueError):
-        checkpoint.load(checkpoints.state, config.model_dump(mode="json"))
+        checkpoint.load(checkpoints.state, config.identity())
         return True
     return False
 

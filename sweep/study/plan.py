@@ -293,7 +293,7 @@ class Plan(Frozen):
 
         Left out is what may differ between them: the seed and where a trial runs (threads, device).
         """
-        base = flatten(self.base.model_dump(mode="json"))
+        base = flatten(self.base.identity())
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
             base.pop(path)
         base.pop("quality_features", None)  # its hash says which features they are

@@ -61,6 +61,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
             eps=1e-7,
             weight_decay=0.01,
             head_scale="mup",
+            parametrisation="mup",
             lr_schedule="cosine",
             lr_warmup_fraction=0.1,
             lr_decay_fraction=0.4,
@@ -173,3 +174,12 @@ def test_checking_settings_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_setting_that_came_later_is_not_named_where_it_has_its_default() -> None:
+    """So that studies and checkpoints from before it are of the same config."""
+    assert not {"head_scale", "parametrisation"} & set(TrainConfig().identity()["optim"])
+    changed = TrainConfig(optim=OptimConfig(parametrisation="mup"))
+    assert changed.identity()["optim"]["parametrisation"] == "mup"
+    assert TrainConfig.model_validate(changed.identity()) == changed
+    assert TrainConfig.model_validate(TrainConfig().identity()) == TrainConfig()

@@ -89,7 +89,7 @@ class _Run:
     ) -> None:
         self.config, self.hooks, self.checkpoint_path = config, hooks, checkpoint_path
         resumed = (
-            checkpoint.load(checkpoint_path, config.model_dump(mode="json"))
+            checkpoint.load(checkpoint_path, config.identity())
             if checkpoint_path and checkpoint_path.exists()
             else None
         )
@@ -268,7 +268,7 @@ class _Run:
         step = self.state.step
         self.hooks.before_checkpoint(step)
         state = {
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.identity(),
             "probed": self.clip_unit,
             "border": astuple(self.border) if self.border else None,
             "records": self.records,

@@ -52,6 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plateau": {"optim": {"lr_schedule": "plateau", "lr_patience": 1, "lr": 0.05}},
     "clipped-relative": {"optim": {"clip": "norm", "clip_norm_relative": 0.5, "optimizer": "adamw"}},
     "curvature": {"curvature_every": 1},
+    "parametrisation": {"optim": {"parametrisation": "mup"}},
     "head-scale": {"optim": {"head_scale": "mup", "optimizer": "adamw"}, "curvature_every": 1},
     "skip-threshold": {"optim": {"skip": "threshold", "skip_threshold": 150.0}},
     "skip-nonfinite": {"optim": {"skip": "nonfinite"}},
