@@ -16,10 +16,10 @@ from vae.stability.curvature import (
     LossFunction,
     edge_ratio_line_search,
     edge_ratio_quadratic,
-    preconditioned_sharpness,
     undisturbed,
     update_direction,
 )
+from vae.stability.sharpness import preconditioned_sharpness
 
 
 class Edge:

@@ -11,9 +11,9 @@ from torch.nn import Parameter
 from vae.stability.curvature import (
     edge_ratio_line_search,
     edge_ratio_quadratic,
-    preconditioned_sharpness,
     update_direction,
 )
+from vae.stability.sharpness import preconditioned_sharpness
 
 EIGENVALUES = torch.tensor([1.0, 3.0, 7.0, 20.0], dtype=torch.float64)
 

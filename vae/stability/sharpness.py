@@ -1,0 +1,70 @@
+"""The largest curvature of the loss, as the optimizer sees it. Expensive: for evaluation only.
+
+The loss is a function of the weights alone, as in `vae.stability.curvature`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from vae.stability.curvature import LossFunction
+
+
+def preconditioned_sharpness(
+    loss: LossFunction,
+    parameters: Sequence[Tensor],
+    preconditioner: Sequence[Tensor],
+    lr: float,
+    beta1: float,
+    *,
+    tolerance: float = 1e-2,
+    max_products: int = 60,
+) -> float:
+    """lr * lambda_max(P^-1 H) * (1 - beta1) / (2 (1 + beta1)): 1 is the edge (Cohen et al. 2022,
+    arXiv 2207.14484: lambda_max = 38 / lr at beta1 = 0.9).
+
+    preconditioner: the diagonal of P, positive, for Adam sqrt(v_hat) + eps, shaped as the parameters.
+    Lanczos (ARPACK through scipy) on P^-1/2 H P^-1/2, which has the same eigenvalues and is symmetric;
+    one Hessian-vector product per iteration, at most about `max_products`. nan if it does not converge.
+    """
+    sizes = [p.numel() for p in parameters]
+    scale = torch.cat([p.detach().flatten() for p in preconditioner]).rsqrt()
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale) * scale, sizes)
+        parts = [x.view_as(p) for x, p in zip(v, parameters, strict=True)]
+        hv = torch.autograd.grad(gradients, parameters, grad_outputs=parts, retain_graph=True)
+        flat = torch.cat([h.flatten() for h in hv]) * scale
+        return flat.cpu().numpy()
+
+    n = sum(sizes)
+    # In the weights' precision, because a dozen vectors of all weights are kept, for an eigenvalue to 1 %.
+    dtype = scale.cpu().numpy().dtype
+    start = np.random.default_rng(0).standard_normal(n).astype(dtype)
+    if n < 3:
+        matrix = np.stack([product(column) for column in np.eye(n, dtype=dtype)])
+        largest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
+    else:
+        operator = LinearOperator((n, n), matvec=product, dtype=dtype)
+        try:
+            values = eigsh(
+                operator,
+                k=1,
+                which="LA",
+                v0=start,
+                ncv=min(n, 12),
+                tol=tolerance,
+                maxiter=max(1, max_products // 10),
+                return_eigenvectors=False,
+            )
+        except Exception as error:  # ArpackNoConvergence or a relative: the measurement failed
+            if not type(error).__name__.startswith("Arpack"):
+                raise
+            return math.nan
+        largest = float(values[0])
+    return lr * largest * (1 - beta1) / (2 * (1 + beta1))
