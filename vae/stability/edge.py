@@ -59,9 +59,10 @@ class Edge:
         batches of fewer than 8.
 
         Cost in forward-backward passes (`tests/benchmarks/curvature_cost.py`, depth 4, median and 95 %
-        interval): edge_ratio 6.0 [5.8, 6.4] (two gradients and one Hessian-vector product),
-        edge_ratio_line_search 3.7 [3.6, 3.9] (a gradient and at most six forward passes), all three together
-        54 [48, 59], nearly all of it for the sharpness, whose Lanczos iteration takes one product a step.
+        interval): edge_ratio 5.5 [5.3, 5.7] (two gradients and one Hessian-vector product),
+        critical_sharpness 3.6 [3.3, 3.8] (a gradient and at most six forward passes), alpha 2.6 [2.6, 2.8],
+        all together 53 [51, 64], most of it for preconditioned_sharpness, whose Lanczos iteration takes one
+        product a step.
         """
         loss = self.loss_function(kl_weight)
         with undisturbed(self.model):

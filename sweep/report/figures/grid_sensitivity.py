@@ -11,7 +11,7 @@ from sweep.study import Plan
 
 CAPTION = (
     "Excess: min(validation loss, loss at initialisation) - loss at the best rate, in each block. Points: "
-    "its mean over blocks at each rate of the grid, with 95 % t intervals; the legend has the mean over rates, "
+    "its mean over blocks at each rate of the grid, with 95 % t intervals; legend: the mean over rates, "
     "the sensitivity (Wortsman et al. 2023, arXiv 2309.14322). A diverged run counts as "
 )
 KNOWN = "the loss at initialisation (the first training loss)."
