@@ -218,7 +218,7 @@ class TrainConfig(Config):
     quality_features_sha256: str | None = None
     """Hash of that file, filled in when the path is set: runs with other features do not compare."""
     curvature_every: Annotated[int, Field(ge=0)] = 0
-    """Epochs between two measurements of edge_ratio and preconditioned_sharpness; 0: none."""
+    """Epochs between two measurements of curvature (edge_ratio and others) and of gradient noise; 0: none."""
     threads: PositiveInt | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.evidence.finding import Finding, Judged
 from sweep.evidence.judge import BlockValues
+from sweep.evidence.sensitivity import arm_sensitivities
 from sweep.evidence.sentences import contrast_name, disagreement
 from sweep.evidence.values import block_values, chosen, endpoints_of
 from sweep.evidence.verdicts import verdicts
@@ -66,6 +67,8 @@ class ArmRow:
     """An arm over its blocks: how many, in how many every run diverged, how often each rate was chosen.
 
     means: by endpoint the mean (geometric where all are positive) with the ends of its 95 % interval.
+    sensitivity: of the loss to the learning rate over the grid, as a share of the best
+    (`sweep.evidence.sensitivity`), with the same interval.
     """
 
     arm: str
@@ -73,6 +76,7 @@ class ArmRow:
     diverged: int
     rates: str
     means: Mapping[str, tuple[float, float, float] | None]
+    sensitivity: tuple[float, float, float] | None = None
 
 
 def shown_claims(plan: Plan | None, trials: Sequence[TrialView]) -> list[ShownClaim]:
@@ -118,6 +122,7 @@ def arm_rows(plan: Plan | None, trials: Sequence[TrialView]) -> list[ArmRow]:
     if plan is None or plan.blocks is None:
         return []
     values, stands = block_values(plan.claims, trials), chosen(trials)
+    sensitive = {row.arm: row.relative for row in arm_sensitivities(plan, trials)}
     rows = []
     for arm in plan.block_arms():
         mine = [choice for (name, _), choice in sorted(stands.items()) if name == arm.name]
@@ -130,6 +135,7 @@ def arm_rows(plan: Plan | None, trials: Sequence[TrialView]) -> list[ArmRow]:
                 sum(choice.run is None for choice in mine),
                 ", ".join(counts) if len({LR} & set(plan.blocks.grid)) else "",
                 {e.title: _mean(values[e.key].get(arm.name, {})) for e in endpoints_of(plan.claims)},
+                sensitive.get(arm.name),
             )
         )
     return rows if any(row.blocks for row in rows) else []

@@ -31,7 +31,7 @@ CHARTED = (
     "grad_norm_jump",
     "max_logvar",
     "update_ratio",
-    "adam_rms",
+    "stable_adamw_rms",
 )
 
 
@@ -84,6 +84,7 @@ class RecordingHooks(Hooks):
             "data/unreachable_pixel_fraction": info.unreachable_pixel_fraction,
             "clip/norm": info.clip_norm,
             "clip/probe_grad_norm": info.probe_grad_norm,
+            "stability/sharpness_at_init": info.sharpness_at_init,
             "lr/border": info.border and info.border.lr,
             "lr/border_search_steps": info.border and info.border.steps,
         }

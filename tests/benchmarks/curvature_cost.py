@@ -19,7 +19,7 @@ from sweep.store.home import Home
 from sweep.study.config import TrialConfig, with_settings
 from tests.benchmarks.timing import interleave
 from vae.model.latent import fixed_noise
-from vae.stability.curvature import edge_ratio_line_search, edge_ratio_quadratic, undisturbed
+from vae.stability.curvature import alpha, critical_sharpness, edge_ratio_quadratic, undisturbed
 from vae.training.hardware import resolve
 from vae.training.state import TrainState
 
@@ -54,11 +54,18 @@ def main() -> None:
     def by_search() -> None:
         gradients, u = edge.next_update(loss, lr)
         slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
-        edge_ratio_line_search(loss, edge.parameters, u, lr, slope)
+        critical_sharpness(loss, edge.parameters, u, lr, slope)
+
+    def by_valley() -> None:
+        gradients, u = edge.next_update(loss, lr)
+        slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
+        alpha(loss, edge.parameters, u, lr, slope)
 
     parts: dict[str, Callable[[], object]] = {
         "edge_ratio": by_product,
-        "edge_ratio_line_search": by_search,
+        "critical_sharpness": by_search,
+        "alpha": by_valley,
+        "sharpness at initialisation": lambda: edge.sharpness(1.0),
         "all that curvature_every measures": lambda: edge.measure(1.0, lr),
     }
     print(f"depth {options.depth}, batch {config.batch_size}; limit of one edge_ratio: {LIMIT} passes")

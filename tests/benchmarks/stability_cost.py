@@ -4,7 +4,7 @@ same step without them.
     python -m tests.benchmarks.stability_cost [--rounds 200] [--depth 4]
 
 64 px, base 32, batch 32, on the bundled scenes. Two copies of one model take the same batches with the same
-noise, in turn, 8 steps each (`update_ratio` and `adam_rms` are measured at one step of 8): one through
+noise, in turn, 8 steps each (`update_ratio` and `stable_adamw_rms` are measured at one of 8): one through
 `TrainState.advance`, one through the forward pass, backward pass and optimizer step alone. Measuring changes
 no weight, so the copies must end bit-equal, which is checked. Processor seconds of one thread: other work on
 the machine counts less than with a wall clock. Printed are the median over rounds of the ratio and its 95 %
@@ -12,7 +12,7 @@ interval, and the share of the limit of 3 %.
 
 Measured on a 2-core machine busy with other work, bfloat16, 100 rounds: 82.0 and 83.9 ms a step, ratio
 1.022 [1.012, 1.029]. In a loop of their own, a step's share: gradient norm 0.21 ms, monitor with both spike
-detectors and volatility 0.11, update_ratio 0.11, adam_rms 0.29.
+detectors and volatility 0.11, update_ratio 0.11, stable_adamw_rms 0.29.
 """
 
 import argparse

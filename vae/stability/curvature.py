@@ -1,7 +1,8 @@
-"""How far a step is from the edge of stability: two ratios that are 1 there. Expensive: for evaluation only.
+"""The loss along an update: where it is back at its start, and where in the valley the step ends.
 
-Both take the loss as a function of the weights alone: a fixed batch, fixed noise, the KL weight frozen,
-float32. Batch norm uses the batch's statistics as in training; its running statistics are restored.
+Expensive: for evaluation only. All take the loss as a function of the weights alone: a fixed batch, fixed
+noise, the KL weight frozen, float32. Batch norm uses the batch's statistics as in training; its running
+statistics are restored.
 """
 
 import contextlib
@@ -9,9 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
 from vae.optim.optimizers import set_lr
@@ -40,8 +39,24 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
 
 
-def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+def dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """Sum over all tensors and elements of a * b, a scalar."""
     return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()
+
+
+@contextlib.contextmanager
+def moved(parameters: Sequence[Tensor], u: Sequence[Tensor], lr: float) -> Iterator[None]:
+    """Weights theta + lr * u inside; afterwards, bit for bit, as before."""
+    before = [p.detach().clone() for p in parameters]
+    try:
+        with torch.no_grad():
+            for p, b, direction in zip(parameters, before, u, strict=True):
+                p.copy_(b + lr * direction)
+        yield
+    finally:
+        with torch.no_grad():
+            for p, b in zip(parameters, before, strict=True):
+                p.copy_(b)
 
 
 def update_direction(
@@ -90,54 +105,49 @@ def edge_ratio_quadratic(
     rule at sigma = 2, Roulet et al. 2024, arXiv 2407.06183). inf if u does not descend.
     """
     gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
-    slope = _dot(gradients, u)
+    slope = dot(gradients, u)
     product = torch.autograd.grad(slope, parameters)
-    curvature = abs(float(_dot(product, u)))
+    curvature = abs(float(dot(product, u)))
     descent = max(-float(slope.detach()), 0.0)
     if descent == 0:
         return math.inf
     return lr * curvature / (2 * descent)
 
 
-def edge_ratio_line_search(
+def critical_sharpness(
     loss: LossFunction, parameters: Sequence[Tensor], u: Sequence[Tensor], lr: float, slope: float
 ) -> float:
-    """lr / lr_c with lr_c the smallest learning rate found at which the loss along u is not below its start.
+    """2 / lr_c with lr_c the smallest learning rate found at which the loss along u is not below its start
+    (Kalra et al. 2026, arXiv 2601.16979). lr / lr_c = lr * critical_sharpness / 2 is 1 at the edge.
 
-    slope = <g, u>. The root of (L(theta + a u) - L(theta)) / a is sought by secants from its value at 0,
-    the slope: exact after one for a quadratic. At most `LINE_SEARCH_PASSES` + 1 forward passes; the weights
-    are restored. inf if u does not descend, 0 if the loss keeps falling.
+    For a quadratic loss it is |u' H u| / -<g, u>, so that lr / lr_c is `edge_ratio_quadratic`, and for
+    gradient descent along an eigenvector it is the eigenvalue. lr: the first guess; slope = <g, u>. The root
+    of (L(theta + a u) - L(theta)) / a is sought by secants from its value at 0, the slope: exact after one
+    for a quadratic. At most `LINE_SEARCH_PASSES` + 1 forward passes; the weights are restored. inf if u does
+    not descend, next to 0 if the loss keeps falling.
     """
     if not slope < 0:
         return math.inf
-    before = [p.detach().clone() for p in parameters]
 
-    @torch.no_grad()
     def mean_slope(step_lr: float) -> float:
-        for p, b, direction in zip(parameters, before, u, strict=True):
-            p.copy_(b + step_lr * direction)
-        value = (float(loss()) - start) / step_lr
+        with moved(parameters, u, step_lr), torch.no_grad():
+            value = (float(loss()) - start) / step_lr
         return value if math.isfinite(value) else math.inf
 
     with torch.no_grad():
         start = float(loss())
-    try:
-        below, above = (0.0, slope), (math.inf, math.inf)
-        critical = lr
-        for _ in range(LINE_SEARCH_PASSES):
-            value = mean_slope(critical)
-            if abs(value) <= CLOSE_ENOUGH * -slope:
-                break
-            if value < 0:
-                below = (critical, value)
-            else:
-                above = (critical, value)
-            critical = _next_lr(below, above, slope)
-    finally:
-        with torch.no_grad():
-            for p, b in zip(parameters, before, strict=True):
-                p.copy_(b)
-    return 0.0 if math.isinf(critical) else lr / critical
+    below, above = (0.0, slope), (math.inf, math.inf)
+    critical = lr
+    for _ in range(LINE_SEARCH_PASSES):
+        value = mean_slope(critical)
+        if abs(value) <= CLOSE_ENOUGH * -slope:
+            break
+        if value < 0:
+            below = (critical, value)
+        else:
+            above = (critical, value)
+        critical = _next_lr(below, above, slope)
+    return 2 / critical
 
 
 def _next_lr(below: tuple[float, float], above: tuple[float, float], slope: float) -> float:
@@ -150,57 +160,37 @@ def _next_lr(below: tuple[float, float], above: tuple[float, float], slope: floa
     return a + (b - a) * -fa / (fb - fa)
 
 
-def preconditioned_sharpness(
-    loss: LossFunction,
-    parameters: Sequence[Tensor],
-    preconditioner: Sequence[Tensor],
-    lr: float,
-    beta1: float,
-    *,
-    tolerance: float = 1e-2,
-    max_products: int = 60,
+def alpha(
+    loss: LossFunction, parameters: Sequence[Tensor], u: Sequence[Tensor], lr: float, slope: float
 ) -> float:
-    """lr * lambda_max(P^-1 H) * (1 - beta1) / (2 (1 + beta1)): 1 is the edge (Cohen et al. 2022,
-    arXiv 2207.14484: lambda_max = 38 / lr at beta1 = 0.9).
+    """Where the step lr * u ends in the valley that it crosses: -1 at its start, 0 on the floor, 1 at the
+    same height on the other side, more beyond it (Cockpit: Schneider et al. 2021, arXiv 2102.06604).
 
-    preconditioner: the diagonal of P, positive, for Adam sqrt(v_hat) + eps, shaped as the parameters.
-    Lanczos (ARPACK through scipy) on P^-1/2 H P^-1/2, which has the same eigenvalues and is symmetric;
-    one Hessian-vector product per iteration, at most about `max_products`. nan if it does not converge.
+    The valley is the parabola fitted by least squares to the losses and the slopes along u at both ends of
+    the step, slopes in loss per step. Both ends are of the same batch and noise, so the four count alike,
+    where Cockpit, whose ends are of different batches, weighs them by their variances. For a quadratic loss
+    it is 2 * `edge_ratio_quadratic` - 1. slope = <g, u>; two forward passes and a backward pass, and the
+    weights are restored. -1 where the parabola has no floor, as Cockpit has it; inf if u does not descend,
+    or the loss is not finite at the end.
     """
-    sizes = [p.numel() for p in parameters]
-    scale = torch.cat([p.detach().flatten() for p in preconditioner]).rsqrt()
-    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+    if not slope < 0:
+        return math.inf
+    with torch.no_grad():
+        start = float(loss())
+    with moved(parameters, u, lr):
+        end = loss()
+        end_slope = float(dot(torch.autograd.grad(end, parameters), u))
+    return valley_position(start, float(end.detach()), lr * slope, lr * end_slope)
 
-    def product(vector: np.ndarray) -> np.ndarray:
-        v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale) * scale, sizes)
-        parts = [x.view_as(p) for x, p in zip(v, parameters, strict=True)]
-        hv = torch.autograd.grad(gradients, parameters, grad_outputs=parts, retain_graph=True)
-        flat = torch.cat([h.flatten() for h in hv]) * scale
-        return flat.cpu().numpy()
 
-    n = sum(sizes)
-    # In the weights' precision, because a dozen vectors of all weights are kept, for an eigenvalue to 1 %.
-    dtype = scale.cpu().numpy().dtype
-    start = np.random.default_rng(0).standard_normal(n).astype(dtype)
-    if n < 3:
-        matrix = np.stack([product(column) for column in np.eye(n, dtype=dtype)])
-        largest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
-    else:
-        operator = LinearOperator((n, n), matvec=product, dtype=dtype)
-        try:
-            values = eigsh(
-                operator,
-                k=1,
-                which="LA",
-                v0=start,
-                ncv=min(n, 12),
-                tol=tolerance,
-                maxiter=max(1, max_products // 10),
-                return_eigenvectors=False,
-            )
-        except Exception as error:  # ArpackNoConvergence or a relative: the measurement failed
-            if not type(error).__name__.startswith("Arpack"):
-                raise
-            return math.nan
-        largest = float(values[0])
-    return lr * largest * (1 - beta1) / (2 * (1 + beta1))
+def valley_position(start: float, end: float, start_slope: float, end_slope: float) -> float:
+    """`alpha`, from losses at both ends of a step and slopes there, in loss per step."""
+    if not all(map(math.isfinite, (start, end, start_slope, end_slope))):
+        return math.inf
+    # A parabola through slopes a and b climbs by (a + b) / 2. What the loss climbs beyond that is spread over
+    # the four observations, a fifth of it on each slope: the least squares solution.
+    first = start_slope + (end - start - (start_slope + end_slope) / 2) / 5
+    bend = end_slope - start_slope
+    if bend <= 0:
+        return -1.0
+    return -bend / first - 1 if first < 0 else math.inf

@@ -31,6 +31,8 @@ from vae.training.results import epoch_record, probe_result, run_result
 from vae.training.state import BatchSource, TrainState
 
 PICTURED_TILES = 8
+FURTHER_BATCHES = 3
+"""That batch sharpness is measured on, beside the fixed one."""
 
 
 def fit(
@@ -139,11 +141,27 @@ class _Run:
         return custom_metrics(path, sha256)
 
     def _make_edge(self) -> Edge:
-        """The measurement of the edge, on the first tiles and the first noise."""
-        state = self.state
-        batch = state.source.images[: self.config.batch_size].to(state.device)
-        noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
-        return state.edge_on(batch, noise)
+        """The measurement of the edge, on the first tiles and the first noise, and further batches for it."""
+        state, count = self.state, self.config.batch_size
+        images, dim = state.source.images, self.config.model.latent_dim
+        batch = images[:count].to(state.device)
+        count = len(batch)
+        # Spread over the set, because neighbours come from one scene.
+        others = FURTHER_BATCHES if self.config.curvature_every else 0
+        picks = [(torch.arange(count) * len(images) // count + k + 1) % len(images) for k in range(others)]
+        noise = fixed_noise(count * (1 + others), dim, state.device)
+        further = [
+            (images[pick].to(state.device), noise[(k + 1) * count :][:count]) for k, pick in enumerate(picks)
+        ]
+        return state.edge_on(batch, fixed_noise(count, dim, state.device), further)
+
+    def _sharpness_at_init(self) -> float | None:
+        """Of the first step's loss; None where it is not asked for or not found, and in a resumed run."""
+        if not self.config.curvature_every or self.state.step or self.probing:
+            return None
+        weight = kl_weight(0, self.state.total_steps, self.config.objective)
+        found = self.edge.sharpness(weight)
+        return found if math.isfinite(found) else None
 
     def go(self) -> RunResult:
         started = time.monotonic()
@@ -159,6 +177,7 @@ class _Run:
                     self.validation.cpu(), self.config.model.output_range
                 ),
                 steps_per_epoch=len(self.state.source),
+                sharpness_at_init=self._sharpness_at_init(),
             )
         )
         if self.state.step == 0 and not self.probing:

@@ -26,6 +26,8 @@ class RunInfo:
     """The unit of a relative learning rate (`vae.training.border_lr`); None if not needed."""
     unreachable_pixel_fraction: float
     steps_per_epoch: int
+    sharpness_at_init: float | None = None
+    """Largest eigenvalue of the first loss's Hessian; None if curvature is not measured, or resumed."""
 
 
 @dataclass(frozen=True)

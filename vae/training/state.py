@@ -1,6 +1,6 @@
 """The state of a run, which a checkpoint must hold, and how it takes a step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -141,10 +141,13 @@ class TrainState:
         factor = self.controller.factor(step) * (self.guard.factor if self.guard else 1.0)
         return self.learning_rate.at(step) * factor
 
-    def edge_on(self, batch: Tensor, noise: Tensor) -> Edge:
-        """A measurement of this run's distance from its edge of stability, on a fixed batch and noise."""
+    def edge_on(self, batch: Tensor, noise: Tensor, others: Sequence[tuple[Tensor, Tensor]] = ()) -> Edge:
+        """A measurement of this run's distance from its edge of stability, on a fixed batch and noise.
+
+        others: further ones (`vae.stability.edge`).
+        """
         optim = self.config.optim
-        return Edge(optim, self.model, self.loss, self.optimizer, self.policy, batch, noise)
+        return Edge(optim, self.model, self.loss, self.optimizer, self.policy, batch, noise, others)
 
     def _kl_progress(self) -> float:
         return kl_progress(self.step, self.total_steps, self.config.objective)

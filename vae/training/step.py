@@ -9,7 +9,7 @@ from vae.model.network import LOGVAR_BOUND, VAE
 from vae.optim import clipping
 from vae.optim.clipping import ClippingPolicy
 from vae.optim.skipping import SkipPolicy
-from vae.stability.edge import adam_rms
+from vae.stability.edge import stable_adamw_rms
 
 
 def train_step(
@@ -31,8 +31,8 @@ def train_step(
     batch), grad_norm (global L2, before clipping), clipped, skipped, fatal (0 or 1; fatal: the step is not
     finite and the skipping policy does not skip it), max_logvar and logvar_clamp_fraction (of the encoder's
     raw values in the batch; the latter is their share outside the clamp, nan without one), and update_ratio =
-    |dtheta| / |theta| and adam_rms (nan unless `measure_update`). A skipped or fatal step leaves weights,
-    optimizer and batch norm's statistics as they were.
+    |dtheta| / |theta| and stable_adamw_rms (nan unless `measure_update`). A skipped or fatal step leaves
+    weights, optimizer and batch norm's statistics as they were.
     """
     parameters = [*model.parameters(), *loss.parameters()]
     # A forward pass that is not finite would spoil batch norm's running statistics for good.
@@ -51,11 +51,10 @@ def train_step(
             buffer.copy_(before_step)
     else:
         clipped = policy.clip(parameters, skipping.norm_now(grad_norm, decision)).float()
-        if measure_update:
-            rms = adam_rms(optimizer, parameters)
         before = [p.detach().clone() for p in parameters] if measure_update else []
         optimizer.step()
         if measure_update:
+            rms = stable_adamw_rms(optimizer, parameters)
             # before - after, in place: one copy of the weights, not two.
             size = get_total_norm(before)
             torch._foreach_sub_(before, [p.detach() for p in parameters])
@@ -73,5 +72,5 @@ def train_step(
         "max_logvar": raw.max(),
         "logvar_clamp_fraction": (raw.abs() > LOGVAR_BOUND).float().mean() if clamps else unmeasured,
         "update_ratio": update_ratio,
-        "adam_rms": rms,
+        "stable_adamw_rms": rms,
     }

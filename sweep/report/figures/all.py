@@ -6,6 +6,7 @@ from sweep.report.figures.axes import objective_by_axis
 from sweep.report.figures.border import border_figure, has_border_plane, quality_by_distance
 from sweep.report.figures.curves import Curve, learning_curves
 from sweep.report.figures.forest import Row, forest
+from sweep.report.figures.grid_sensitivity import grid_sensitivity
 from sweep.report.figures.importance import importance
 from sweep.report.figures.infeasible import share_of_infeasible
 from sweep.report.figures.objective import depth_heat_map, objective_by_group, quality_by_volatility
@@ -66,6 +67,7 @@ def of_search(trials: Sequence[TrialView], plan: Plan | None) -> list[Figure]:
         validation_curves(trials, plan),
         best_so_far(trials, plan),
         rate_sensitivity(trials, plan),
+        grid_sensitivity(trials, plan),
         importance(trials) if searches else None,
     ]
     return [figure for figure in found if figure is not None]

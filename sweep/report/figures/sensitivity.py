@@ -16,12 +16,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from sweep.evidence.sensitivity import FIRST_LOSS
 from sweep.report.figures.searched import best_of, by_group, searched
 from sweep.report.figures.style import Figure, count, layout, plain, series_style
 from sweep.store.trials import TrialView
 from sweep.study import Plan
 
-FIRST_LOSS = "border/first_loss"
 THIRDS = 3
 """Bins a decade, and how many of them to either side of the best rate."""
 FEWEST_TRIALS, FEWEST_THIRDS = 4, 2

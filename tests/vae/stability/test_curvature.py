@@ -1,18 +1,20 @@
-"""Both ratios are 1 at borders that are known in closed form."""
+"""What is measured along an update is right where a closed form says what it must be."""
 
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from vae.stability.curvature import (
-    edge_ratio_line_search,
+    alpha,
+    critical_sharpness,
     edge_ratio_quadratic,
-    preconditioned_sharpness,
     update_direction,
+    valley_position,
 )
 
 EIGENVALUES = torch.tensor([1.0, 3.0, 7.0, 20.0], dtype=torch.float64)
@@ -50,7 +52,7 @@ def test_edge_ratio_is_the_lr_over_that_of_the_border_of_gradient_descent(distan
     u = update_direction(optimizer, parameters, lr)
     slope = float(sum((p.grad * d).sum() for p, d in zip(parameters, u, strict=True)))  # type: ignore[operator]
     by_product = edge_ratio_quadratic(loss, parameters, u, lr)
-    by_search = edge_ratio_line_search(loss, parameters, u, lr, slope)
+    by_search = lr * critical_sharpness(loss, parameters, u, lr, slope) / 2
     assert by_search == pytest.approx(by_product, rel=1e-6)
     if distance == 1.0:
         assert by_product == pytest.approx(1, rel=0.02)
@@ -64,10 +66,10 @@ def test_edge_ratio_is_the_lr_over_that_of_the_border_of_gradient_descent(distan
 def test_the_line_search_finds_a_border_that_is_not_quadratic_from_anywhere(guess: float) -> None:
     """L = x^4 / 4 from x = 1 along -1: back at its start where (1 - a)^4 = 1, a = 2."""
     x = Parameter(torch.ones(1, dtype=torch.float64))
-    ratio = edge_ratio_line_search(
+    sharpness = critical_sharpness(
         lambda: x.pow(4).sum() / 4, [x], [-torch.ones(1, dtype=torch.float64)], guess, -1.0
     )
-    assert guess / ratio == pytest.approx(2, rel=0.1 if guess <= 3 else 0.5)
+    assert 2 / sharpness == pytest.approx(2, rel=0.1 if guess <= 3 else 0.5)
     assert x.item() == 1
 
 
@@ -75,33 +77,48 @@ def test_a_direction_that_climbs_is_beyond_every_edge() -> None:
     parameters, loss = quadratic()
     u = list(torch.autograd.grad(loss(), parameters))
     assert edge_ratio_quadratic(loss, parameters, u, 0.1) == math.inf
-    assert edge_ratio_line_search(loss, parameters, u, 0.1, 1.0) == math.inf
+    assert critical_sharpness(loss, parameters, u, 0.1, 1.0) == math.inf
+    assert alpha(loss, parameters, u, 0.1, 1.0) == math.inf
 
 
-@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("n", [2, 4, 30])
-def test_preconditioned_sharpness_crosses_one_where_frozen_adam_starts_to_grow(beta1: float, n: int) -> None:
-    """Adam with its second moment frozen, no bias correction: judged by growth on both sides of 1."""
-    parameters, loss = quadratic(torch.linspace(1, 20, n, dtype=torch.float64))
-    frozen = [torch.linspace(0.5, 4, n, dtype=torch.float64)]
+@pytest.mark.parametrize("lr", [0.003, 0.1, 3.0])
+@pytest.mark.parametrize("which", range(4))
+def test_critical_sharpness_along_an_eigenvector_is_its_eigenvalue(which: int, lr: float) -> None:
+    parameters, loss = quadratic()
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)[0]
+    rows = [torch.autograd.grad(g, parameters, retain_graph=True)[0] for g in gradients]
+    values, vectors = torch.linalg.eigh(torch.stack(rows))
+    with torch.no_grad():
+        parameters[0].copy_(vectors[:, which])
+    u = [-values[which] * vectors[:, which]]
+    found = critical_sharpness(loss, parameters, u, lr, -(float(values[which]) ** 2))
+    assert found == pytest.approx(float(EIGENVALUES[which]), rel=1e-3)
 
-    def growth(lr: float) -> float:
-        x = parameters[0].detach().clone()
-        start, momentum, sizes = x.clone(), torch.zeros_like(x), []
-        for _ in range(600):
-            with torch.no_grad():
-                parameters[0].copy_(x)
-            (g,) = torch.autograd.grad(loss(), parameters)
-            momentum = beta1 * momentum + (1 - beta1) * g
-            x = x - lr * momentum / frozen[0]
-            sizes.append(float(x.norm()))
-        with torch.no_grad():
-            parameters[0].copy_(start)
-        return sizes[-1] / sizes[len(sizes) // 2]
 
-    unit = preconditioned_sharpness(loss, parameters, frozen, 1.0, beta1, tolerance=1e-6)
-    border = 1 / unit
-    assert growth(0.97 * border) < 1 < growth(1.03 * border)
+@pytest.mark.parametrize("distance", [0.1, 0.5, 1.0, 1.3])
+def test_alpha_says_where_in_the_valley_of_a_quadratic_a_step_ends(distance: float) -> None:
+    """0 at the floor, half way to the edge; 1 at the other side, which is the edge; linear between."""
+    parameters, loss = quadratic()
+    before = parameters[0].detach().clone()
+    (g,) = torch.autograd.grad(loss(), parameters)
+    u, slope = [-g], -float(g @ g)
+    lr = distance / edge_ratio_quadratic(loss, parameters, u, 1.0)
+    assert alpha(loss, parameters, u, lr, slope) == pytest.approx(2 * distance - 1, abs=1e-9)
+    assert torch.equal(parameters[0], before)
+
+
+def test_alpha_is_that_of_the_least_squares_parabola_where_the_loss_is_none() -> None:
+    """Against numpy, for what no parabola goes through; and -1 without a floor, inf past it all."""
+    draws = np.random.default_rng(0).standard_normal((200, 2))
+    for end, end_slope in draws:
+        start, start_slope = 1.0, -1.0
+        observed = np.array([start, end, start_slope, end_slope])
+        design = np.array([[1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 2]])
+        _, first, second = np.linalg.lstsq(design, observed, rcond=None)[0]
+        expected = -1.0 if second <= 0 else -2 * second / first - 1 if first < 0 else math.inf
+        assert valley_position(start, end, start_slope, end_slope) == pytest.approx(expected)
+    assert valley_position(1.0, 100.0, -1.0, 200.0) > 1
+    assert valley_position(1.0, math.nan, -1.0, 2.0) == math.inf
 
 
 def test_the_update_direction_leaves_a_fused_adam_as_it_was() -> None:

@@ -13,16 +13,17 @@ from torch.nn import Parameter
 
 from data_io import BatchLoader
 from vae.config import OptimConfig, TrainConfig
+from vae.model.latent import fixed_noise
 from vae.names import OPTIMIZERS
 from vae.optim import optimizers
 from vae.stability.curvature import (
     LINE_SEARCH_PASSES,
-    edge_ratio_line_search,
+    critical_sharpness,
     edge_ratio_quadratic,
     undisturbed,
     update_direction,
 )
-from vae.stability.edge import adam_rms
+from vae.stability.edge import stable_adamw_rms
 from vae.training.state import TrainState
 
 KNOWN = [name for name in OPTIMIZERS.names if OPTIMIZERS.literal(name, "UPDATE_DIRECTION")]
@@ -145,21 +146,67 @@ def test_an_edge_ratio_takes_two_gradients_and_either_one_product_or_six_forward
         edge_ratio_quadratic(counted_loss, edge.parameters, u, 1e-3)
         assert counts == {"forward": 2, "backward": 3}, "and one of them is the Hessian-vector product"
         slope = float(sum((g * d).sum() for g, d in zip(gradients, u, strict=True)))
-        edge_ratio_line_search(counted_loss, edge.parameters, u, 1e-3, slope)
+        critical_sharpness(counted_loss, edge.parameters, u, 1e-3, slope)
     assert counts["forward"] <= 2 + 1 + LINE_SEARCH_PASSES
     assert counts["backward"] == 3, "the line search takes forward passes only"
 
 
-def test_adam_rms_is_one_for_a_stationary_gradient_and_ten_after_a_tenfold_one() -> None:
+@pytest.mark.parametrize("beta2", [0.99, 0.999])
+def test_stable_adamw_rms_of_a_tenfold_gradient_is_that_of_its_closed_form(beta2: float) -> None:
+    """A second moment of 1 before, so of beta2 + 100 (1 - beta2) after it. 1 for a stationary gradient."""
     p, q = Parameter(torch.zeros(1000)), Parameter(torch.zeros(10))
-    optimizer = torch.optim.Adam([p, q], lr=1e-3, betas=(0.9, 0.99))
-    assert math.isnan(float(adam_rms(optimizer, [p, q])))
+    optimizer = torch.optim.Adam([p, q], lr=1e-3, betas=(0.9, beta2))
+    assert math.isnan(float(stable_adamw_rms(optimizer, [p, q]))), "no step, no moment"
     generator = torch.Generator().manual_seed(0)
     values = []
     for step in range(400):
-        p.grad = torch.randn(1000, generator=generator) * (10 if step == 399 else 1)
+        signs = torch.randn(1000, generator=generator).sign()
+        p.grad = signs * (10 if step == 399 else 1)
         q.grad = torch.ones(10)
-        values.append(float(adam_rms(optimizer, [p, q])))
         optimizer.step()
-    assert values[-2] == pytest.approx(1, rel=0.1)
-    assert values[-1] == pytest.approx(10, rel=0.1)
+        values.append(float(stable_adamw_rms(optimizer, [p, q])))
+    assert values[:-1] == pytest.approx([1.0] * 399, rel=1e-4)
+    corrected = 1 - beta2**400
+    moment = (beta2 * (1 - beta2**399) + 100 * (1 - beta2)) / corrected
+    assert values[-1] == pytest.approx(10 / math.sqrt(moment), rel=1e-3)
+    assert values[-1] < 1 / math.sqrt(1 - beta2)
+
+
+def test_adamw_and_adam_have_it_at_every_eighth_step_and_sgd_never(
+    small: Callable[..., Any], run_fit: Callable[..., Any]
+) -> None:
+    for optimizer, known in (("adam", True), ("adamw", True), ("sgd", False)):
+        steps = run_fit(small(epochs=2, optim={"optimizer": optimizer, "lr": 1e-5})).watcher.steps
+        having = [r["step"] for r in steps if math.isfinite(r["stable_adamw_rms"])]
+        assert having == ([0, 8] if known else [])
+        if known:
+            assert steps[0]["stable_adamw_rms"] == pytest.approx(1, abs=1e-3), (
+                "one gradient is its own moment"
+            )
+
+
+def test_sharpness_at_init_is_that_of_the_loss_before_the_first_step_and_only_where_asked_for(
+    small: Callable[..., Any], run_fit: Callable[..., Any], make_tiles: Callable[..., Tensor]
+) -> None:
+    config = small(epochs=1, curvature_every=1)
+    (info,) = run_fit(config).watcher.infos
+    state = TrainState(config, BatchLoader(make_tiles(40), config.batch_size, config.seed), None)
+    edge = state.edge_on(make_tiles(40)[:8], fixed_noise(8, config.model.latent_dim, state.device))
+    assert info.sharpness_at_init == pytest.approx(edge.sharpness(config.objective.kl_weight), rel=0.02)
+    assert info.sharpness_at_init > 0
+    assert run_fit(small(epochs=1)).watcher.infos[0].sharpness_at_init is None
+
+
+def test_measures_of_a_real_run_keep_the_relations_of_their_definitions(
+    small: Callable[..., Any], run_fit: Callable[..., Any]
+) -> None:
+    """Stored as lr and 2 / lr_c: the ratio that older stores have is half of their product."""
+    run = run_fit(small(epochs=4, curvature_every=2, optim={"lr": 3e-3, "lr_schedule": "constant"}))
+    measured = [r for r in run.watcher.epochs if "stability/alpha" in r]
+    assert len(measured) == 2
+    for record in measured:
+        critical = record["stability/critical_sharpness"]
+        assert record["stability/edge_ratio_line_search"] == pytest.approx(3e-3 * critical / 2)
+        assert record["stability/batch_sharpness"] > 0
+        assert record["stability/alpha"] >= -1
+        assert math.isfinite(record["stability/gradient_snr"])
