@@ -72,16 +72,22 @@ def arm_sensitivities(plan: Plan | None, trials: Sequence[TrialView]) -> list[Ar
     """
     if plan is None or plan.blocks is None:
         return []
+    whole = whole_blocks(trials)
+    found = (_of_arm(arm.name, list(whole.get(arm.name, {}).values())) for arm in plan.block_arms())
+    return [row for row in found if row is not None]
+
+
+def whole_blocks(trials: Sequence[TrialView]) -> dict[str, dict[int, list[TrialView]]]:
+    """Arm -> block -> its runs, where all that the arm tries there has ended with a result."""
     runs: dict[tuple[str, int], dict[int, TrialView]] = {}
     for trial in trials:
         if trial.phase == BLOCK and trial.block is not None and trial.ended:
             runs.setdefault((trial.arm, trial.block), {})[trial.point] = trial
-    whole: dict[str, list[list[TrialView]]] = {}
-    for (arm, _), points in sorted(runs.items()):
+    whole: dict[str, dict[int, list[TrialView]]] = {}
+    for (arm, block), points in sorted(runs.items()):
         if len(points) >= max(run.points for run in points.values()):
-            whole.setdefault(arm, []).append(list(points.values()))
-    found = (_of_arm(arm.name, whole.get(arm.name, [])) for arm in plan.block_arms())
-    return [row for row in found if row is not None]
+            whole.setdefault(arm, {})[block] = list(points.values())
+    return whole
 
 
 def _of_arm(arm: str, blocks: Sequence[Sequence[TrialView]]) -> ArmSensitivity | None:
@@ -89,7 +95,7 @@ def _of_arm(arm: str, blocks: Sequence[Sequence[TrialView]]) -> ArmSensitivity |
     bests: list[float] = []
     known = True
     for block in blocks:
-        losses = _losses(block)
+        losses = losses_by_rate(block)
         start, recorded = _start(block, losses)
         value = excesses(losses, start)
         if len(losses) < 2:
@@ -119,7 +125,7 @@ def _at_rate(
     return RateExcess(rate, mean, low, high, sum(r.diverged for r in runs), sum(not r.finished for r in runs))
 
 
-def _losses(block: Sequence[TrialView]) -> dict[float, float]:
+def losses_by_rate(block: Sequence[TrialView]) -> dict[float, float]:
     """By rate, the best over the grid's other settings. A run that was ended at the rung has its best until
     then, which more training could only have improved."""
     losses: dict[float, float] = {}

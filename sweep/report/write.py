@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from sweep.evidence.carried import carried
 from sweep.evidence.edges import at_edges
 from sweep.report import publish
 from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
@@ -87,6 +88,7 @@ def to_document(
         "claims": [claim.as_dict() for claim in judged],
         "claims_note": "" if judged else NO_CLAIM,
         "blocks": [asdict(row) for row in arm_rows(material.plan, material.trials)],
+        "carried": [row.as_dict() for row in carried(material.plan, material.trials)],
         "at_edges": [asdict(edge) for edge in at_edges(material.plan, material.trials)],
         "figures": [
             {

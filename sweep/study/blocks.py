@@ -23,7 +23,7 @@ class Blocks(Frozen):
     grid: what every arm tries in each block, by path, in the order in which it is tried: best guess first. An
         arm that fixes one of the paths tries the others.
     settings: further settings of all these runs, such as {"epochs": 30}.
-    arms: those that are compared; empty: those that the plan's claims name.
+    arms: those that are compared; empty: those that the plan's claims and `carries` name.
     rung, behind: a run ends after the share `rung` of its epochs if its best validation objective until then
         is worse, by more than the share `behind`, than that of another which its arm has finished in the
         block. 0: none ends early.

@@ -117,6 +117,8 @@ class Plan(Frozen):
     confirm: repeats the best setting of every arm; None: it does not.
     blocks: the runs that claims rest on; None: the study only explores. claims: what they are to decide.
     border: maps a border instead; its phases decide every trial, and arms, `trials`, `confirm` are unused.
+    carries: groups of arms: whether the rate that the first of a group tunes in a block suits the others
+        (`sweep.evidence.carried`).
     """
 
     base: TrialConfig
@@ -127,6 +129,7 @@ class Plan(Frozen):
     blocks: Blocks | None = None
     claims: tuple[Claim, ...] = ()
     border: BorderPlan | None = None
+    carries: tuple[tuple[str, ...], ...] = ()
     caps: Mapping[str, float] = Field(default_factory=dict)
     """Arm -> largest learning rate inside the border that the study `capped_by` mapped; not in `identity`."""
     capped_by: str | None = None
@@ -170,6 +173,8 @@ class Plan(Frozen):
 
     def _check_claims(self) -> None:
         names = {arm.name for arm in self.arms}
+        if unknown := sorted({name for group in self.carries for name in group} - names):
+            raise ValueError(f"carries names {unknown[0]!r}, which is no arm of the plan")
         for claim in self.claims:
             if claim.paired == "block" and self.blocks is None:
                 raise ValueError(f"claim {claim.key!r} is judged by blocks, and the plan has none")
@@ -192,6 +197,7 @@ class Plan(Frozen):
     def block_arms(self) -> list[Arm]:
         """The arms that are compared in blocks, in the order in which a block runs them."""
         wanted = {name for claim in self.claims if claim.paired == "block" for name in claim.arms}
+        wanted |= {name for group in self.carries for name in group}
         if self.blocks is not None and self.blocks.arms:
             wanted = set(self.blocks.arms)
         return [arm for arm in self.arms if arm.name in wanted]

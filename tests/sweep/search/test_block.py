@@ -19,7 +19,14 @@ from sweep.store.trials import views
 from sweep.study import Arm, Blocks, Claim, Contrast, FloatAxis, IntAxis, Plan, load_study
 
 DEPTH, LR = "model.encoder_depth", "optim.lr"
-STUDIES = ("depth_study", "depth_control_study", "clip_study", "rate_study", "stopping_study")
+STUDIES = (
+    "depth_study",
+    "depth_control_study",
+    "clip_study",
+    "rate_study",
+    "stopping_study",
+    "transfer_study",
+)
 
 
 def plan(**blocks: Any) -> Plan:
@@ -163,7 +170,8 @@ def test_the_shipped_studies_can_look_at_their_claims(name: str, scale: str) -> 
     assert chosen.blocks
     assert chosen.claims
     assert chosen.blocks.most >= 6
-    assert {arm for claim in chosen.claims for arm in claim.arms} == {a.name for a in chosen.block_arms()}
+    asked = {arm for claim in chosen.claims for arm in claim.arms} | set(itertools.chain(*chosen.carries))
+    assert asked == {a.name for a in chosen.block_arms()}
     for arm in chosen.block_arms():
         for point in chosen.tried_in_block(arm).values():
             assert {axis.path for axis in chosen.axes} <= set(chosen.in_block(arm, point))
