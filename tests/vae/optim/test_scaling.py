@@ -170,7 +170,7 @@ def test_rates_of_all_but_the_heads_fall_with_the_number_of_layers(block: str) -
         "decoder.fc.bias",
     ):
         assert shallow[name] == 1
-        assert deep[name] == pytest.approx((10 / 18) ** 1.5)
+        assert deep[name] == pytest.approx((10 / 18) ** 2)
     for name in (f"encoder.fc_{head}.{kind}" for head in ("mu", "logvar") for kind in ("weight", "bias")):
         assert deep[name] == shallow[name]
 
