@@ -133,6 +133,11 @@ def test_every_claim_has_its_verdict_and_the_json_has_the_same(
     assert "turns on the endpoint" in article
     assert [row["blocks"] for row in document["blocks"]] == [9] * 4
     assert page.locator("#figure-forest").count() == 1
+    table = page.get_by_role("region", name="Arms over their blocks").inner_text()
+    for row in document["blocks"]:
+        mean, low, high = (float(f"{100 * value:.3g}") for value in row["sensitivity"])
+        assert f"{mean:g} ({low:g} to {high:g})" in table
+    assert page.locator("#figure-grid_sensitivity").count() == 1
 
 
 def test_the_table_sorts_and_filters_by_mouse_and_keyboard(

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +196,17 @@ def test_sharpness_at_init_is_that_of_the_loss_before_the_first_step_and_only_wh
     assert info.sharpness_at_init == pytest.approx(edge.sharpness(config.objective.kl_weight), rel=0.02)
     assert info.sharpness_at_init > 0
     assert run_fit(small(epochs=1)).watcher.infos[0].sharpness_at_init is None
+
+
+def test_a_resumed_run_does_not_take_later_weights_for_those_at_init(
+    small: Callable[..., Any], run_fit: Callable[..., Any], tmp_path: Path
+) -> None:
+    config = small(epochs=2, curvature_every=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_fit(config, tmp_path / "state.pt", KeyboardInterrupt(), ("step", 7))
+    resumed = run_fit(config, tmp_path / "state.pt")
+    assert resumed.watcher.steps[0]["step"] == 5
+    assert resumed.watcher.infos[0].sharpness_at_init is None
 
 
 def test_measures_of_a_real_run_keep_the_relations_of_their_definitions(
