@@ -1,7 +1,7 @@
 """Where the border of a study's settings is, without a probe: foretold at initialisation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from data_io.tiles.loader import BatchLoader
@@ -21,7 +21,7 @@ class Row:
     foretold: Foretold
 
     def as_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "head_fan_in": self.fan_in, **vars(self.foretold)}
+        return {"name": self.name, "head_fan_in": self.fan_in, **asdict(self.foretold)}
 
 
 def foretold(plan: Plan, tiles: TileSet) -> Iterator[Row]:

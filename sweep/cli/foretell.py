@@ -1,4 +1,4 @@
-"""The `foretell` command: the border of non-finite training in seconds, without a run."""
+"""The `foretell` command: borders of stability in seconds, without a run."""
 
 from sweep.cli.terminal import print_json
 from sweep.engine.options import Options
@@ -16,7 +16,7 @@ def foretell_command(name: str, options: Options, home: Home, as_json: bool) -> 
     from rich.table import Table
 
     from sweep.border.foretell import foretold
-    from vae.training.foretold import why_not
+    from vae.training.foretold import STEPS, why_not
 
     study = load_study(name)
     _, plan = choose_plan(study, options)
@@ -28,13 +28,12 @@ def foretell_command(name: str, options: Options, home: Home, as_json: bool) -> 
     plan = plan.model_copy(update={"base": with_settings(plan.base, {"seed": options.seed})})
     rows = list(foretold(plan, load_tiles(plan, home)))
     if as_json:
-        print_json({"study": study.name, "seed": options.seed, "nonfinite": [row.as_dict() for row in rows]})
+        print_json({"study": study.name, "seed": options.seed, "arms": [row.as_dict() for row in rows]})
         return
-    table = Table(title="foretold border of training that stays finite: learning rate, 90 % band")
-    for title in ("", "head fan-in", "border", "band", "log-variance a step, at 1e-3"):
+    table = Table(title="foretold borders of stability: learning rate (90 % band)")
+    for title in ("", "head fan-in", *(f"{label} border" for label in STEPS), "log-variance a step, at 1e-3"):
         table.add_column(title, justify="left" if not title else "right")
     for row in rows:
-        found = row.foretold
-        band = f"{found.low:.2g} .. {found.high:.2g}"
-        table.add_row(row.name, str(row.fan_in), f"{found.lr:.2g}", band, f"{1e-3 * found.speed:.2g}")
+        found = [f"{b.lr:.2g} ({b.low:.2g} to {b.high:.2g})" for b in row.foretold.borders.values()]
+        table.add_row(row.name, str(row.fan_in), *found, f"{1e-3 * row.foretold.speed:.2g}")
     Console().print(table)

@@ -44,7 +44,9 @@ def borders(base: TrialConfig, rule: Mapping[str, str], seeds: int, cache: Path)
     found = []
     for column in FITTED:
         configs = [network(*column, base=base, seed=seed, **rule) for seed in range(seeds)]
-        starts = [math.log10(foretell(config, loader(config, cache)).lr) for config in configs]
+        starts = [
+            math.log10(foretell(config, loader(config, cache)).borders["nonfinite"].lr) for config in configs
+        ]
         found.append([border(c, cache, start) for c, start in zip(configs, starts, strict=True)])
     return found
 

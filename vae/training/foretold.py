@@ -1,16 +1,20 @@
-"""The border of non-finite training, foretold from one forward and backward pass at initialisation.
+"""Borders of stability, foretold from one forward and backward pass at initialisation.
 
 Training becomes non-finite where the log-variance overflows exp, in float32 at 88.7. What moves it most is
 the weights of its own head: they have the most inputs of all, and under an optimizer whose step does not
 depend on the scale of the gradients all of them move at once. So take the step of these weights alone, and
 by how much it moves the log-variance of the first batch, at a rate of 1: this speed times the learning rate
-is what a step adds, and at the border it is about `STEP`, which two or three steps carry past 88.7.
+is what a step adds. At the `nonfinite` border it is about 38, which two or three steps carry past 88.7; the
+loss rises above a hundred times the first (`blowup`) where it is about 8, and a whole run ends worse than the
+mean image (`useless`) where it is about 14.
 
-`STEP` is the median over 18 borders of Adam at 32 px (depth 2, 4 and 8; 2 to 4 halvings; fan-ins 512 to
-8,192; two seeds). Borders that it was not fitted on lie 0.08 decades from what is foretold in the mean
-(`python -m tests.benchmarks.foretold`, which also tries what `why_not` refuses).
+38 is the median over 18 borders of Adam at 32 px (depth 2, 4 and 8; 2 to 4 halvings; fan-ins 512 to 8,192;
+two seeds), 8 and 14 the geometric means over the nine columns that `border_study` mapped. How far borders
+that they were not fitted on lie from what is foretold is what `python -m tests.benchmarks.foretold` measures;
+it also tries what `why_not` refuses.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,27 +24,35 @@ from vae.config import TrainConfig
 from vae.loss.kl_schedules import kl_weight
 from vae.model.pixels import normalise
 from vae.stability.curvature import undisturbed, update_direction
+from vae.stability.labels import Label
 from vae.training.hardware import resolve
 from vae.training.state import BatchSource, TrainState
 
-STEP = 38.0
-BAND = (-0.32, 0.21)
-"""Decades around what is foretold that hold 90 % of the borders at least: of single held-out ones 90 % lie
-within 0.14 decades, and of the nine columns that `border_study` mapped with three seeds eight within this.
-"""
+STEPS: Mapping[Label, float] = {"nonfinite": 38.0, "blowup": 8.0, "useless": 14.0}
+"""What a step adds to the log-variance at each border."""
+BANDS: Mapping[Label, tuple[float, float]] = {
+    "nonfinite": (-0.32, 0.21),
+    "blowup": (-0.32, 0.32),
+    "useless": (-0.32, 0.32),
+}
+"""Decades around what is foretold that hold 90 % of the borders at least."""
 TRIAL_LR = 1e-6
 
 
 @dataclass(frozen=True)
-class Foretold:
-    """lr: the foretold border, with the ends of a 90 % band.
-
-    speed: by how much a step at a rate of 1 moves the log-variance that it moves most.
-    """
+class Border:
+    """lr: the foretold border, with the ends of a 90 % band."""
 
     lr: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """borders: by label. speed: by how much a step at a rate of 1 moves the log-variance that moves most."""
+
+    borders: Mapping[Label, Border]
     speed: float
 
 
@@ -76,8 +88,11 @@ def foretell(config: TrainConfig, train: BatchSource) -> Foretold:
     batch = next(iter(train.epoch())).to(state.device)
     train.load_state_dict(position)
     speed = _speed(state, batch)
-    border = STEP / speed
-    return Foretold(border, border * 10 ** BAND[0], border * 10 ** BAND[1], speed)
+    return Foretold({label: _border(step / speed, *BANDS[label]) for label, step in STEPS.items()}, speed)
+
+
+def _border(lr: float, low: float, high: float) -> Border:
+    return Border(lr, lr * 10**low, lr * 10**high)
 
 
 def _speed(state: TrainState, batch: torch.Tensor) -> float:
