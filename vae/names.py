@@ -128,5 +128,5 @@ METRICS = Registry("vae.quality.metrics", "METRIC")
 def nearest(name: str, names: Collection[str]) -> str:
     """The known names as text, preceded by the nearest to `name` if one is near."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}(known: {', '.join(sorted(names))})"
+    known = f"known: {', '.join(sorted(names))}"
+    return f"did you mean {close[0]!r}? ({known})" if close else known
