@@ -140,7 +140,7 @@ def test_a_name_that_is_close_to_none_is_refused_with_the_list_of_all() -> None:
     with pytest.raises(ValidationError) as refused:
         OptimConfig(clip="zzzzzz")
     assert "did you mean" not in str(refused.value)
-    assert "(known: agc, none, norm" in str(refused.value)
+    assert "; known: agc, none, norm" in str(refused.value)
 
 
 @pytest.mark.parametrize(
