@@ -9,6 +9,8 @@ from sweep.errors import UserError
 from sweep.store.home import Home
 from sweep.study import Plan, Study, check_name
 from sweep.study.border_plan import Strategy
+from vae.config import ModelConfig, NetworkConfig
+from vae.kinds import short
 from vae.names import METRICS, nearest
 from vae.optim.optimizers import needs_package
 from vae.training.hardware import needs_compiler, slow_precision
@@ -52,13 +54,15 @@ def with_strategy(plan: Plan, strategy: str | None) -> Plan:
 
 
 def check_plan(plan: Plan, device: str | None = None) -> None:
-    """Raises UserError where an arm's or column's config is not valid, or this machine lacks its optimizer's
-    package or the compiler that it asks for."""
+    """Raises UserError where an arm's or column's config is not valid, its network cannot be trained, or this
+    machine lacks its optimizer's package or the compiler that it asks for."""
     on_cpu = not visible_gpus(device)
     for config in plan.configs():
         missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
         if missing:
             raise UserError(missing)
+    for model in dict.fromkeys(config.model for config in plan.configs()):
+        _check_network(model)
     base = plan.base
     try:
         for name in METRICS.names if base.quality_draws else ():
@@ -72,6 +76,18 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
             check_features(base.quality_features, base.quality_features_sha256, base.model.image_size)
         except ValueError as error:
             raise UserError(str(error)) from error
+
+
+def _check_network(model: NetworkConfig) -> None:
+    """Raises UserError where a network that is not ours cannot be trained."""
+    if isinstance(model, ModelConfig):
+        return
+    from vae.model.theirs import check_network
+
+    try:
+        check_network(model)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def time_for_blocks(plan: Plan, options: Options) -> float | None:
@@ -97,6 +113,11 @@ def check_blocks(name: str, plan: Plan, blocks: int | None) -> None:
 def cautions(plan: Plan, home: Home) -> list[str]:
     """What a user should know of the plan on this machine, though it can be run; a sentence each."""
     found = {slow for config in plan.configs() if (slow := slow_precision(config))}
+    if plan.border is not None and not plan.border.plane.across:
+        found.add(
+            f"{short(plan.base.model.kind)} is mapped as it is, in one column: it has none of the settings "
+            "that this study varies"
+        )
     if os.environ.get("MLFLOW_TRACKING_URI") and home.tracking is None:
         found.add(
             "MLFLOW_TRACKING_URI is not used: the runs stay in this home, unless --tracking-uri or "

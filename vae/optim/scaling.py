@@ -20,21 +20,23 @@ from torch import nn
 from vae.config import OptimConfig
 from vae.model.layout import head_fan_in
 from vae.model.network import VAE
+from vae.model.protocol import Autoencoder
 
 HEAD_FAN_IN = 2048
 """With so many inputs a head trains at `optim.lr` itself: those of 64 px, four halvings and base width 16."""
 
 
 def parameter_groups(
-    config: OptimConfig, model: VAE, others: Iterable[nn.Parameter]
+    config: OptimConfig, model: Autoencoder, others: Iterable[nn.Parameter]
 ) -> list[nn.Parameter] | list[dict[str, Any]]:
     """What an optimizer is built from: all parameters, or groups, of which one has an `lr_scale`.
 
     others: further parameters, such as those of the likelihood.
     """
-    every = [*model.parameters(), *others]
+    every = [*model.trained(), *others]
     if config.head_scale == "none":
         return every
+    assert isinstance(model, VAE)  # a config of another network is refused
     heads = [model.encoder.fc_mu.weight, model.encoder.fc_logvar.weight]
     scaled = {id(weight) for weight in heads}
     rest: dict[str, Any] = {"params": [p for p in every if id(p) not in scaled]}

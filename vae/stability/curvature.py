@@ -89,9 +89,9 @@ def edge_ratio_quadratic(
     lr_c is where the quadratic model of the loss along the update direction u is back at its start (CDAT's
     rule at sigma = 2, Roulet et al. 2024, arXiv 2407.06183). inf if u does not descend.
     """
-    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
     slope = _dot(gradients, u)
-    product = torch.autograd.grad(slope, parameters)
+    product = torch.autograd.grad(slope, parameters, materialize_grads=True)
     curvature = abs(float(_dot(product, u)))
     descent = max(-float(slope.detach()), 0.0)
     if descent == 0:
@@ -169,12 +169,14 @@ def preconditioned_sharpness(
     """
     sizes = [p.numel() for p in parameters]
     scale = torch.cat([p.detach().flatten() for p in preconditioner]).rsqrt()
-    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
 
     def product(vector: np.ndarray) -> np.ndarray:
         v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale) * scale, sizes)
         parts = [x.view_as(p) for x, p in zip(v, parameters, strict=True)]
-        hv = torch.autograd.grad(gradients, parameters, grad_outputs=parts, retain_graph=True)
+        hv = torch.autograd.grad(
+            gradients, parameters, grad_outputs=parts, retain_graph=True, materialize_grads=True
+        )
         flat = torch.cat([h.flatten() for h in hv]) * scale
         return flat.cpu().numpy()
 

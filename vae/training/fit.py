@@ -115,7 +115,7 @@ class _Run:
         self.validation, self.test = validation.to(self.state.device), test
         self.test_groups = test_groups
         self.custom = self._custom_metrics()  # here, because a file that is gone should not end a long run
-        self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
+        self.noise = fixed_noise(len(validation), self.state.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
@@ -142,7 +142,7 @@ class _Run:
         """The measurement of the edge, on the first tiles and the first noise."""
         state = self.state
         batch = state.source.images[: self.config.batch_size].to(state.device)
-        noise = fixed_noise(len(batch), self.config.model.latent_dim, state.device)
+        noise = fixed_noise(len(batch), state.model.latent_dim, state.device)
         return state.edge_on(batch, noise)
 
     def go(self) -> RunResult:
@@ -298,7 +298,7 @@ class _Run:
         if self.test is None or not len(self.test):
             return None
         tiles = self.test.to(self.state.device)
-        noise = fixed_noise(len(tiles), self.config.model.latent_dim, self.state.device)
+        noise = fixed_noise(len(tiles), self.state.model.latent_dim, self.state.device)
         return evaluate(self.state.model, tiles, noise, self.state.loss)
 
     def _quality(self) -> ModelQuality | None:
