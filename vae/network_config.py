@@ -29,8 +29,8 @@ class NetworkConfig(Config):
     """What every network has: a network of yours adds its own fields in a subclass, its class's `Config`."""
 
     kind: str = kinds.OURS
-    """`vae` is ours. Another is named as `path/to/module.py:Class` or `package.module:Class`, and has settings
-    of its own (docs/your_network.md)."""
+    """`vae` is ours. Another is named as `path/to/module.py:Class` or `package.module:Class`, and has
+    settings of its own (docs/your_network.md)."""
     kind_sha256: str | None = None
     """Hash of the file that holds the class, filled in when the kind is set: a changed network is another."""
     image_size: Annotated[int, Field(ge=8)] = 64

@@ -11,6 +11,8 @@ from vae.config import NetworkConfig
 from vae.kinds import load_class, short
 from vae.model.protocol import NO_TERMS, Autoencoder, Forward
 
+SPREAD = 2654435761
+"""Odd, so that seeds differ by more than steps do (Knuth's multiplier); a generator takes 32 bits."""
 TINY = 2
 """Tiles of the batch that a network is tried on."""
 
@@ -52,10 +54,10 @@ class Theirs(Autoencoder):
     def at_step(self, seed: int, step: int) -> None:
         """What dropout and the like draw depends on the seed and the step alone, so that a resumed run, and a
         step that is looked at again, draw the same."""
-        self._draws_from = (seed << 32) + step
+        self._draws_from = (seed * SPREAD + step) % 2**32
 
     def forward(self, x: Tensor, noise: Tensor) -> Forward:
-        with _drawing_from(self._draws_from, x.device):
+        with _drawing_from(self._draws_from if self.training else 0, x.device):
             return super().forward(x, noise)
 
 

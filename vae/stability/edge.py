@@ -83,6 +83,7 @@ class Edge:
         """The loss as a function of the weights alone."""
 
         def loss() -> Tensor:
+            self.model.at_step(0, 0)
             terms, _ = self.loss(self.model, self.batch, self.noise, kl_weight)
             return terms.loss
 
