@@ -90,6 +90,16 @@ def _check_network(model: NetworkConfig) -> None:
         raise UserError(str(error)) from error
 
 
+def _narrowed(declared: Plan, plan: Plan) -> str | None:
+    """What a border is mapped over in a network that has not all of the axes (`BorderPlan.over`)."""
+    if declared.border is None or plan.border is None:
+        return None
+    left = plan.border.plane.across
+    lost = [axis.name for axis in declared.border.plane.across if axis not in left]
+    over = "over the other axes" if left else "as it is, in one column"
+    return f"{short(plan.base.model.kind)} has no {' or '.join(lost)}: it is mapped {over}" if lost else None
+
+
 def time_for_blocks(plan: Plan, options: Options) -> float | None:
     """Seconds after whose end no block should be running; None where nothing limits them but the claims.
 
@@ -110,14 +120,14 @@ def check_blocks(name: str, plan: Plan, blocks: int | None) -> None:
         raise UserError(f"{name} has {plan.blocks.most} blocks at most: ask for no more by --blocks")
 
 
-def cautions(plan: Plan, home: Home) -> list[str]:
-    """What a user should know of the plan on this machine, though it can be run; a sentence each."""
+def cautions(plan: Plan, home: Home, declared: Plan) -> list[str]:
+    """What a user should know of the plan on this machine, though it can be run; a sentence each.
+
+    declared: the study's own plan, before the user's changes.
+    """
     found = {slow for config in plan.configs() if (slow := slow_precision(config))}
-    if plan.border is not None and not plan.border.plane.across:
-        found.add(
-            f"{short(plan.base.model.kind)} is mapped as it is, in one column: it has none of the settings "
-            "that this study varies"
-        )
+    if narrowed := _narrowed(declared, plan):
+        found.add(narrowed)
     if os.environ.get("MLFLOW_TRACKING_URI") and home.tracking is None:
         found.add(
             "MLFLOW_TRACKING_URI is not used: the runs stay in this home, unless --tracking-uri or "

@@ -68,7 +68,7 @@ def test_it_is_mapped_reported_drawn_and_replayed_and_its_study_outlives_its_fil
 
     chosen = ("--set", f"model.kind={kind}", "--set", "model.channels=4", "--workers", "2")
     said = sweep("run", "border_study", "--scale", "smoke", *chosen)
-    assert said.count("mine.py:Net is mapped as it is, in one column") == 1
+    assert said.count("mine.py:Net has no depth or halvings or width: it is mapped as it is, in") == 1
     assert "the network" in sweep("map", "border_study")
     assert "head fan-in" not in sweep("map", "border_study")
     found = json.loads((home / "reports/border_study/map.json").read_text())
