@@ -84,6 +84,10 @@ def test_it_is_mapped_reported_drawn_and_replayed_and_its_study_outlives_its_fil
     sweep("report", "border_study")
     sweep("status", "border_study")
     assert "the network" in sweep("map", "border_study")
-    done = run_here("generate", "border_study", "--trial", str(trained), home=home)
-    assert done.returncode == 2
-    assert "cannot be read" in done.stderr
+    for words in (
+        ("generate", "border_study", "--trial", str(trained)),
+        ("replay", "border_study", str(trained)),
+    ):
+        done = run_here(*words, home=home)
+        assert done.returncode == 2
+        assert "cannot be read" in done.stderr
