@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sweep.study.config import TrialConfig
+from vae.config import ModelConfig, NetworkConfig
 
 PAGE = Path(__file__).with_name("settings.md")
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
@@ -92,7 +93,7 @@ def settings(model: type[BaseModel] = TrialConfig, prefix: str = "") -> Iterator
     """Every setting of a config class, in the order of declaration."""
     said = docstrings(model)
     for name, field in model.model_fields.items():
-        path, kind = prefix + name, field.annotation
+        path, kind = prefix + name, ModelConfig if field.annotation is NetworkConfig else field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from settings(kind, f"{path}.")
         else:

@@ -48,7 +48,7 @@ print(found.table[columns].sort_values("objective").to_string(index=False))
 best = found.best
 assert best is not None, "every trial diverged"
 model = found.model()
-print(f"trial {best.trial}: {best.value:.1f} with {model.config.latent_dim} latent dimensions")
+print(f"trial {best.trial}: {best.value:.1f} with {model.latent_dim} latent dimensions")
 found.samples(count=36).save(found.home / "latent_sizes_samples.png")
 found.pictures(best.trial).save(found.home / "latent_sizes_reconstructions.png")
 

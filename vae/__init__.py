@@ -12,17 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vae.config import ModelConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig
+    from vae.config import ModelConfig, NetworkConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig
     from vae.model.network import VAE
+    from vae.model.protocol import Autoencoder, Forward, Network
+    from vae.network_config import network_config
     from vae.training.fit import fit
     from vae.training.hooks import Hooks, RunInfo, RunResult
     from vae.training.state import BatchSource
 
 __all__ = [
     "VAE",
+    "Autoencoder",
     "BatchSource",
+    "Forward",
     "Hooks",
     "ModelConfig",
+    "Network",
+    "NetworkConfig",
     "ObjectiveConfig",
     "OptimConfig",
     "ProbeConfig",
@@ -30,15 +36,21 @@ __all__ = [
     "RunResult",
     "TrainConfig",
     "fit",
+    "network_config",
 ]
 
 _HOMES = {
     "ModelConfig": "vae.config",
+    "NetworkConfig": "vae.config",
     "ObjectiveConfig": "vae.config",
     "OptimConfig": "vae.config",
     "ProbeConfig": "vae.config",
     "TrainConfig": "vae.config",
     "VAE": "vae.model.network",
+    "Autoencoder": "vae.model.protocol",
+    "Forward": "vae.model.protocol",
+    "Network": "vae.model.protocol",
+    "network_config": "vae.network_config",
     "fit": "vae.training.fit",
     "Hooks": "vae.training.hooks",
     "RunInfo": "vae.training.hooks",

@@ -3,73 +3,32 @@
 Nothing here imports torch, so that a command line can check a user's settings at once.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 
-from vae import names
+from vae import kinds, names
+from vae.network_config import AnyNetwork, Config, ModelConfig, NetworkConfig, PositiveInt
 
-PositiveInt = Annotated[int, Field(ge=1)]
+__all__ = [
+    "ModelConfig",
+    "NetworkConfig",
+    "ObjectiveConfig",
+    "OptimConfig",
+    "ProbeConfig",
+    "TrainConfig",
+]
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Config(BaseModel):
-    """Frozen; a misspelt field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class ModelConfig(Config):
-    """The network. `encoder_depth` and `decoder_depth` count convolution layers (see `vae.model.layout`)."""
-
-    image_size: Annotated[int, Field(ge=8)] = 64
-    encoder_depth: PositiveInt = 4
-    decoder_depth: PositiveInt = 4
-    max_downsamples: PositiveInt = 4
-    base_channels: PositiveInt = 16
-    max_channels: PositiveInt = 128
-    latent_dim: PositiveInt = 64
-    norm: Literal["batch", "group", "none"] = "batch"
-    extra_block: Literal["conv", "residual"] = "conv"
-    output_range: Literal["tanh_unit", "imagenet_linear", "paper"] = "tanh_unit"
-    logvar_bound: Literal["none", "clamp", "soft"] = "none"
-    """Bound on the encoder's log-variance lv: clamped to +-10, or 10 tanh(lv / 10). It moves the border of
-    stability."""
-
-    @property
-    def num_downsamples(self) -> int:
-        """Number of stages, each of which halves the resolution."""
-        return min(self.encoder_depth, self.decoder_depth, self.max_downsamples)
-
-    @property
-    def grid_sizes(self) -> list[int]:
-        """Side of the square feature map before the first stage and after each, in pixels."""
-        return [self.image_size // 2**stage for stage in range(self.num_downsamples + 1)]
-
-    @model_validator(mode="after")
-    def _grid_is_whole(self) -> "ModelConfig":
-        sizes = [self.image_size / 2**stage for stage in range(self.num_downsamples + 1)]
-        if any(size != int(size) for size in sizes):
-            whole = sum(size == int(size) for size in sizes) - 1
-            listed = ", ".join(f"{size:g}" for size in sizes)
-            mend = f"max_downsamples to {whole} or less" if whole else "image_size to an even number"
-            raise ValueError(
-                f"image_size {self.image_size} cannot be halved {self.num_downsamples} times "
-                f"(sizes {listed}): set model.{mend}"
-            )
-        return self
 
 
 class ObjectiveConfig(Config):
@@ -197,7 +156,7 @@ class TrainConfig(Config):
     only with the same. `auto` is resolved by `vae.training.hardware.resolve` before a run is recorded.
     """
 
-    model: ModelConfig = ModelConfig()
+    model: AnyNetwork = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     optim: OptimConfig = OptimConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -234,7 +193,11 @@ class TrainConfig(Config):
         if not isinstance(path, str) or values.get("quality_features_sha256"):
             return values
         path = str(Path(path).expanduser().absolute())
-        return {**values, "quality_features": path, "quality_features_sha256": file_sha256(path)}
+        return {
+            **values,
+            "quality_features": path,
+            "quality_features_sha256": kinds.file_sha256(path, "quality_features"),
+        }
 
     @model_serializer(mode="wrap")
     def _without_features_that_are_not_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -264,6 +227,17 @@ class TrainConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _heads_are_known(self) -> "TrainConfig":
+        scaled = {"head_scale": "none", "parametrisation": "standard"}
+        for name, plain in scaled.items():
+            if getattr(self.optim, name) != plain and not isinstance(self.model, ModelConfig):
+                raise ValueError(
+                    f"optim.{name}={getattr(self.optim, name)} needs latent heads that are known, and those "
+                    f"of model.kind={kinds.short(self.model.kind)} are not: set optim.{name}={plain}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _probe_is_possible(self) -> "TrainConfig":
         if self.probe.label == "useless" and self.objective.likelihood != "mse_sum":
             raise ValueError("probe.label=useless needs objective.likelihood=mse_sum")
@@ -277,13 +251,3 @@ class TrainConfig(Config):
         if self.curvature_every:
             self.optim.check_edge_ratio(f"curvature_every={self.curvature_every}", "curvature_every=0")
         return self
-
-
-def file_sha256(path: str) -> str:
-    """Raises ValueError where there is no such file."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"quality_features={path} cannot be read ({reason}): name a file") from error

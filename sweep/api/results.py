@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sweep.border.map import BorderMap
     from sweep.evidence.finding import Judged
-    from vae.model.network import VAE
+    from vae.model.protocol import Autoencoder
 
 METRICS = ("best_epoch", "epochs", "steps", "train_seconds", "last_finite_loss")
 """Measured quantities whose names have no slash; all other names are like `stability/max_logvar`."""
@@ -156,8 +156,8 @@ class Results:
         ]
         return pd.DataFrame(rows, columns=None if rows else fixed)
 
-    def model(self, trial: int | None = None) -> "VAE":
-        """The VAE of a trial (default: the best) with its selected weights, in evaluation mode.
+    def model(self, trial: int | None = None) -> "Autoencoder":
+        """The network of a trial (default: the best) with its selected weights, in evaluation mode.
 
         Raises:
             UserError: there is no such trial, or it left no weights on this machine.

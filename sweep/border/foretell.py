@@ -8,6 +8,7 @@ from data_io.tiles.loader import BatchLoader
 from data_io.tiles.tileset import TileSet
 from sweep.study import Plan
 from sweep.study.config import TrialConfig, with_settings
+from vae.config import ModelConfig
 from vae.model.layout import head_fan_in
 from vae.training.foretold import Foretold, foretell
 
@@ -32,7 +33,9 @@ def foretold(plan: Plan, tiles: TileSet) -> Iterator[Row]:
     """
     for name, settings in _places(plan):
         config = with_settings(plan.base, settings)
-        yield Row(name, head_fan_in(config.model), foretell(config, _loader(tiles, config)))
+        border = foretell(config, _loader(tiles, config))
+        assert isinstance(config.model, ModelConfig)  # of others it is not foretold
+        yield Row(name, head_fan_in(config.model), border)
 
 
 def _places(plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -45,7 +45,8 @@ class BorderMap:
     """The map of one study.
 
     models: from probes and whole runs. conflicts: where the whole runs speak against the probes.
-    spent: runs and optimizer steps by phase. fan_ins: fan-in of the latent head, by column.
+    spent: runs and optimizer steps by phase. fan_ins: fan-in of the latent head, by column (None: not
+        known).
     """
 
     study: str
@@ -54,7 +55,7 @@ class BorderMap:
     models: dict[Label, BorderModel]
     conflicts: list[Conflict]
     trained: list[Trained]
-    fan_ins: list[int]
+    fan_ins: list[int | None]
     spent: dict[str, dict[str, int]]
 
     @classmethod
@@ -81,9 +82,10 @@ class BorderMap:
         the width decides the fan-in. None where the fan-in is the same in all columns, or too few have a
         border.
         """
-        if len(set(self.fan_ins)) == 1:
+        known = [fan_in for fan_in in self.fan_ins if fan_in is not None]
+        if len(set(self.fan_ins)) == 1 or len(known) < len(self.fan_ins):
             return None
-        features = {FAN_IN: [math.log10(fan_in) for fan_in in self.fan_ins]}
+        features = {FAN_IN: [math.log10(fan_in) for fan_in in known]}
         found = [row.column for row in self.models[label].columns if row.status == "found"]
         for axis, values in zip(self.plan.plane.across, self._across(), strict=True):
             tried = features | {axis.name: values}

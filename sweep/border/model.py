@@ -187,6 +187,8 @@ class BorderModel:
         None with fewer columns than a line has numbers, or where these cannot be told apart.
         """
         if features is None:
+            if not self.plane.across:
+                return None
             features = {
                 axis.name: [axis.position(column[i]) for column in self.plane.columns]
                 for i, axis in enumerate(self.plane.across)

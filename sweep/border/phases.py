@@ -20,7 +20,7 @@ from sweep.store import keys
 from sweep.store.trials import DISTANCE, TrialView
 from sweep.study.border_plan import BorderPlan
 from sweep.study.config import TrialConfig, with_settings
-from vae.config import ModelConfig
+from vae.config import ModelConfig, NetworkConfig
 from vae.model.layout import head_fan_in
 from vae.stability.labels import Label, late_horizon, probe_horizon
 
@@ -31,17 +31,18 @@ def chooser(plan: BorderPlan, base: TrialConfig) -> ProbeChooser:
     return ProbeChooser(plan, {label: [late_horizon(label, f) for f in fan_ins] for label in plan.labels})
 
 
-def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int]:
+def column_fan_ins(plan: BorderPlan, base: TrialConfig) -> list[int | None]:
+    """None for a network that is not ours."""
     return [head_fan_in(model) for model in _networks(plan, base)]
 
 
 def column_halvings(plan: BorderPlan, base: TrialConfig) -> list[int]:
-    """Strided layers a side, by column: no more than there are layers."""
-    return [model.num_downsamples for model in _networks(plan, base)]
+    """Strided layers a side, by column: no more than there are layers. 0 for a network that is not ours."""
+    return [m.num_downsamples if isinstance(m, ModelConfig) else 0 for m in _networks(plan, base)]
 
 
 @lru_cache(maxsize=8)
-def _networks(plan: BorderPlan, base: TrialConfig) -> list[ModelConfig]:
+def _networks(plan: BorderPlan, base: TrialConfig) -> list[NetworkConfig]:
     return [with_settings(base, plan.plane.settings(column)).model for column in plan.plane.columns]
 
 

@@ -34,12 +34,13 @@ def _table(found: BorderMap, label: Label, model: BorderModel) -> Any:
     if model.tail is not None:
         width += f", ragged: {model.tail[0]:.0%} of the runs cross to {model.tail[1]:.1f} decades below"
     table = Table(title=f"{label} border of {found.plan.plane.searched}: log10, 90 % band{width}")
-    for name in ("column", "head fan-in", "border", "band", "runs", "steps"):
+    fan_ins = [] if None in found.fan_ins else ["head fan-in"]  # it is not known of every network
+    for name in ("column", *fan_ins, "border", "band", "runs", "steps"):
         table.add_column(name, justify="left" if name == "column" else "right")
     for row, fan_in in zip(model.columns, found.fan_ins, strict=True):
         border = row.status if row.border is None else f"{row.border:.2f}"
         band = "" if row.low is None or row.high is None else f"{row.low:.2f} .. {row.high:.2f}"
-        table.add_row(row.name, str(fan_in), border, band, str(row.runs), str(row.steps))
+        table.add_row(row.name, *(str(fan_in) for _ in fan_ins), border, band, str(row.runs), str(row.steps))
     return table
 
 

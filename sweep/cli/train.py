@@ -25,6 +25,8 @@ from sweep.store.trials import TrialView
 from sweep.study import Plan, load_preset
 from sweep.study.config import TrialConfig, flatten
 from sweep.tracking.registration import identity_of
+from vae.config import ModelConfig, NetworkConfig
+from vae.kinds import short
 
 HIGH_LOGVAR = 12.0
 """Prototypes passed this raw log-variance before they blew up. It predicts nothing by itself: most runs of
@@ -77,7 +79,7 @@ def _with_sgd_preset(settings: Mapping[str, Any], under_sgd: Mapping[str, Any]) 
 def reasons(config: TrialConfig) -> list[str]:
     """Sentences on what the preset does and why it keeps the run stable; only on settings in force."""
     optim = config.optim
-    said = [f"one run of {config.epochs} epochs at depth {_depths(config)}, no sweep:"]
+    said = [f"one run of {config.epochs} epochs {_network(config.model)}, no sweep:"]
     if config.model.logvar_bound == "soft":
         said.append("  the encoder's log-variance is 10 tanh(lv / 10), so the sampled code cannot blow up")
     if optim.lr_border_fraction is not None:
@@ -107,9 +109,11 @@ def reasons(config: TrialConfig) -> list[str]:
     return said
 
 
-def _depths(config: TrialConfig) -> str:
-    encoder, decoder = config.model.encoder_depth, config.model.decoder_depth
-    return str(encoder) if encoder == decoder else f"{encoder} and {decoder}"
+def _network(model: NetworkConfig) -> str:
+    if not isinstance(model, ModelConfig):
+        return f"of {short(model.kind)}"
+    encoder, decoder = model.encoder_depth, model.decoder_depth
+    return f"at depth {encoder}" if encoder == decoder else f"at depth {encoder} and {decoder}"
 
 
 def _free_name(first: str, plan: Plan, scale: str, home: Home) -> str:
@@ -160,17 +164,22 @@ def _show_end(home: Home, name: str, trial: FrozenTrial, bounded: bool) -> None:
 def _show_next(command: str) -> None:
     print("\nnext:")
     print(f"  {command}")
-    print("                                             sweeps depth and learning rate around it")
+    what = "sweeps depth and learning rate around it" if " depth_study " in command else "maps its border"
+    print(f"                                             {what}")
     print("  python -m sweep ui                         shows the run, its curves and pictures")
     print("  the same command again                     trains another with a fresh seed")
 
 
 def sweep_command(name: str, plan: Plan, scale: str, options: Options) -> str:
-    """The command that sweeps depth and learning rate around a run, with its other settings kept."""
+    """The command that sweeps depth and learning rate around a run, with its other settings kept.
+
+    Of a network that is not ours, the one that maps its border.
+    """
     searched = {"model.encoder_depth", "model.decoder_depth", "optim.lr", "optim.lr_border_fraction"}
     kept = {"model.logvar_bound", "optim.lr_warmup_fraction", "optim.skip", *options.settings} - searched
     base = flatten(plan.base.model_dump(mode="json"))
-    words = ["python -m sweep run depth_study", f"--name around_{name}", f"--scale {scale}"]
+    study = "depth_study" if isinstance(plan.base.model, ModelConfig) else "border_study"
+    words = [f"python -m sweep run {study}", f"--name around_{name}", f"--scale {scale}"]
     if options.data is not None or "data.source" in kept:
         words.append(f"--data {shlex.quote(base['data.source'])}")
     for path in sorted(kept - {"data.source"}):

@@ -9,6 +9,8 @@ from sweep.errors import UserError
 from sweep.store.home import Home
 from sweep.study import Plan, Study, check_name
 from sweep.study.border_plan import Strategy
+from vae.config import ModelConfig, NetworkConfig
+from vae.kinds import short
 from vae.names import METRICS, nearest
 from vae.optim.optimizers import needs_package
 from vae.training.hardware import needs_compiler, slow_precision
@@ -52,13 +54,15 @@ def with_strategy(plan: Plan, strategy: str | None) -> Plan:
 
 
 def check_plan(plan: Plan, device: str | None = None) -> None:
-    """Raises UserError where an arm's or column's config is not valid, or this machine lacks its optimizer's
-    package or the compiler that it asks for."""
+    """Raises UserError where an arm's or column's config is not valid, its network cannot be trained, or this
+    machine lacks its optimizer's package or the compiler that it asks for."""
     on_cpu = not visible_gpus(device)
     for config in plan.configs():
         missing = needs_package(config.optim.optimizer) or (on_cpu and needs_compiler(config.compile))
         if missing:
             raise UserError(missing)
+    for model in dict.fromkeys(config.model for config in plan.configs()):
+        _check_network(model)
     base = plan.base
     try:
         for name in METRICS.names if base.quality_draws else ():
@@ -72,6 +76,28 @@ def check_plan(plan: Plan, device: str | None = None) -> None:
             check_features(base.quality_features, base.quality_features_sha256, base.model.image_size)
         except ValueError as error:
             raise UserError(str(error)) from error
+
+
+def _check_network(model: NetworkConfig) -> None:
+    """Raises UserError where a network that is not ours cannot be trained."""
+    if isinstance(model, ModelConfig):
+        return
+    from vae.model.theirs import check_network
+
+    try:
+        check_network(model)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _narrowed(declared: Plan, plan: Plan) -> str | None:
+    """What a border is mapped over in a network that has not all of the axes (`BorderPlan.over`)."""
+    if declared.border is None or plan.border is None:
+        return None
+    left = plan.border.plane.across
+    lost = [axis.name for axis in declared.border.plane.across if axis not in left]
+    over = "over the other axes" if left else "as it is, in one column"
+    return f"{short(plan.base.model.kind)} has no {' or '.join(lost)}: it is mapped {over}" if lost else None
 
 
 def time_for_blocks(plan: Plan, options: Options) -> float | None:
@@ -94,9 +120,14 @@ def check_blocks(name: str, plan: Plan, blocks: int | None) -> None:
         raise UserError(f"{name} has {plan.blocks.most} blocks at most: ask for no more by --blocks")
 
 
-def cautions(plan: Plan, home: Home) -> list[str]:
-    """What a user should know of the plan on this machine, though it can be run; a sentence each."""
+def cautions(plan: Plan, home: Home, declared: Plan) -> list[str]:
+    """What a user should know of the plan on this machine, though it can be run; a sentence each.
+
+    declared: the study's own plan, before the user's changes.
+    """
     found = {slow for config in plan.configs() if (slow := slow_precision(config))}
+    if narrowed := _narrowed(declared, plan):
+        found.add(narrowed)
     if os.environ.get("MLFLOW_TRACKING_URI") and home.tracking is None:
         found.add(
             "MLFLOW_TRACKING_URI is not used: the runs stay in this home, unless --tracking-uri or "

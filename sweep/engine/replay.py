@@ -11,6 +11,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import TrialState
 
 from data_io.tiles.tileset import TileSet
+from sweep.engine.planning import check_plan
 from sweep.engine.run import load_tiles
 from sweep.engine.training import train_on
 from sweep.errors import UserError
@@ -59,7 +60,7 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
     data: where this machine keeps the study's images, if elsewhere.
 
     Raises:
-        UserError: the trial has no finished run, or the images here differ.
+        UserError: the trial has no finished run, the images here differ, or its network is gone.
     """
     trials = study.get_trials(deepcopy=False)
     if number >= len(trials) or trials[number].state is not TrialState.COMPLETE:
@@ -73,7 +74,9 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
     config = TrialConfig.model_validate(json.loads(document))
     if data is not None:
         config = with_settings(config, {"data.source": data})
-    tiles = load_tiles(Plan(base=config, axes=(), trials=1), home)
+    plan = Plan(base=config, axes=(), trials=1)
+    check_plan(plan)
+    tiles = load_tiles(plan, home)
     if tiles.content_hash != run.tags.get("data_hash", tiles.content_hash):
         raise UserError(f"{config.data.source} is not the data of trial {number}: name it with --data")
     stored = {metric: dict(tracker.history(run.id, metric)) for metric in run.metrics}

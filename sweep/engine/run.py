@@ -71,7 +71,7 @@ def run_study(
     """
     check_tracker(home)
     scale, plan = choose_plan(study, options)
-    for caution in cautions(plan, home):
+    for caution in cautions(plan, home, study.plan(scale)):
         observer.say(caution)
     if options.use_map:
         plan = _inside_border(plan, home, observer)

@@ -34,6 +34,8 @@ from sweep.tracking.run import Run, new_key
 from sweep.tracking.sender import Sender
 from sweep.tracking.series import Series
 from sweep.tracking.trackers import NOTE, PARENT, SOURCE
+from vae.config import ModelConfig, NetworkConfig
+from vae.kinds import short
 from vae.training import checkpoint
 from vae.training.hooks import RunResult
 
@@ -180,8 +182,7 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         **({} if view.confirms is None else {"confirms": view.confirms}),
         **({} if view.block is None else {"block": view.block}),
         "seed": config.seed,
-        "encoder_depth": config.model.encoder_depth,
-        "decoder_depth": config.model.decoder_depth,
+        **_network_tags(config.model),
         "git_commit": context.provenance.commit,
         SOURCE: "sweep run",
         PARENT: context.parent_run,
@@ -203,6 +204,12 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
         run.dataset(context.tiles(config.data).summary(), context="training")
         run.files({"config.json": to_json(tree), **context.provenance.files()})
     return run
+
+
+def _network_tags(model: NetworkConfig) -> dict[str, Any]:
+    if isinstance(model, ModelConfig):
+        return {"encoder_depth": model.encoder_depth, "decoder_depth": model.decoder_depth}
+    return {"network": short(model.kind)}
 
 
 def _fits(checkpoints: Checkpoints, config: TrialConfig) -> bool:

@@ -11,15 +11,16 @@ from torchvision.utils import make_grid
 
 from sweep.errors import UserError
 from sweep.store.home import Home
-from vae.config import ModelConfig
-from vae.model.network import VAE
+from vae.model.network import build_model
 from vae.model.pictures import decode_samples
+from vae.model.protocol import Autoencoder
+from vae.network_config import network_config
 from vae.training import checkpoint
 
 BATCH = 256
 
 
-def load_model(home: Home, study: str, trial: int) -> VAE:
+def load_model(home: Home, study: str, trial: int) -> Autoencoder:
     """The selected weights of a trial, in evaluation mode.
 
     Raises:
@@ -43,9 +44,16 @@ def load_saved(home: Home, study: str, trial: int) -> dict[str, Any]:
         raise UserError(str(error)) from error
 
 
-def model_of(saved: Mapping[str, Any]) -> VAE:
-    """In evaluation mode."""
-    model = VAE(ModelConfig.model_validate(saved["model_config"]))
+def model_of(saved: Mapping[str, Any]) -> Autoencoder:
+    """In evaluation mode.
+
+    Raises:
+        UserError: its network is not there, or is another now.
+    """
+    try:
+        model = build_model(network_config(saved["model_config"]), seed=0)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     model.load_state_dict(saved["weights"])
     return model.eval()
 
@@ -57,7 +65,7 @@ def draw(home: Home, study: str, trial: int, count: int, seed: int) -> Image.Ima
     return Image.fromarray(grid.permute(1, 2, 0).numpy())
 
 
-def draw_tiles(model: VAE, count: int, seed: int) -> Tensor:
+def draw_tiles(model: Autoencoder, count: int, seed: int) -> Tensor:
     """(count, 3, H, H) uint8; models of one latent size get the same latents from the same seed."""
-    noise = torch.randn(count, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(count, model.latent_dim, generator=torch.Generator().manual_seed(seed))
     return torch.cat([decode_samples(model, part) for part in torch.split(noise, BATCH)])

@@ -1,5 +1,6 @@
 """What is asked, as data: the config, axes and arms, plans at several scales, and finding a study."""
 
+from sweep.study.axes import Axis, ChoiceAxis, FloatAxis, IntAxis
 from sweep.study.blocks import Blocks
 from sweep.study.claims import (
     EPOCHS_TO_STOP,
@@ -14,7 +15,7 @@ from sweep.study.claims import (
     at_distance,
 )
 from sweep.study.find import load_preset, load_study, shipped
-from sweep.study.plan import Arm, Axis, ChoiceAxis, Confirm, FloatAxis, IntAxis, Plan, space_hash
+from sweep.study.plan import Arm, Confirm, Plan, space_hash
 from sweep.study.study import SCALES, Scale, Study, check_name
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -39,13 +39,13 @@ class Across(_Frozen):
 class Plane(_Frozen):
     """One searched setting, on a logarithmic scale between `low` and `high`, against up to three others.
 
-    cells: the columns to map; empty means every combination of the values.
+    across: empty for a single column. cells: the columns to map; empty means every combination of the values.
     """
 
     searched: str = "optim.lr"
     low: Annotated[float, Field(gt=0)] = 1e-5
     high: Annotated[float, Field(gt=0)] = 1e-1
-    across: Annotated[tuple[Across, ...], Field(min_length=1, max_length=3)]
+    across: Annotated[tuple[Across, ...], Field(max_length=3)]
     cells: tuple[Column, ...] = ()
 
     @model_validator(mode="after")
@@ -67,7 +67,8 @@ class Plane(_Frozen):
         return {p: v for axis, v in zip(self.across, column, strict=True) for p in axis.paths}
 
     def name(self, column: Column) -> str:
-        return ", ".join(f"{axis.name} {v:g}" for axis, v in zip(self.across, column, strict=True))
+        values = zip(self.across, column, strict=True)
+        return ", ".join(f"{axis.name} {v:g}" for axis, v in values) or "the network"
 
     def unit(self, column: Column) -> list[float]:
         return [axis.unit(value) for axis, value in zip(self.across, column, strict=True)]
@@ -121,6 +122,20 @@ class BorderPlan(_Frozen):
         if strange:
             raise ValueError(f"distance_columns {strange} are not columns of the plane")
         return self
+
+    def over(self, has: Callable[[str], bool]) -> "BorderPlan":
+        """The plan over those axes of the plane whose settings there are; without any, over one column."""
+        axes = self.plane.across
+        kept = [i for i, axis in enumerate(axes) if all(map(has, axis.paths))]
+        if len(kept) == len(axes):
+            return self
+
+        def over(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+            return tuple(dict.fromkeys(tuple(column[i] for i in kept) for column in columns)) if kept else ()
+
+        across = tuple(axes[i] for i in kept)
+        plane = self.plane.model_copy(update={"across": across, "cells": over(self.plane.cells)})
+        return self.model_copy(update={"plane": plane, "distance_columns": over(self.distance_columns)})
 
     def trains_at(self, column: int) -> bool:
         """Whether runs at a distance are wanted in the column of that index."""

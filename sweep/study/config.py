@@ -9,7 +9,11 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 from data_io.config import DataConfig
 from sweep.errors import UserError
-from vae.config import TrainConfig
+from vae import kinds
+from vae.config import ModelConfig, NetworkConfig, TrainConfig
+from vae.network_config import SHARED, StoredNetworkConfig, network_class
+
+KIND = "model.kind"
 
 
 class TrialConfig(TrainConfig):
@@ -29,28 +33,56 @@ class TrialConfig(TrainConfig):
         return self
 
 
-def paths(model: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, Any]:
-    """Every dotted path of a config, such as `model.latent_dim`, with the type of its value."""
+def paths(
+    config: type[BaseModel] = TrialConfig, prefix: str = "", network: type[NetworkConfig] = ModelConfig
+) -> dict[str, Any]:
+    """Every dotted path of a config, such as `model.latent_dim`, with the type of its value.
+
+    network: what `model` is; its fields differ by `model.kind`.
+    """
     found: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= paths(field.annotation, f"{prefix}{name}.")
+    for name, field in config.model_fields.items():
+        annotation = network if field.annotation is NetworkConfig else field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= paths(annotation, f"{prefix}{name}.")
         else:
-            found[prefix + name] = field.annotation
+            found[prefix + name] = annotation
     return found
 
 
-def check_path(path: str) -> None:
+def network_of(config: TrialConfig, settings: Mapping[str, Any]) -> type[NetworkConfig]:
+    """The config class of the network that `config` has with these settings.
+
+    Raises:
+        UserError: `model.kind` names none.
+    """
+    kind = settings.get(KIND)
+    if kind is None or kinds.absolute(str(kind)) == config.model.kind:
+        return type(config.model)
+    try:
+        return network_class(str(kind))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def has_path(path: str, network: type[NetworkConfig] = ModelConfig) -> bool:
+    """Whether there is a setting of that path; what a network that is not there any more had is not known."""
+    unknown = network is StoredNetworkConfig and path.startswith("model.")
+    return unknown or path in paths(network=network)
+
+
+def check_path(path: str, network: type[NetworkConfig] = ModelConfig) -> None:
     """Raises UserError, which names the nearest setting, where there is none of that path."""
-    known = paths()
-    if path in known:
+    if has_path(path, network):
         return
-    close = difflib.get_close_matches(path, known, n=1, cutoff=0)
+    close = difflib.get_close_matches(path, paths(network=network), n=1, cutoff=0)
     raise UserError(f"there is no setting {path!r}; the nearest is {close[0]!r}")
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
     """`["model.latent_dim=64", ...]` -> {path: value}; values are read as JSON where they are JSON.
+
+    Of a path under `model` it is found later whether the study's network has it (`with_settings`).
 
     Raises:
         UserError: no `=`, or a path that does not exist.
@@ -62,7 +94,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             raise UserError(
                 f"--set {setting!r} has no '=': write --set path=value, as in model.latent_dim=64"
             )
-        check_path(path)
+        if not path.startswith("model."):
+            check_path(path)
         try:
             parsed[path] = json.loads(text)
         except json.JSONDecodeError:
@@ -73,24 +106,30 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 def with_settings(config: TrialConfig, settings: Mapping[str, Any]) -> TrialConfig:
     """A validated copy with the fields at the dotted paths replaced.
 
-    A tile size alone takes the model's image size with it, and the other way round.
+    A tile size alone takes the model's image size with it, and the other way round. Another network keeps
+    what all networks have (`vae.config.SHARED`).
 
     Raises:
-        UserError: a value does not fit its field, or fields do not fit each other.
+        UserError: there is no such setting, a value does not fit its field, or fields do not fit each other.
     """
     settings = dict(settings)
     tile, image = "data.tile_size", "model.image_size"
     if (tile in settings) != (image in settings):
         settings[tile] = settings[image] = settings.get(tile, settings.get(image))
+    network = network_of(config, settings)
     tree = config.model_dump()
     if "quality_features" in settings:
         tree.pop("quality_features_sha256", None)  # of the features before
+    if KIND in settings:
+        if kinds.absolute(str(settings[KIND])) != config.model.kind:
+            tree["model"] = {name: tree["model"][name] for name in SHARED}
+        tree["model"].pop("kind_sha256", None)  # of the file before
     for path, value in settings.items():
-        check_path(path)
+        check_path(path, network)
         *parents, leaf = path.split(".")
         node = tree
         for parent in parents:
-            node = node[parent]
+            node = node.setdefault(parent, {})
         node[leaf] = value
     try:
         return TrialConfig.model_validate(tree)

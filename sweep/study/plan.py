@@ -4,52 +4,28 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from sweep.errors import UserError
+from sweep.study.axes import Axis, FloatAxis, IntAxis
 from sweep.study.blocks import Blocks
 from sweep.study.border_plan import BorderPlan
 from sweep.study.claims import Claim
-from sweep.study.config import TrialConfig, check_path, flatten, with_settings
+from sweep.study.config import (
+    KIND,
+    TrialConfig,
+    check_path,
+    flatten,
+    has_path,
+    network_of,
+    with_settings,
+)
 from sweep.study.frozen import Frozen, Value
+from vae.kinds import short
 
 LR = "optim.lr"
-
-
-class FloatAxis(Frozen):
-    kind: Literal["float"] = "float"
-    path: str
-    low: float
-    high: float
-    log: bool = False
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-
-class IntAxis(Frozen):
-    kind: Literal["int"] = "int"
-    path: str
-    low: int
-    high: int
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, int) and self.low <= value <= self.high
-
-
-class ChoiceAxis(Frozen):
-    kind: Literal["choice"] = "choice"
-    path: str
-    choices: tuple[Value, ...]
-
-    def holds(self, value: Any) -> bool:
-        return value in self.choices
-
-
-# `kind` tells them apart: in JSON an integer range would pass for a float one.
-Axis = Annotated[FloatAxis | IntAxis | ChoiceAxis, Field(discriminator="kind")]
 
 
 class Arm(Frozen):
@@ -155,14 +131,14 @@ class Plan(Frozen):
     def _consistent(self) -> "Plan":
         axes = {axis.path: axis for axis in self.axes}
         for path in axes:
-            check_path(path)
+            self._check_path(path)
         if not any(arm.from_trial == 0 for arm in self._explored()):
             raise ValueError("a plan needs an arm that takes part from trial 0")
         for arm in self.arms:
             self._check(arm, axes)
         if self.confirm is not None:
             for path in self.confirm.settings:
-                check_path(path)
+                self._check_path(path)
             for path in self.confirm.shared:
                 if path not in axes or axes[path].kind != "choice":
                     raise ValueError(f"confirm shares {path}, which is no axis of choices")
@@ -170,6 +146,9 @@ class Plan(Frozen):
         if self.blocks is not None:
             self._check_blocks(self.blocks, axes)
         return self
+
+    def _check_path(self, path: str, settings: Mapping[str, Any] | None = None) -> None:
+        check_path(path, network_of(self.base, settings or {}))
 
     def _check_claims(self) -> None:
         names = {arm.name for arm in self.arms}
@@ -184,7 +163,7 @@ class Plan(Frozen):
 
     def _check_blocks(self, blocks: Blocks, axes: Mapping[str, Axis]) -> None:
         for path in (*blocks.grid, *blocks.settings):
-            check_path(path)
+            self._check_path(path)
         for arm in self.block_arms():
             for point in blocks.points(arm.fixed):
                 for path, value in self.in_block(arm, point).items():
@@ -232,7 +211,7 @@ class Plan(Frozen):
             if path not in axes or not axes[path].holds(value):
                 raise ValueError(f"arm {arm.name!r} fixes {path}={value!r}, which no axis holds")
         for path in arm.settings:
-            check_path(path)
+            self._check_path(path, arm.settings)
             if path in axes:
                 raise ValueError(f"arm {arm.name!r} sets {path}, which is an axis: fix it")
         if arm.confirm_only and (self.confirm is None or axes.keys() - arm.fixed.keys()):
@@ -269,8 +248,32 @@ class Plan(Frozen):
         """A copy with settings applied: an axis that is set is not searched, and arms with another value go.
 
         Raises:
-            UserError: no arm is left, or a value is not valid.
+            UserError: no arm is left, a value is not valid, or the network has not what the study is about.
         """
+        if KIND in settings:
+            return self._of_network(settings)._with_settings(settings)
+        return self._with_settings(settings)
+
+    def _of_network(self, settings: Mapping[str, Any]) -> "Plan":
+        """The plan for another network: of a plane those axes that it has, which may be none."""
+        network = network_of(self.base, settings)
+
+        def has(path: str) -> bool:
+            return has_path(path, network)
+
+        if self.border is not None:
+            axes = tuple(axis for axis in self.axes if has(axis.path))
+            return self.model_copy(update={"border": self.border.over(has), "axes": axes})
+        own = [axis.path for axis in self.axes]
+        own += [path for arm in self.arms for path in (*arm.settings, *arm.fixed, *arm.grid)]
+        if missing := [path for path in own if not has(path)]:
+            raise UserError(
+                f"this study is about {missing[0]}, which {short(str(settings[KIND]))} has not: run "
+                "border_study, or a study of your own"
+            )
+        return self
+
+    def _with_settings(self, settings: Mapping[str, Any]) -> "Plan":
         pinned = {axis.path: settings[axis.path] for axis in self.axes if axis.path in settings}
         if pinned and self.border:
             raise UserError(f"{next(iter(pinned))} is what this study maps: it cannot be set")
@@ -303,6 +306,8 @@ class Plan(Frozen):
         for path in ("seed", "threads", "device", "data.source", "checkpoint_seconds"):
             base.pop(path)
         base.pop("quality_features", None)  # its hash says which features they are
+        if KIND in base:  # its hash says which file it is, wherever that lies
+            base[KIND] = short(base[KIND])
         for axis in self.axes:
             base.pop(axis.path, None)
         space = {f"axis {a.path}": json.dumps(a.model_dump(mode="json"), sort_keys=True) for a in self.axes}

@@ -42,6 +42,17 @@ def options(parameters: Iterable[Any]) -> set[str]:
     return {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
+@pytest.fixture
+def beside_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with the files that the docs have their reader write, and the examples."""
+    for block in blocks("python"):
+        if block.title and "/" not in block.title:
+            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("beside_the_files")
 @pytest.mark.parametrize("command", PARSED, ids=str)
 def test_commands_parse(command: Command) -> None:
     if command.words[0].isupper() or "..." in command.words:

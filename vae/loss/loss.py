@@ -1,6 +1,7 @@
 """The evidence lower bound, as a loss to minimise."""
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import torch
@@ -8,21 +9,22 @@ from torch import Tensor, nn
 
 from vae.config import ObjectiveConfig
 from vae.loss import kl_rules, likelihoods
-from vae.model.network import VAE, Forward
 from vae.model.pixels import normalise
+from vae.model.protocol import NO_TERMS, Autoencoder, Forward
 
 
 class LossTerms(NamedTuple):
     """Summed over an image's values or latent dimensions, averaged over the batch; float32.
 
     loss, recon_loss and kl are scalars; kl_per_dim (latent_dim,) sums to kl. With the rule `beta`
-    loss = recon_loss + kl_weight * kl.
+    loss = recon_loss + kl_weight * kl, and the terms of `extra`, scalars by name, where the network has some.
     """
 
     loss: Tensor
     recon_loss: Tensor
     kl: Tensor
     kl_per_dim: Tensor
+    extra: Mapping[str, Tensor] = NO_TERMS
 
 
 def kl_per_dim(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ class Loss:
         self._penalty = kl_rules.build(self.config)
 
     def __call__(
-        self, model: VAE, batch: Tensor, noise: Tensor, kl_weight: float, progress: float = 1.0
+        self, model: Autoencoder, batch: Tensor, noise: Tensor, kl_weight: float, progress: float = 1.0
     ) -> tuple[LossTerms, Forward]:
         """(B, 3, H, W) uint8 and (B, latent_dim) standard normal -> the loss and the forward pass.
 
@@ -55,14 +57,25 @@ class Loss:
         x = normalise(batch, model.config.output_range, model.memory_format)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             output = model(x, noise)
-        return self.terms(x, output, kl_weight, progress), output
+        extra = model.extra_loss(x, output)
+        return self.terms(x, output, kl_weight, progress, extra), output
 
-    def terms(self, x: Tensor, output: Forward, kl_weight: float, progress: float = 1.0) -> LossTerms:
-        """The loss of a forward pass; x (B, 3, H, W) in the network's range."""
+    def terms(
+        self,
+        x: Tensor,
+        output: Forward,
+        kl_weight: float,
+        progress: float = 1.0,
+        extra: Mapping[str, Tensor] = NO_TERMS,
+    ) -> LossTerms:
+        """The loss of a forward pass; x (B, 3, H, W) in the network's range. extra: what it has besides."""
         recon_loss = self.likelihood(output.recon, x)
         per_dim = kl_per_dim(output.mu, output.logvar)
         penalty = self.penalty(per_dim, kl_weight, progress)
-        return LossTerms(recon_loss + penalty, recon_loss, per_dim.sum(), per_dim)
+        loss = recon_loss + penalty
+        for term in extra.values():
+            loss = loss + term
+        return LossTerms(loss, recon_loss, per_dim.sum(), per_dim, extra)
 
     def penalty(self, per_dim: Tensor, kl_weight: float, progress: float = 1.0) -> Tensor:
         """The KL's part of the loss, a scalar; per_dim (latent_dim,) as `kl_per_dim` gives it."""

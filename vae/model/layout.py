@@ -7,7 +7,9 @@ depth 4 is four, and depth 6 with max_downsamples 4 is four strided layers and o
 deepest stages.
 """
 
-from vae.config import ModelConfig
+from typing import overload
+
+from vae.config import ModelConfig, NetworkConfig
 
 
 def stage_channels(config: ModelConfig) -> list[int]:
@@ -23,6 +25,19 @@ def extra_layers(depth: int, stages: int) -> list[int]:
     return extra
 
 
-def head_fan_in(config: ModelConfig) -> int:
-    """Inputs of the latent head (`fc_mu`, `fc_logvar`): the channels of the last grid times its area."""
+@overload
+def head_fan_in(config: ModelConfig) -> int: ...
+
+
+@overload
+def head_fan_in(config: NetworkConfig) -> int | None: ...
+
+
+def head_fan_in(config: NetworkConfig) -> int | None:
+    """Inputs of the latent head (`fc_mu`, `fc_logvar`): the channels of the last grid times its area.
+
+    None for a network that is not ours, whose head is not known.
+    """
+    if not isinstance(config, ModelConfig):
+        return None
     return stage_channels(config)[-1] * config.grid_sizes[-1] ** 2

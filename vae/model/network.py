@@ -1,27 +1,13 @@
-"""The VAE: strided convolutions down, two linear heads, transposed convolutions up."""
-
-from typing import NamedTuple
+"""Our VAE: strided convolutions down, two linear heads, transposed convolutions up."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from vae.config import ModelConfig
+from vae.config import ModelConfig, NetworkConfig
 from vae.model.layout import extra_layers, head_fan_in, stage_channels
-
-LOGVAR_BOUND = 10.0
-
-
-class Forward(NamedTuple):
-    """recon (B, 3, H, W) in the network's range; mu, logvar (B, latent_dim). All float32.
-
-    raw_logvar is what the encoder gave before `logvar_bound`.
-    """
-
-    recon: Tensor
-    mu: Tensor
-    logvar: Tensor
-    raw_logvar: Tensor
+from vae.model.protocol import Autoencoder
+from vae.model.theirs import Theirs
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
@@ -144,49 +130,35 @@ class Decoder(nn.Module):
         return x
 
 
-class VAE(nn.Module):
-    """q(z|x) = N(mu, exp(logvar)); a latent is z = mu + exp(logvar / 2) * noise (Kingma and Welling 2014)."""
+class VAE(Autoencoder):
+    """Ours: `encoder` and `decoder`."""
+
+    config: ModelConfig
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.latent_dim = config.latent_dim
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Forward:
-        """x (B, 3, H, W) in the network's range, noise (B, latent_dim) standard normal.
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mu, raw_logvar = self.encoder(x)
+        return mu, raw_logvar
 
-        The latent is sampled in float32 even under autocast: exp(logvar / 2) is where runs blow up, and a
-        lower precision there would move the border that is to be measured.
-        """
-        mu, raw = self.encoder(x)
-        mu, raw = mu.float(), raw.float()
-        logvar = bound_logvar(raw, self.config.logvar_bound)
-        z = mu + torch.exp(0.5 * logvar) * noise
-        return Forward(self.decoder(z).float(), mu, logvar, raw)
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """The layout of its convolutions, in which its inputs should be too."""
-        kernel = next(self.parameters())
-        channels_last = kernel.is_contiguous(memory_format=torch.channels_last)
-        return torch.channels_last if channels_last else torch.contiguous_format
-
-    def parameter_count(self) -> int:
-        return sum(p.numel() for p in self.parameters())
+    def decode(self, z: Tensor) -> Tensor:
+        x: Tensor = self.decoder(z)
+        return x
 
 
-def bound_logvar(logvar: Tensor, kind: str) -> Tensor:
-    """`none`, `clamp` to +-10 (no gradient beyond), or `soft`: 10 tanh(lv / 10)."""
-    if kind == "clamp":
-        return logvar.clamp(-LOGVAR_BOUND, LOGVAR_BOUND)
-    if kind == "soft":
-        return LOGVAR_BOUND * torch.tanh(logvar / LOGVAR_BOUND)
-    return logvar
+def build_model(config: NetworkConfig, seed: int) -> Autoencoder:
+    """A model as its layers initialise themselves (ours: PyTorch's default), drawn from `seed`.
 
+    The global generator is untouched.
 
-def build_model(config: ModelConfig, seed: int) -> VAE:
-    """A model with PyTorch's default initialisation, drawn from `seed`; the global generator is untouched."""
+    Raises:
+        ValueError: the network of `config.kind` cannot be had or built.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return VAE(config)
+        return VAE(config) if isinstance(config, ModelConfig) else Theirs(config)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae.model.network import VAE
 from vae.model.pixels import normalise, to_uint8
+from vae.model.protocol import Autoencoder
 
 
 class Pictures(NamedTuple):
@@ -18,17 +18,17 @@ class Pictures(NamedTuple):
 
 
 @torch.no_grad()
-def decode_samples(model: VAE, noise: Tensor) -> Tensor:
+def decode_samples(model: Autoencoder, noise: Tensor) -> Tensor:
     """Latents (N, latent_dim) from the prior -> (N, 3, H, W) uint8 on the CPU, in evaluation mode."""
     training = model.training
     model.eval()
-    x = model.decoder(noise).float()
+    x = model.decode(noise).float()
     model.train(training)
     return to_uint8(x, model.config.output_range).cpu()
 
 
 @torch.no_grad()
-def take_pictures(model: VAE, tiles: Tensor, noise: Tensor) -> Pictures:
+def take_pictures(model: Autoencoder, tiles: Tensor, noise: Tensor) -> Pictures:
     """tiles (N, 3, H, W) uint8; samples are decoded from noise (N, latent_dim), reconstructions from the
     posterior mean."""
     training = model.training

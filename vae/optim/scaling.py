@@ -32,6 +32,7 @@ from torch import nn
 from vae.config import OptimConfig
 from vae.model.layout import head_fan_in
 from vae.model.network import VAE
+from vae.model.protocol import Autoencoder
 
 # With so many inputs a layer trains at `optim.lr` itself: about those of depth 4 and base width 16 at 64 px.
 HEAD_FAN_IN = 2048
@@ -45,19 +46,17 @@ IMAGE_CHANNELS = 3
 
 
 def parameter_groups(
-    config: OptimConfig, model: VAE, others: Iterable[nn.Parameter]
+    config: OptimConfig, model: Autoencoder, others: Iterable[nn.Parameter]
 ) -> list[nn.Parameter] | list[dict[str, Any]]:
     """What an optimizer is built from: all parameters, or groups, each with its `lr_scale`.
 
     others: further parameters, such as those of the likelihood.
     """
-    every = [*model.parameters(), *others]
-    if config.parametrisation == "mup":
-        scales = _of_all_layers(model)
-    elif config.head_scale == "mup":
-        scales = _of_heads(model)
-    else:
+    every = [*model.trained(), *others]
+    if config.parametrisation == "standard" and config.head_scale == "none":
         return every
+    assert isinstance(model, VAE)  # a config of another network is refused
+    scales = _of_heads(model) if config.parametrisation == "standard" else _of_all_layers(model)
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in every:
         groups.setdefault(scales.get(id(parameter), 1.0), []).append(parameter)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vae.config import file_sha256
+from vae.kinds import file_sha256
 from vae.quality.metrics import Metric, remembered
 from vae.quality.metrics._balls import coverage, density
 from vae.quality.metrics._kernel_distance import kernel_distance
@@ -27,7 +27,7 @@ def custom_metrics(path: str, sha256: str) -> dict[str, Metric]:
     Raises:
         ValueError: there is no such file, it has another content, or it is no TorchScript module.
     """
-    found = file_sha256(path)
+    found = file_sha256(path, "quality_features")
     if found != sha256:
         raise ValueError(
             f"the features in {path} have changed since the run was begun (SHA-256 {found[:12]}, not "

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vae.config import ObjectiveConfig
 from vae.loss.likelihoods import Likelihood, LogDensity
-from vae.model.network import VAE, bound_logvar
 from vae.model.pixels import normalise, to_unit
+from vae.model.protocol import Autoencoder, bound_logvar
 
 SAMPLES = 64
 DECODED = 64
@@ -34,7 +34,7 @@ class NegativeLogLikelihood(NamedTuple):
 
 @torch.no_grad()
 def negative_log_likelihood(
-    model: VAE,
+    model: Autoencoder,
     likelihood: Likelihood,
     objective: ObjectiveConfig,
     tiles: Tensor,
@@ -55,11 +55,11 @@ def negative_log_likelihood(
     model.eval()
     device = next(model.parameters()).device
     x = normalise(tiles.to(device), config.output_range, model.memory_format)
-    mu, raw = (torch.cat(part) for part in zip(*map(model.encoder, torch.split(x, DECODED)), strict=True))
+    mu, raw = (torch.cat(part) for part in zip(*map(model.encode, torch.split(x, DECODED)), strict=True))
     logvar = bound_logvar(raw, config.logvar_bound)
 
     def decode(z: Tensor) -> Tensor:
-        recon: Tensor = model.decoder(z).float()
+        recon: Tensor = model.decode(z).float()
         return recon
 
     means = torch.cat([decode(part) for part in torch.split(mu, DECODED)])

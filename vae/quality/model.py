@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vae.model.latent import fixed_noise
-from vae.model.network import VAE
 from vae.model.pictures import decode_samples
 from vae.model.pixels import normalise, to_uint8
+from vae.model.protocol import Autoencoder
 from vae.quality import METRICS, bootstrap_mean, latent_use, measure, memorisation, psnr, ssim
 from vae.quality.metrics import MIN_SIZE, Metric
 
@@ -41,7 +41,7 @@ def measurable(test: Tensor) -> bool:
 
 @torch.no_grad()
 def model_quality(
-    model: VAE,
+    model: Autoencoder,
     test: Tensor,
     train: Tensor,
     *,
@@ -68,7 +68,7 @@ def model_quality(
     device = next(model.parameters()).device
     groups = None if groups is None else _some(groups, MAX_TILES, seed)
     test, train = _some(test, MAX_TILES, seed), _some(train, MAX_TRAIN_TILES, seed)
-    latents = fixed_noise(len(test), model.config.latent_dim, device)
+    latents = fixed_noise(len(test), model.latent_dim, device)
     samples = torch.cat([decode_samples(model, batch) for batch in torch.split(latents, BATCH)])
     metrics = METRICS | {"memorisation": memorisation(train)} | dict(custom or {})
     figures: dict[str, float] = {}
@@ -94,13 +94,13 @@ def _some(tiles: Tensor, most: int, seed: int) -> Tensor:
     return tiles[torch.from_numpy(np.sort(rows)).to(tiles.device)].cpu()
 
 
-def _reconstruct(model: VAE, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _reconstruct(model: Autoencoder, tiles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(N, 3, H, W) uint8 -> reconstructions, uint8 on the CPU, and the posteriors' mu and logvar."""
     training = model.training
     model.eval()
     parts = []
     for batch in torch.split(tiles, BATCH):
-        no_noise = torch.zeros(len(batch), model.config.latent_dim, device=batch.device)
+        no_noise = torch.zeros(len(batch), model.latent_dim, device=batch.device)
         output = model(normalise(batch, model.config.output_range, model.memory_format), no_noise)
         parts.append((to_uint8(output.recon, model.config.output_range).cpu(), output.mu, output.logvar))
     model.train(training)

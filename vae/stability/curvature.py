@@ -104,9 +104,9 @@ def edge_ratio_quadratic(
     lr_c is where the quadratic model of the loss along the update direction u is back at its start (CDAT's
     rule at sigma = 2, Roulet et al. 2024, arXiv 2407.06183). inf if u does not descend.
     """
-    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
     slope = dot(gradients, u)
-    product = torch.autograd.grad(slope, parameters)
+    product = torch.autograd.grad(slope, parameters, materialize_grads=True)
     curvature = abs(float(dot(product, u)))
     descent = max(-float(slope.detach()), 0.0)
     if descent == 0:
@@ -179,7 +179,7 @@ def alpha(
         start = float(loss())
     with moved(parameters, u, lr):
         end = loss()
-        end_slope = float(dot(torch.autograd.grad(end, parameters), u))
+        end_slope = float(dot(torch.autograd.grad(end, parameters, materialize_grads=True), u))
     return valley_position(start, float(end.detach()), lr * slope, lr * end_slope)
 
 

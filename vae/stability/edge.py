@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from vae.config import OptimConfig
 from vae.loss.loss import Loss
-from vae.model.network import VAE
+from vae.model.protocol import Autoencoder
 from vae.optim import clipping, optimizers
 from vae.optim.clipping import ClippingPolicy
 from vae.optim.optimizers.adam import second_moments
@@ -37,7 +37,7 @@ class Edge:
     def __init__(
         self,
         config: OptimConfig,
-        model: VAE,
+        model: Autoencoder,
         loss: Loss,
         optimizer: Optimizer,
         policy: ClippingPolicy,
@@ -48,7 +48,7 @@ class Edge:
         self.config, self.model, self.loss = config, model, loss.in_float32()
         self.optimizer, self.policy = optimizer, policy
         self.batch, self.noise, self.others = batch, noise, others
-        self.parameters = [*model.parameters(), *loss.parameters()]
+        self.parameters = [*model.trained(), *loss.parameters()]
 
     def measure(self, kl_weight: float, lr: float) -> dict[str, float]:
         """edge_ratio by both estimators and preconditioned_sharpness, each 1 at the edge; critical_sharpness
@@ -105,6 +105,7 @@ class Edge:
 
     def _losses(self, kl_weight: float, batches: Sequence[tuple[Tensor, Tensor]]) -> list[LossFunction]:
         def of(batch: Tensor, noise: Tensor) -> Tensor:
+            self.model.at_step(0, 0)
             terms, _ = self.loss(self.model, batch, noise, kl_weight)
             return terms.loss
 
@@ -113,7 +114,7 @@ class Edge:
     def next_update(self, loss: LossFunction, lr: float) -> tuple[Sequence[Tensor], list[Tensor]]:
         """The gradient, and the direction (theta_after - theta_before) / lr of the step it would lead to."""
         policy = self.policy.state_dict()
-        gradients = torch.autograd.grad(loss(), self.parameters)
+        gradients = torch.autograd.grad(loss(), self.parameters, materialize_grads=True)
         for p, g in zip(self.parameters, gradients, strict=True):
             p.grad = g.clone()
         # The true update direction is that of the clipped gradient.

@@ -32,7 +32,7 @@ def gradient_snr(losses: Sequence[LossFunction], parameters: Sequence[Tensor]) -
     total = [torch.zeros_like(p) for p in parameters]
     squares = 0.0
     for loss in losses:
-        gradients = torch.autograd.grad(loss(), parameters)
+        gradients = torch.autograd.grad(loss(), parameters, materialize_grads=True)
         torch._foreach_add_(total, gradients)
         squares += sum(float(g.double().square().sum()) for g in gradients)
     mean = sum(float((t.double() / count).square().sum()) for t in total)

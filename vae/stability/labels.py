@@ -76,10 +76,11 @@ def probe_horizon(label: Label) -> Horizon:
     return {"useless": EARLY_SHARE, "nonfinite": EARLY_STEPS, "blowup": BLOWUP_STEPS}[label]
 
 
-def late_horizon(label: Label, head_fan_in: int) -> int | None:
+def late_horizon(label: Label, head_fan_in: int | None) -> int | None:
     """How far runs at the largest learning rates that probes called stable must be followed; None: no further
-    than the probes."""
-    return LATE_STEPS if label == "nonfinite" and head_fan_in >= LATE_FAN_IN else None
+    than the probes. A head that is not known (None) counts as one of many inputs."""
+    late = head_fan_in is None or head_fan_in >= LATE_FAN_IN
+    return LATE_STEPS if label == "nonfinite" and late else None
 
 
 def verdict(label: Label, facts: Observation, horizon: Horizon) -> bool | None:

@@ -34,12 +34,14 @@ def sharpness(
     scale = torch.ones(sum(sizes)).to(parameters[0])
     if preconditioner is not None:
         scale = torch.cat([p.detach().flatten() for p in preconditioner]).rsqrt()
-    gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+    gradients = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
 
     def product(vector: np.ndarray) -> np.ndarray:
         v = torch.split(torch.as_tensor(np.ravel(vector)).to(scale) * scale, sizes)
         parts = [x.view_as(p) for x, p in zip(v, parameters, strict=True)]
-        hv = torch.autograd.grad(gradients, parameters, grad_outputs=parts, retain_graph=True)
+        hv = torch.autograd.grad(
+            gradients, parameters, grad_outputs=parts, retain_graph=True, materialize_grads=True
+        )
         flat = torch.cat([h.flatten() for h in hv]) * scale
         return flat.cpu().numpy()
 
@@ -97,10 +99,10 @@ def batch_sharpness(losses: Iterable[LossFunction], parameters: Sequence[Tensor]
     """
     found = []
     for loss in losses:
-        gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
+        gradients = torch.autograd.grad(loss(), parameters, create_graph=True, materialize_grads=True)
         along = [g.detach() for g in gradients]
         length = float(dot(along, along))
         if length > 0:
-            product = torch.autograd.grad(gradients, parameters, grad_outputs=along)
+            product = torch.autograd.grad(gradients, parameters, grad_outputs=along, materialize_grads=True)
             found.append(float(dot(product, along)) / length)
     return sum(found) / len(found) if found else math.nan

@@ -117,7 +117,7 @@ class _Run:
         self.validation, self.test = validation.to(self.state.device), test
         self.test_groups = test_groups
         self.custom = self._custom_metrics()  # here, because a file that is gone should not end a long run
-        self.noise = fixed_noise(len(validation), config.model.latent_dim, self.state.device)
+        self.noise = fixed_noise(len(validation), self.state.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
@@ -143,7 +143,7 @@ class _Run:
     def _make_edge(self) -> Edge:
         """The measurement of the edge, on the first tiles and the first noise, and further batches for it."""
         state, count = self.state, self.config.batch_size
-        images, dim = state.source.images, self.config.model.latent_dim
+        images, dim = state.source.images, state.model.latent_dim
         batch = images[:count].to(state.device)
         count = len(batch)
         # Spread over the set, because neighbours come from one scene.
@@ -317,7 +317,7 @@ class _Run:
         if self.test is None or not len(self.test):
             return None
         tiles = self.test.to(self.state.device)
-        noise = fixed_noise(len(tiles), self.config.model.latent_dim, self.state.device)
+        noise = fixed_noise(len(tiles), self.state.model.latent_dim, self.state.device)
         return evaluate(self.state.model, tiles, noise, self.state.loss)
 
     def _quality(self) -> ModelQuality | None:

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 import torch
 
 from vae import names
-from vae.config import TrainConfig
+from vae.config import ModelConfig, TrainConfig
+from vae.kinds import short
 from vae.loss.kl_schedules import kl_weight
+from vae.model.network import VAE
 from vae.model.pixels import normalise
 from vae.stability.curvature import undisturbed, update_direction
 from vae.stability.labels import Label
@@ -59,7 +61,9 @@ class Foretold:
 def why_not(config: TrainConfig) -> str | None:
     """Why the border cannot be foretold of this config, as a sentence; None if it can."""
     model, optimizer = config.model, config.optim.optimizer
-    if not names.OPTIMIZERS.literal(optimizer, "SCALE_FREE"):
+    if not isinstance(model, ModelConfig):
+        reason = f"the log-variance's head of {short(model.kind)} is not known"
+    elif not names.OPTIMIZERS.literal(optimizer, "SCALE_FREE"):
         reason = f"under optim.optimizer={optimizer} steps grow with the gradients"
     elif model.norm == "none":
         reason = "with model.norm=none the head's inputs grow as the layers before it train"
@@ -96,6 +100,7 @@ def _border(lr: float, low: float, high: float) -> Border:
 
 
 def _speed(state: TrainState, batch: torch.Tensor) -> float:
+    assert isinstance(state.model, VAE)
     config, encoder = state.config, state.model.encoder
     noise, loss = state.draw_noise(len(batch)), state.loss.in_float32()
     parameters = [*state.model.parameters(), *state.loss.parameters()]

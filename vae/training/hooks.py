@@ -17,7 +17,8 @@ class RunInfo:
 
     config: TrainConfig
     parameter_count: int
-    head_fan_in: int
+    head_fan_in: int | None
+    """Of the latent head; None for a network that is not ours."""
     clip_norm: float | None
     """Absolute, after a relative one was resolved; None if the policy has none."""
     probe_grad_norm: float | None

@@ -19,6 +19,7 @@ def epoch_record(
     def mean(name: str) -> float:
         return sum(record[name] for record in records) / max(len(records), 1)
 
+    extra = [name for name in records[0] if name.startswith("extra_")] if records else []
     return {
         "train/loss": mean("loss"),
         "train/recon_loss": mean("recon_loss"),
@@ -28,6 +29,8 @@ def epoch_record(
         "val/kl": evaluation.kl,
         "val/psnr": evaluation.psnr,
         "latent/active_units": float(evaluation.active_units),
+        **{f"train/{name}": mean(name) for name in extra},
+        **({"val/extra": evaluation.extra} if extra else {}),
     }
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from vae.config import TrainConfig
 from vae.loss.kl_schedules import kl_progress
 from vae.loss.loss import Loss, mean_image_loss
-from vae.model.network import VAE, build_model
+from vae.model.network import build_model
+from vae.model.protocol import Autoencoder
 from vae.optim import clipping, controllers, optimizers
 from vae.optim.guard import Guard
 from vae.optim.lr_schedules import LearningRate
@@ -65,9 +66,9 @@ class TrainState:
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = build_model(config.model, config.seed).to(self.device).to(memory_format=memory_format)
         # Shares the model's weights, for steps only: a compiled model cannot be differentiated twice.
-        self.stepped: VAE = self.model
+        self.stepped: Autoencoder = self.model
         if config.compile != "none":
-            self.stepped = cast(VAE, torch.compile(self.model, mode=config.compile))
+            self.stepped = cast(Autoencoder, torch.compile(self.model, mode=config.compile))
         self.loss = Loss(config.objective, config.precision).to(self.device)
         parameters = parameter_groups(config.optim, self.model, self.loss.parameters())
         self.optimizer = optimizers.build(config.optim, parameters)
@@ -93,7 +94,7 @@ class TrainState:
 
     def draw_noise(self, count: int) -> Tensor:
         """(count, latent_dim) standard normal from the run's own generator."""
-        size = (count, self.config.model.latent_dim)
+        size = (count, self.model.latent_dim)
         return torch.randn(size, generator=self.noise, device=self.device)
 
     def advance(self, batch: Tensor, kl_weight: float) -> dict[str, float]:
@@ -103,6 +104,7 @@ class TrainState:
         optimizers.set_lr(self.optimizer, lr)
         batch = batch.to(self.device, non_blocking=True)
         noise = self.draw_noise(len(batch))
+        self.model.at_step(self.config.seed, self.step)
         if self.guard:
             self.guard.before_step(self.step)
         values = train_step(

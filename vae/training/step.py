@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from vae.loss.loss import Loss
-from vae.model.network import LOGVAR_BOUND, VAE
+from vae.model.protocol import LOGVAR_BOUND, Autoencoder
 from vae.optim import clipping
 from vae.optim.clipping import ClippingPolicy
 from vae.optim.skipping import SkipPolicy
@@ -13,7 +13,7 @@ from vae.stability.edge import stable_adamw_rms
 
 
 def train_step(
-    model: VAE,
+    model: Autoencoder,
     loss: Loss,
     optimizer: torch.optim.Optimizer,
     policy: ClippingPolicy,
@@ -31,10 +31,11 @@ def train_step(
     batch), grad_norm (global L2, before clipping), clipped, skipped, fatal (0 or 1; fatal: the step is not
     finite and the skipping policy does not skip it), max_logvar and logvar_clamp_fraction (of the encoder's
     raw values in the batch; the latter is their share outside the clamp, nan without one), and update_ratio =
-    |dtheta| / |theta| and stable_adamw_rms (nan unless `measure_update`). A skipped or fatal step leaves
-    weights, optimizer and batch norm's statistics as they were.
+    |dtheta| / |theta| and stable_adamw_rms (nan unless `measure_update`); and extra_NAME of what the network
+    adds to the loss. A skipped or fatal step leaves weights, optimizer and batch norm's statistics as they
+    were.
     """
-    parameters = [*model.parameters(), *loss.parameters()]
+    parameters = [*model.trained(), *loss.parameters()]
     # A forward pass that is not finite would spoil batch norm's running statistics for good.
     buffers = [(b, b.clone()) for b in model.buffers()] if skipping.kind != "none" else []
     optimizer.zero_grad(set_to_none=True)
@@ -73,4 +74,5 @@ def train_step(
         "logvar_clamp_fraction": (raw.abs() > LOGVAR_BOUND).float().mean() if clamps else unmeasured,
         "update_ratio": update_ratio,
         "stable_adamw_rms": rms,
+        **{f"extra_{name}": value.detach() for name, value in terms.extra.items()},
     }

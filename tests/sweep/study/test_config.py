@@ -10,8 +10,10 @@ def test_every_path_of_the_flat_config_can_be_set() -> None:
     config = TrialConfig()
     flat = flatten(config.model_dump())
     later = {"quality_features", "quality_features_sha256"}  # written where they are set
-    assert set(flat) == set(paths()) - later
+    theirs = {"model.kind", "model.kind_sha256"}  # written of a network that is not ours
+    assert set(flat) == set(paths()) - later - theirs
     assert with_settings(config, dict.fromkeys(later)) == config
+    assert with_settings(config, {"model.kind": "vae"}) == config
     for path, value in flat.items():
         assert with_settings(config, {path: value}) == config
 

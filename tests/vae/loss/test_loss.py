@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from vae.loss.loss import Loss, kl_per_dim
-from vae.model.network import Forward
+from vae.model.protocol import Forward
 
 
 def made(batch: int, size: int = 8, dims: int = 5) -> tuple[torch.Tensor, Forward]:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from data_io import BatchLoader
 from sweep.errors import UserError
 from sweep.study import load_study
-from vae.config import TrainConfig, file_sha256
+from vae.config import TrainConfig
+from vae.kinds import file_sha256
 from vae.quality import measure
 from vae.quality.custom import check_features, custom_metrics
 from vae.training.fit import fit
@@ -50,14 +51,14 @@ def saved(module: nn.Module, path: Path) -> str:
 
 
 def checked(path: str) -> None:
-    check_features(path, file_sha256(path), 32)
+    check_features(path, file_sha256(path, "quality_features"), 32)
 
 
 def test_the_metrics_are_of_the_files_features_in_0_to_1(
     tmp_path: Path, make_tiles: Callable[..., Tensor]
 ) -> None:
     path = saved(Pooled(), tmp_path / "pooled.pt")
-    metrics = custom_metrics(path, file_sha256(path))
+    metrics = custom_metrics(path, file_sha256(path, "quality_features"))
     assert set(metrics) == {"kid_custom", "density_custom", "coverage_custom"}
     real, same, dark = make_tiles(30), make_tiles(30, seed=1), make_tiles(30, seed=1) // 2
     rows, _ = metrics["kid_custom"].features(real, same, 0)
@@ -72,7 +73,7 @@ def test_a_run_measures_them_and_its_record_has_the_hash(
 ) -> None:
     path = saved(Pooled(), tmp_path / "pooled.pt")
     config = small(epochs=1, quality_draws=3, quality_features=path)
-    assert config.quality_features_sha256 == file_sha256(path)
+    assert config.quality_features_sha256 == file_sha256(path, "quality_features")
     test = make_tiles(24, seed=2)
     result = fit(config, BatchLoader(make_tiles(40), 8, 0), make_tiles(12, seed=1), test=test)
     for name in ("kid", "density", "coverage"):
@@ -134,5 +135,5 @@ def test_a_module_for_another_size_says_which_tiles_it_fails_on(tmp_path: Path) 
     path = saved(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4)), tmp_path / "fixed.pt")
     checked(path)
     with pytest.raises(ValueError, match=r"fails on tiles of shape \(2, 3, 64, 64\)") as found:
-        check_features(path, file_sha256(path), 64)
+        check_features(path, file_sha256(path, "quality_features"), 64)
     assert "\n" not in str(found.value)

@@ -5,6 +5,8 @@ here. Nothing is downloaded when it is used.
 """
 
 import importlib
+import itertools
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -56,6 +58,17 @@ def embed(images: Tensor) -> Tensor:
 _of_real = remembered(embed)
 
 
+def feature_maps(x: Tensor, count: int) -> list[Tensor]:
+    """(N, 3, H, W) in [-1, 1] -> the first `count` maps (N, C, h, w), of the stem and of each block after it.
+
+    At the images' own size, and gradients pass through it: for a perceptual loss. Raises as `embed` does.
+    """
+    layers = {
+        name: (kernel.to(x.device), bias.to(x.device)) for name, (kernel, bias) in load_layers().items()
+    }
+    return list(itertools.islice(_maps(x, layers), count))
+
+
 @cache
 def load_layers() -> dict[str, Layer]:
     """The convolutions by the names that their weights have in the package."""
@@ -88,13 +101,20 @@ def _pooled(batch: Tensor, layers: dict[str, Layer]) -> Tensor:
     x = batch.contiguous(memory_format=torch.channels_last).to(torch.float32).sub_(127).div_(128)
     if x.shape[-1] != SIZE:
         x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", antialias=True)
+    *_, last = _maps(x, layers)
+    return _conv(last, layers["_conv_head"]).clamp_(0, 6).mean((2, 3))
+
+
+def _maps(x: Tensor, layers: dict[str, Layer]) -> Iterator[Tensor]:
+    """What the stem and each block give."""
     x = _conv(x, layers["_conv_stem"], stride=2).clamp_(0, 6)
+    yield x
     block = 0
     for stage in STAGES:
         for i in range(stage.blocks):
             x = _block(x, layers, f"_blocks.{block}.", stage.stride if i == 0 else 1)
+            yield x
             block += 1
-    return _conv(x, layers["_conv_head"]).clamp_(0, 6).mean((2, 3))
 
 
 def _block(x: Tensor, layers: dict[str, Layer], name: str, stride: int) -> Tensor:
