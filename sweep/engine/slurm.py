@@ -124,7 +124,7 @@ def _wants_another(ended: Ended, limits: Limits, say: Callable[[str], None]) -> 
     if limits.stopped:
         return False
     name = f"job {ended.job.job_id}"
-    if ended.state == CANCELLED and ended.code is None:
+    if ended.state == CANCELLED:
         say(f"{name} was cancelled, and no other takes its place")
         return False
     if ended.code in (0, *TERMINATED) or (ended.code is None and ended.state in NO_FAULT):
