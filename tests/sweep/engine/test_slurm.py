@@ -22,7 +22,7 @@ pytest.importorskip("submitit")
 
 ON_SLURM = ("--executor", "slurm")
 LOCAL = (*ON_SLURM, "--slurm", "cluster=local", "--slurm", "time=2h")
-LONG = ("--set", "epochs=500")
+LONG, LONGER = ("--set", "epochs=150"), ("--set", "epochs=400")
 PREEMPTIONS = 20
 
 with_slurm = pytest.mark.skipif(
@@ -124,10 +124,10 @@ def test_of_twenty_random_preemptions_nothing_is_lost(
 ) -> None:
     dice = random.Random(0)
     whole = labs("whole")
-    whole.run(*LONG, "--workers", "2")
+    whole.run(*LONGER, "--workers", "2", "--trials", "6")
     cluster: Slurm | None = request.getfixturevalue("slurm") if where == "slurm" else None
     words = LOCAL if cluster is None else ON_SLURM
-    process = lab.start(*RUN, *words, *LONG, "--workers", "2", "--trials", "12")
+    process = lab.start(*RUN, *words, *LONGER, "--workers", "2", "--trials", "6")
     preempted = 0
     while preempted < PREEMPTIONS:
         assert process.poll() is None, "the study was over too soon"
@@ -139,9 +139,9 @@ def test_of_twenty_random_preemptions_nothing_is_lost(
             preempted += _preempt_on(cluster, dice)
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
-    print(f"{preempted} preemptions, {len(lab.trials()) - 12} attempts were cut off")
+    print(f"{preempted} preemptions, {len(lab.trials()) - 6} attempts were cut off")
     assert _outcomes(lab) <= {"interrupted"}
-    lab.assert_whole(list(range(12)), whole)
+    lab.assert_whole(list(range(6)), whole)
 
 
 @pytest.mark.slow
