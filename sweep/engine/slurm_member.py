@@ -16,9 +16,10 @@ class Member:
     def __init__(self, words: tuple[str, ...], leave_s: int) -> None:
         self.words, self.leave_s = words, leave_s
         self._process: subprocess.Popen[str] | None = None
+        self._told = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_process": None}
+        return self.__dict__ | {"_process": None, "_told": False}
 
     def __call__(self) -> int:
         """Returns the exit code of the worker, whose output is the job's log."""
@@ -37,7 +38,9 @@ class Member:
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+            if not self._told:  # of several signals, the worker would take the last as an order to drop all
+                self._told = True
+                self._process.send_signal(signal.SIGTERM)
             _wait_for(self._process)
         return DelayedSubmission(Member(self.words, self.leave_s))
 

@@ -90,14 +90,24 @@ def test_a_job_that_is_ended_by_its_signal_goes_on_in_another(labs: Callable[...
 
 
 def _preempt_local(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
-    jobs = [job for job in _local_jobs(process) if job.children()]
-    if not jobs:
-        return False
+    """A job whose worker has begun; twice now and then, as a job that leaves hears of its time limit too."""
     try:
-        _warn(dice.choice(jobs))
+        jobs = [
+            job for job in _local_jobs(process) if any("sweep.engine.worker" in _words(c) for c in _all(job))
+        ]
+        if not jobs:
+            return False
+        job = dice.choice(jobs)
+        _warn(job)
+        if dice.random() < 0.2:
+            _warn(job)
     except psutil.NoSuchProcess:
         return False
     return True
+
+
+def _all(job: psutil.Process) -> list[psutil.Process]:
+    return job.children(recursive=True)
 
 
 def _preempt_on(slurm: Slurm, dice: random.Random) -> bool:
