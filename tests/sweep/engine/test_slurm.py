@@ -22,7 +22,7 @@ pytest.importorskip("submitit")
 
 ON_SLURM = ("--executor", "slurm")
 LOCAL = (*ON_SLURM, "--slurm", "cluster=local", "--slurm", "time=2h")
-LONG, LONGER = ("--set", "epochs=150"), ("--set", "epochs=400")
+LONG, LONGER = ("--set", "epochs=80"), ("--set", "epochs=200")
 PREEMPTIONS = 20
 
 with_slurm = pytest.mark.skipif(
