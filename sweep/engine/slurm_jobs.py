@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Cluster:
         self.settings = settings
         self.folder = home.root / "slurm" / name
         self._environment = environment(home)
-        python = f"{sys.executable} -P"  # a user's `vae.py` in the working directory is not the package
+        python = f"{shlex.quote(sys.executable)} -P"  # not a user's `vae.py`
         limit = {f"{settings.cluster}_max_num_timeout": MOST_REQUEUES, f"{settings.cluster}_python": python}
         self._executor = submitit.AutoExecutor(self.folder, cluster=settings.cluster, **limit)
         try:
@@ -99,8 +100,10 @@ def _code(job: Any) -> int | None:
     """What its `Member` returned; None if it came to no end."""
     if not job.paths.result_pickle.exists():
         return None
-    outcome, result = job._get_outcome_and_result()
-    return int(result) if outcome == "success" else 1
+    try:
+        return int(job.result())
+    except Exception:  # whatever it raised there is in its log
+        return 1
 
 
 def last_line(job: Any) -> str:

@@ -52,9 +52,12 @@ def _wait_for(process: "subprocess.Popen[str]") -> None:
 
 def _is_running_job() -> bool:
     """Whether Slurm holds the job that this process is in for running: not if it is cancelled or requeued."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
+    known = os.environ
+    if "SLURM_JOB_ID" not in known:
         return False
+    job = known["SLURM_JOB_ID"]
+    if "SLURM_ARRAY_TASK_ID" in known:  # the id of one element is also that of the whole array
+        job = f"{known['SLURM_ARRAY_JOB_ID']}_{known['SLURM_ARRAY_TASK_ID']}"
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%T"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() == "RUNNING"

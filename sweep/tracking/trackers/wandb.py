@@ -1,8 +1,8 @@
 """Weights & Biases: runs as plain files, as `files` keeps them, each with a copy that W&B shows.
 
 The files are the record, so that runs are read back without a server, and a copy can always be completed
-from them. Without an API key, or with WANDB_MODE=offline, the
-copies stay in `wandb/` of the home until `wandb sync`.
+from them. Without an API key, or with WANDB_MODE=offline, the copies stay in `wandb/` of the home until
+`wandb sync`.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ class Store(Files):
         name = f"images/{metric.replace('/', '~')}/{step:09d}.png"
         super().file(run_id, name, source)
         pictures = self._pictures(run_id)
-        pictures.setdefault(name, [metric, step, len(self._points(run_id))])
+        pictures.setdefault(name, [metric, step, len(self._lines(run_id))])
         write_whole(self._path(run_id, PICTURES), json.dumps(pictures).encode())
         self._push(run_id)
 
@@ -98,7 +98,7 @@ class Store(Files):
         """Bring W&B's copy up to what the files say."""
         facts, sent = self._facts(run_id), self._sent(run_id)
         state = {key: facts[key] for key in ("name", "status", "params", "tags")}
-        has = {"state": state, "rows": len(self._points(run_id)) + len(self._pictures(run_id))}
+        has = {"state": state, "rows": len(self._lines(run_id)) + len(self._pictures(run_id))}
         if artifact is None and sent == sent | has:
             return
         copy = _open.get(sent["id"]) or self._begin(run_id, sent["id"], state["name"])
@@ -171,20 +171,27 @@ class Store(Files):
         """
         import wandb
 
-        folder = self._path(run_id, "artifacts")
+        folder, first = self._path(run_id, "artifacts"), since // 2
+        points = enumerate(map(json.loads, self._lines(run_id)[first:]), start=first)
         rows: list[tuple[int, dict[str, Any]]] = [
-            (2 * n + 1, {AT: at, metric: value})
-            for n, (metric, value, _, at) in enumerate(self._points(run_id))
+            (2 * n + 1, {AT: at, metric: value}) for n, (metric, value, _, at) in points
         ]
         rows += [
             (2 * n, {AT: at, metric: wandb.Image(str(folder / name))})
             for name, (metric, at, n) in self._pictures(run_id).items()
             if 2 * n >= since
         ]
-        new = sorted(((step, row) for step, row in rows if step >= since), key=lambda row: row[0])
-        for _, alike in groupby(new, key=lambda row: (row[1][AT], row[0] % 2, row[0] * (1 - row[0] % 2))):
+        rows.sort(key=lambda row: row[0])
+        # Pictures of one moment share its step; the points between two pictures share their `at`.
+        for _, alike in groupby(
+            rows, key=lambda row: ("point", row[1][AT]) if row[0] % 2 else ("picture", row[0])
+        ):
             steps, values = zip(*alike, strict=True)
             yield steps[-1], {key: value for row in values for key, value in row.items()}
+
+    def _lines(self, run_id: str) -> list[bytes]:
+        """The run's points, in the order of writing, as JSON."""
+        return self._path(run_id, "metrics.jsonl").read_bytes().split(b"\n")[:-1]
 
     def _pictures(self, run_id: str) -> dict[str, Any]:
         """By artifact: the metric, the step, and the number of points before it."""
@@ -208,7 +215,7 @@ def _save(run: Any, folder: Path, name: str) -> None:
 
 def _allowed(name: str) -> str:
     """The name in the characters that W&B takes."""
-    return re.sub(r"[^\w.-]", "-", name)[:100]
+    return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)[:100]
 
 
 def _mode() -> Any:
