@@ -22,8 +22,8 @@ pytest.importorskip("submitit")
 
 ON_SLURM = ("--executor", "slurm")
 LOCAL = (*ON_SLURM, "--slurm", "cluster=local", "--slurm", "time=2h")
-LONG, LONGER = ("--set", "epochs=80"), ("--set", "epochs=200")
-PREEMPTIONS = 20
+LONG, LONGER = ("--set", "epochs=80"), ("--set", "epochs=400")
+PREEMPTIONS, SETTLES_S = 20, 8.0
 
 with_slurm = pytest.mark.skipif(
     bool(MISSING), reason=f"no Slurm here (install slurm-wlm): no {', '.join(MISSING)}"
@@ -65,6 +65,10 @@ def _warn(job: psutil.Process) -> None:
 
 def _checkpointed(lab: Lab) -> bool:
     return bool(lab.running()) and bool(list(lab.home.glob("checkpoints/tiny/*/state.pt")))
+
+
+def _cut_off(lab: Lab) -> int:
+    return sum(trial.state is TrialState.FAIL for trial in lab.trials())
 
 
 def _outcomes(lab: Lab) -> set[str]:
@@ -143,13 +147,15 @@ def test_of_twenty_random_preemptions_nothing_is_lost(
         assert process.poll() is None, "the study was over too soon"
         wait_until(lambda: lab.running() or process.poll() is not None)
         time.sleep(dice.uniform(0, 1.5))
-        if cluster is None:
-            preempted += _preempt_local(process, dice)
-        else:
-            preempted += _preempt_on(cluster, dice)
+        before = _cut_off(lab)
+        done = _preempt_local(process, dice) if cluster is None else _preempt_on(cluster, dice)
+        deadline = time.monotonic() + done * SETTLES_S
+        while time.monotonic() < deadline and _cut_off(lab) == before:  # a job that only begins cuts off none
+            time.sleep(0.1)
+        preempted += done
     out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
-    print(f"{preempted} preemptions, {len(lab.trials()) - 6} attempts were cut off")
+    print(f"{preempted} preemptions, {_cut_off(lab)} attempts were cut off")
     assert _outcomes(lab) <= {"interrupted"}
     lab.assert_whole(list(range(6)), whole)
 
