@@ -67,6 +67,12 @@ def _checkpointed(lab: Lab) -> bool:
     return bool(lab.running()) and bool(list(lab.home.glob("checkpoints/tiny/*/state.pt")))
 
 
+def _is_at_work(lab: Lab, cluster: Slurm | None) -> bool:
+    if cluster is not None:
+        cluster.hurry()
+    return bool(lab.running())
+
+
 def _cut_off(lab: Lab) -> int:
     return sum(trial.state is TrialState.FAIL for trial in lab.trials())
 
@@ -91,6 +97,24 @@ def test_a_job_that_is_ended_by_its_signal_goes_on_in_another(labs: Callable[...
     assert _outcomes(lab) == {"interrupted"}
     assert lab.trials()[1].user_attrs["retries"] == 0, "it was not the trial's fault"
     lab.assert_whole([0], whole)
+
+
+@pytest.mark.slow
+@with_slurm
+def test_a_job_that_slurm_preempts_goes_on_when_it_is_back(labs: Callable[..., Lab], slurm: Slurm) -> None:
+    """The partition gives it twenty seconds, of which it takes as many as a checkpoint needs."""
+    lab = labs("home", SWEEP_TRACKER="files")
+    process = lab.start(*RUN, *ON_SLURM, "--set", "epochs=120", "--trials", "1")
+    wait_until(lambda: _checkpointed(lab), poll_s=0.01)
+    slurm.command("sbatch", "--partition=high", "--nodes=2", "--output=/dev/null", "--wrap=sleep 1")
+    wait_until(lambda: slurm.hurry() or process.poll() is not None, timeout_s=280, poll_s=1)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert [trial.state for trial in lab.trials()] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert _outcomes(lab) == {"interrupted"}
+    assert lab.trials()[1].user_attrs["retries"] == 0
+    assert len(slurm.jobs("COMPLETED")) == 2, "the same job came back"
+    lab.assert_whole([0])
 
 
 def _preempt_local(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
@@ -145,7 +169,7 @@ def test_of_twenty_random_preemptions_nothing_is_lost(
     preempted = 0
     while preempted < PREEMPTIONS:
         assert process.poll() is None, "the study was over too soon"
-        wait_until(lambda: lab.running() or process.poll() is not None)
+        wait_until(lambda: _is_at_work(lab, cluster) or process.poll() is not None)
         time.sleep(dice.uniform(0, 1.5))
         before = _cut_off(lab)
         done = _preempt_local(process, dice) if cluster is None else _preempt_on(cluster, dice)
@@ -153,7 +177,8 @@ def test_of_twenty_random_preemptions_nothing_is_lost(
         while time.monotonic() < deadline and _cut_off(lab) == before:  # a job that only begins cuts off none
             time.sleep(0.1)
         preempted += done
-    out, _ = process.communicate(timeout=600)
+    wait_until(lambda: (cluster and cluster.hurry()) or process.poll() is not None, timeout_s=600, poll_s=1)
+    out, _ = process.communicate()
     assert process.returncode == 0, out
     print(f"{preempted} preemptions, {_cut_off(lab)} attempts were cut off")
     assert _outcomes(lab) <= {"interrupted"}
