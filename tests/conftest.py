@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+os.environ["WANDB_MODE"] = "offline"  # whatever key is on this machine, no test uses the network
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is imported, here or in a process of a test: with a thread a core in each of several
     # processes all are many times slower.

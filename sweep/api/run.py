@@ -63,7 +63,7 @@ def run(
         timeout_s: start no more trials after so many seconds, and no block that would not end within them.
         max_failures: give up after so many failed trials in a row. max_retries: repeats of a failed trial.
         storage, tracking_uri, checkpoint_uri: stores other than the files in `home`.
-        tracker: what records the runs: mlflow or files.
+        tracker: what records the runs: mlflow, files or wandb.
         progress: called with a `RunEvent` for everything that happens, in the thread of this call. If it
             raises, the run is left as on Ctrl-C and the exception is raised here.
         stop: ends the run from another thread.

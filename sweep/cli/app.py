@@ -104,6 +104,10 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option(help="Address of the Ray cluster. Default: the one on this machine.")
     ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(help="What Slurm's jobs get, as KEY=VALUE, such as partition=gpu. Repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Show the plan and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -129,6 +133,7 @@ def run(
         max_retries=max_retries,
         executor=executor,
         ray_address=ray_address,
+        slurm=tuple(slurm or ()),
     )
     home = Home.find(storage, tracking_uri, checkpoint_uri, tracker)
     raise typer.Exit(run_command(study, options, home, dry_run, as_json))

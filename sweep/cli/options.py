@@ -80,6 +80,6 @@ CheckpointUri = Annotated[
 ]
 Tracker = Annotated[
     str | None,
-    typer.Option(help="What records the runs: mlflow or files. Default: SWEEP_TRACKER, or mlflow."),
+    typer.Option(help="What records the runs: mlflow, files or wandb. Default: SWEEP_TRACKER, or mlflow."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

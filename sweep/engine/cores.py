@@ -10,8 +10,13 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def available_cores() -> int:
-    """At least 1. A quota of one and a half cores is two, of which both are not always there."""
+    """At least 1. A quota of one and a half cores is two, of which both are not always there.
+
+    Not every Slurm binds a job to its cores, but each says how many they are.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    allowed = min(allowed, int(given)) if given.isdecimal() and int(given) else allowed
     quota = processor_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 

@@ -1,6 +1,6 @@
 """What the user chooses for one run, as data. Imports nothing heavy, for a quick command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 class Executor(StrEnum):
     LOCAL = "local"
     RAY = "ray"
+    SLURM = "slurm"
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,5 @@ class Options:
     """How often a trial that failed is repeated."""
     executor: Executor = Executor.LOCAL
     ray_address: str | None = None
+    slurm: Sequence[str] = ()
+    """KEY=VALUE words for the jobs of Slurm, such as "partition=gpu"."""

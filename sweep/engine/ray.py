@@ -1,16 +1,8 @@
-"""Workers on a Ray cluster: each task is one `sweep worker`, replaced when its node is lost.
+"""Workers on a Ray cluster: each task is one `sweep worker`, replaced when its node is lost."""
 
-Ray decides only where they run: trials, retries and checkpoints work as on any machine. The nodes must
-reach the stores, the data and the home (or have a SWEEP_HOME of their own).
-"""
-
-import ctypes
 import logging
-import os
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,16 +10,13 @@ from typing import Any, cast
 import optuna
 
 from sweep.engine.limits import Limits, ask_to_stop
+from sweep.engine.members import environment, is_complete, start
 from sweep.errors import UserError
-from sweep.search.request import UNFINISHED
 from sweep.store.home import Home
-from sweep.store.study_view import StudyView
-from sweep.store.trials import views
 
 POLL_S = 1.0
 CONNECT_TIMEOUT_S = 10.0
 LAST_LINES = 5
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 @dataclass(frozen=True)
@@ -77,7 +66,7 @@ def run_on_ray(
             "max_retries": 0,
         }
         task = cast(Any, ray).remote(**needs)(_member)
-        order = Order(("worker", study.study_name, "--workers", "1", *options), _environment(home))
+        order = Order(("worker", study.study_name, "--workers", "1", *options), environment(home))
         _watch(ray, study, limits, say, task, order, count)
     finally:
         ray.shutdown()
@@ -118,61 +107,24 @@ def _watch(
             if code and not limits.stopped:
                 say(f"a worker ended with exit code {code}: {words}")
                 limits.one_failed(one)
-            if not limits.stopped and not _is_complete(study):
+            if not limits.stopped and not is_complete(study):
                 tasks.append(task.remote(order))
         limits.check()
         if limits.stopped and not asked:
             asked = True
             ask_to_stop(study, stop=True)
-        if limits.now or (not tasks and limits.stopped) or _is_complete(study):
+        if limits.now or (not tasks and limits.stopped) or is_complete(study):
             for one in tasks:
                 ray.cancel(one, force=limits.now)
             if limits.now:
                 return
 
 
-def _is_complete(study: optuna.Study) -> bool:
-    """Whether no trial runs or waits, and the phases want no more."""
-    from sweep.engine import agenda
-    from sweep.evidence.verdicts import wanted_blocks
-
-    trials = study.get_trials(deepcopy=False)
-    if not trials or any(trial.state in UNFINISHED for trial in trials):
-        return False
-    view = StudyView.of(study)
-    wanted = wanted_blocks(view.plan, views(trials, view.plan), view.blocks_total)
-    parts = agenda.phases(view.plan, view.explore_total, wanted)
-    return agenda.next_request(parts, trials) is None
-
-
 def _member(order: Order) -> tuple[int, str]:
-    """Run one `sweep worker` in a task of Ray; it gets SIGTERM when the task dies.
+    """Run one `sweep worker` in a task of Ray.
 
     Returns its exit code and the last lines that it printed.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sweep", *order.words],
-        env=os.environ | order.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - libc only
-    )
+    process = start(order.words, order.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     out, _ = process.communicate()
     return process.returncode, " | ".join(out.splitlines()[-LAST_LINES:])
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _environment(home: Home) -> dict[str, str]:
-    """The home and its stores. Passwords travel in the environment, never on a command line."""
-    known = {
-        "SWEEP_HOME": str(home.root),
-        "SWEEP_STORAGE": home.storage,
-        "SWEEP_TRACKING_URI": home.tracking,
-        "SWEEP_CHECKPOINT_URI": home.checkpoint_uri,
-        "SWEEP_TRACKER": home.tracker,
-    }
-    return {name: value for name, value in known.items() if value}

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from filelock import FileLock, Timeout
@@ -14,6 +14,7 @@ from sweep.engine import agenda
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
 from sweep.engine.limits import Limits, Stop, ask_to_stop
+from sweep.engine.members import unshared
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
 from sweep.engine.planning import cautions, choose_plan, time_for_blocks
@@ -70,6 +71,7 @@ def run_study(
         UserError: a mistake of the user's, found before anything is trained.
     """
     check_tracker(home)
+    check_executor(options)
     scale, plan = choose_plan(study, options)
     for caution in cautions(plan, home, study.plan(scale)):
         observer.say(caution)
@@ -78,8 +80,10 @@ def run_study(
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
     threads = max(1, available_cores() // len(placing))
-    if options.executor is Executor.RAY:
+    if options.executor is not Executor.LOCAL:
         placing = []  # this process places workers, and has none itself
+        if local := unshared(home):
+            observer.say(local)
     elif agenda.is_one_phase(plan):
         placing = placing[: options.trials or plan.trials]
     home.create()
@@ -165,8 +169,8 @@ def _run(
         if plan.blocks is not None:
             stored.set_user_attr(keys.BLOCKS_TOTAL, options.blocks or 0)
         try:
-            if options.executor is Executor.RAY:
-                return _place_on_ray(stored, home, options, observer, stop)
+            if options.executor is not Executor.LOCAL:
+                return _place(stored, home, options, observer, stop)
             begin_s = time_for_blocks(plan, options)
             return supervise(stored, home, spec, pool, options, observer, tracker, stop, begin_s)
         finally:
@@ -200,25 +204,23 @@ def supervise(
     return Finished(study, supervisor.failures, limits.stopped, limits.failed_as_a_whole)
 
 
-def _place_on_ray(
-    study: optuna.Study, home: Home, options: Options, observer: Observer, stop: Stop
-) -> Finished:
-    from sweep.engine.ray import run_on_ray
-
+def _place(study: optuna.Study, home: Home, options: Options, observer: Observer, stop: Stop) -> Finished:
+    """Have a cluster run the workers until the study is complete or a limit is reached."""
     words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
     if options.device:
         words += ["--device", options.device]
+    many: dict[str, Any] = {"workers": options.workers, "workers_per_gpu": options.workers_per_gpu}
     with Limits(options.timeout_s, options.max_failures, observer.say, stop) as limits:
-        run_on_ray(
-            study,
-            home,
-            limits,
-            observer.say,
-            address=options.ray_address,
-            workers=options.workers,
-            workers_per_gpu=options.workers_per_gpu,
-            options=words,
-        )
+        if options.executor is Executor.RAY:
+            from sweep.engine.ray import run_on_ray
+
+            run_on_ray(study, home, limits, observer.say, address=options.ray_address, options=words, **many)
+        else:
+            from sweep.engine.slurm import check, run_on_slurm
+
+            run_on_slurm(
+                study, home, limits, observer.say, settings=check(options.slurm), options=words, **many
+            )
         failures = len(attempts.given_up(study))
         return Finished(study, failures, limits.stopped, limits.failed_as_a_whole)
 
@@ -281,6 +283,16 @@ def check_tracker(home: Home) -> None:
 
     if home.tracker is not None:
         check(home.tracker)
+
+
+def check_executor(options: Options) -> None:
+    """Raises UserError where there is no Slurm to submit to, or its jobs cannot be as they are asked for."""
+    if options.executor is Executor.SLURM:
+        from sweep.engine.slurm import check
+
+        check(options.slurm)
+    elif options.slurm:
+        raise UserError("--slurm is for jobs of Slurm: add --executor slurm, or leave it out")
 
 
 @contextlib.contextmanager

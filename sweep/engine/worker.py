@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -183,6 +184,9 @@ def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO
 
 
 if __name__ == "__main__":
+    # Its parent decides what SIGTERM means. Slurm sends it to every process of a job, a service manager to
+    # every one of a group, and a worker that died of it would write no checkpoint.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     main(int(sys.argv[1]))
     sys.stderr.flush()
     # Everything is written and told; tearing down torch and the like would take two more seconds.

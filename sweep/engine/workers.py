@@ -25,7 +25,7 @@ LAST_BYTES = 20_000
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
 
 
-def _path() -> dict[str, str]:
+def package_path() -> dict[str, str]:
     """Where a worker finds the packages, since it leaves out the working directory (`-P`).
 
     A user's `vae.py` there would be taken for the package. Packages that are not installed, but run from
@@ -59,7 +59,7 @@ class Worker:
         self.trial: int | None = None
         """Number of the trial it runs; None between trials."""
         self._has_spec = False
-        environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | _path()
+        environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | package_path()
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         log.parent.mkdir(parents=True, exist_ok=True)

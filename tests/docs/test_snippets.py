@@ -39,7 +39,7 @@ def call(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.Comp
 def test_there_are_blocks_of_each_kind() -> None:
     assert {block.run for block in PYTHON} == {"", "fast", "slow"}
     assert any(block.title for block in PYTHON)
-    assert {block.language for block in blocks()} <= {"python", "sh"}
+    assert {block.language for block in blocks()} <= {"python", "sh", "yaml"}
 
 
 @pytest.mark.parametrize("command", ["check", "format --check"])

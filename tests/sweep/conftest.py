@@ -35,10 +35,8 @@ from tests.sweep.processes import kill_tree
 STUDY = str(Path(__file__).parent / "engine" / "tiny_study.py")
 RUN = ("run", STUDY, "--scale", "smoke", "--device", "cpu")
 TRACKERS = trackers.TRACKERS.names
-EACH_TRACKER = [
-    pytest.param(name, marks=pytest.mark.slow if name == DEFAULT_TRACKER else ()) for name in TRACKERS
-]
-"""Every process that records in MLflow imports it for two seconds: that is slow, and the others are not."""
+EACH_TRACKER = [pytest.param(name, marks=() if name == "files" else pytest.mark.slow) for name in TRACKERS]
+"""Every process that records in MLflow or in W&B imports it for two seconds, which is slow."""
 
 
 @dataclass

@@ -11,10 +11,12 @@ keep:
 - One process at a time writes to a run, but many runs are written at the same time.
 - While the store does not answer, methods raise TrackerError or OSError; the writes wait on disk and are
   repeated. RefusedError means that a write can never succeed; it is dropped.
+- One that needs an optional package names it in the constant PACKAGE.
 - Importing the module and making the object is cheap and connects to nothing: a worker imports what a store
   needs, and waits for the store, in the thread that sends, while its first trial is training.
 """
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -176,12 +178,21 @@ def check(name: str) -> str:
     """The name itself, if there is such a tracker.
 
     Raises:
-        UserError: there is none; the message proposes the nearest name.
+        UserError: there is none (the message proposes the nearest name), or its package is not installed.
     """
     try:
-        return TRACKERS.check(name)
+        package = TRACKERS.literal(name, "PACKAGE")
     except ValueError as error:
         raise UserError(f"--tracker: {error}") from error
+    if package is not None and not _is_installed(package):
+        raise UserError(f"--tracker {name} needs the package {package}: pip install {package}")
+    return name
+
+
+def _is_installed(package: str) -> bool:
+    """A mere folder of that name does not count: a home has one for the runs."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def build(home: Home, study: optuna.Study | None = None) -> Tracker:

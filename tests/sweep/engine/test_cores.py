@@ -62,3 +62,14 @@ def test_cores_are_those_of_the_process_and_of_its_quota(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     monkeypatch.setattr(cores, "processor_quota", lambda: quota)
     assert available_cores() == usable
+
+
+@pytest.mark.parametrize(("given", "usable"), [("4", 4), ("64", 8), ("", 8), ("4(x2)", 8)])
+def test_a_job_of_slurm_has_the_cores_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: str, usable: int
+) -> None:
+    """Even where the site binds no process to them."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(cores, "processor_quota", lambda: None)
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", given)
+    assert available_cores() == usable

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: a node is lost, the study is not."""
+"""Workers on a Ray cluster of three nodes: one is lost, the study is not."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,11 +11,14 @@ from tests.sweep.processes import wait_until
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """Two nodes of one core each on this machine."""
+    """Three nodes of one core each on this machine, each with processes of its own."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
 
@@ -27,11 +30,10 @@ def _supervisors(lab: Lab) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_lost_node_costs_no_trial(lab: Lab, cluster: Any) -> None:
-    node = cluster.add_node(num_cpus=1)
-    cluster.wait_for_nodes()
+    node = next(iter(cluster.worker_nodes))
     words = ("--executor", "ray", "--ray-address", cluster.address, "--set", "epochs=150", "--trials", "6")
     process = lab.start(*RUN, *words, SWEEP_HEARTBEAT_SECONDS="1")
-    wait_until(lambda: len(_supervisors(lab)) == 2, timeout_s=200)
+    wait_until(lambda: len(_supervisors(lab)) == 3, timeout_s=200)
     cluster.remove_node(node, allow_graceful=False)
     out, _ = process.communicate(timeout=280)
     assert process.returncode == 0, out
