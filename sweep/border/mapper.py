@@ -17,6 +17,7 @@ different cells, or on the next rung of a ladder. Nothing is remembered between 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -73,8 +74,7 @@ def next_point(task: Task, points: Sequence[Point]) -> Point | None:
     """The next probe; None where the border is known as well as was asked, or
     all that is left depends on running probes."""
     known = _with_expected_outcomes(task, points)
-    model = posterior(task, known) if known else None
-    ladder = _Ladders(task, known, model)
+    ladder = _Ladders(task, known)
     running = {(point.column, point.seed) for point in points if point.crossed is None}
     cells = [(column, seed) for seed in task.seeds for column in range(len(task.z))]
     # A cell with a running probe last: what to do there depends on an outcome that is only expected.
@@ -82,9 +82,9 @@ def next_point(task: Task, points: Sequence[Point]) -> Point | None:
         x = ladder.next_rung(*cell)
         if x is not None:
             return Point(*cell, round(x, PLACES))
-    if running or model is None:
+    if running or ladder.model is None:
         return None
-    return _refinement(task, known, model)
+    return _refinement(task, known, ladder.model)
 
 
 def posterior(task: Task, points: Sequence[Point], parameter_points: int = PARAMETER_POINTS) -> Posterior:
@@ -120,12 +120,23 @@ def _expected_border(model: Posterior, task: Task) -> tuple[Floats, Floats]:
 
 
 class _Ladders:
-    """The ladder of every cell, from the points and the border that is expected."""
+    """The ladder of every cell, from the points and the border that is expected.
 
-    def __init__(self, task: Task, points: Sequence[Point], model: Posterior | None) -> None:
+    Most rungs hang on the points alone, so the border is inferred for those that need it.
+    """
+
+    def __init__(self, task: Task, points: Sequence[Point]) -> None:
         self.task, self.points = task, points
         self.anything_stable = any(not point.crossed for point in points)
-        self.expected = None if model is None else _expected_border(model, task)[0] + task.middle
+
+    @cached_property
+    def model(self) -> Posterior | None:
+        return posterior(self.task, self.points) if self.points else None
+
+    @cached_property
+    def expected(self) -> Floats | None:
+        """The border of each column."""
+        return None if self.model is None else _expected_border(self.model, self.task)[0] + self.task.middle
 
     def next_rung(self, column: int, seed: int) -> float | None:
         """None where the cell is done: a step wide, or at an end of the range."""
