@@ -78,8 +78,8 @@ def to_next_look(plan: Plan, trials: Sequence[TrialView], workers: int) -> tuple
 def looks(plan: Plan) -> str:
     """When claims are looked at, and the smallest effects that are seen then with a power of .8."""
     assert plan.blocks is not None
-    contrasts = [each for claim in plan.claims if claim.paired == "block" for each in claim.contrasts]
-    pairs = bool(contrasts) and all(len(each.worse) == len(each.better) == 1 for each in contrasts)
+    claims = [claim for claim in plan.claims if claim.paired == "block"]
+    pairs = bool(claims) and all(claim.of_pairs for claim in claims)
     seen = SEEN_BY_PAIRS if pairs else SEEN
     taken = [look for look in LOOKS if look <= plan.blocks.most and look in seen]
     if not taken:

@@ -80,7 +80,7 @@ def _on_blocks(claim: Claim, endpoint: Endpoint, values: BlockValues, most: int)
     decided = decide_blocks(posed)
     look = int(decided.look[0]) or None
     verdict = _VERDICTS.get(int(decided.verdict[0]), "inconclusive")
-    after = next_look(whole) if verdict == "inconclusive" and whole < most else None
+    after = next_look(whole, claim.of_pairs) if verdict == "inconclusive" and whole < most else None
     needed = range(whole, min(started, after or 0))
     missing = dict.fromkeys(
         (arm, block) for block in needed for (_, arm), has in runs.items() if block not in has

@@ -18,9 +18,14 @@ SEEDS_ALONE = 5
 """Columns are judged from 3 columns with 3 runs a side each on, or with 5 runs a side in each."""
 
 
-def next_look(blocks: int) -> int | None:
-    """The first look that needs more than `blocks` blocks; None after the last."""
-    return next((look for look in LOOKS if look > blocks), None)
+def next_look(blocks: int, pairs: bool = False) -> int | None:
+    """The first look that needs more than `blocks` blocks; None after the last.
+
+    pairs: one arm is compared with one, so that the smallest p of so many blocks is 2^-blocks: looks at which
+    that is above the level cannot decide.
+    """
+    deciding = (look for look, level in LEVELS.items() if not pairs or 0.5**look <= level)
+    return next((look for look in deciding if look > blocks), None)
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:

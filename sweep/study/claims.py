@@ -80,6 +80,11 @@ class Claim(Frozen):
         named = (arm for contrast in self.contrasts for arm in (*contrast.worse, *contrast.better))
         return tuple(dict.fromkeys(named))
 
+    @property
+    def of_pairs(self) -> bool:
+        """Whether every contrast is of one arm with one other."""
+        return all(len(contrast.worse) == len(contrast.better) == 1 for contrast in self.contrasts)
+
     def keeps(self, arms: Collection[str]) -> bool:
         """Whether it can still be judged where only these arms of a plan are left."""
         return self.paired != "block" or set(self.arms) <= set(arms)

@@ -34,7 +34,7 @@ STEPS: Mapping[Label, float] = {"nonfinite": 38.0, "blowup": 8.0, "useless": 14.
 """What a step adds to the log-variance at each border."""
 BANDS: Mapping[Label, tuple[float, float]] = {
     "nonfinite": (-0.32, 0.21),
-    "blowup": (-0.32, 0.32),
+    "blowup": (-0.35, 0.55),
     "useless": (-0.32, 0.32),
 }
 """Decades around what is foretold that hold 90 % of the borders at least."""

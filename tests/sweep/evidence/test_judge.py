@@ -102,6 +102,15 @@ def test_before_a_look_it_says_how_many_blocks_it_waits_for() -> None:
     assert (nothing.blocks, nothing.next_look, nothing.findings[0].win_share) == (0, 6, None)
 
 
+def test_one_arm_against_one_waits_for_a_look_that_can_decide() -> None:
+    """Of six blocks the smallest p is 2^-6, above the level there."""
+    pair = claim(Contrast(worse=("8",), better=("4",)))
+    assert pair.of_pairs
+    assert not claim(DEEP).of_pairs
+    assert on_loss(pair, runs(4, d8=0.3)).next_look == 9
+    assert on_loss(pair, runs(9, d8=0.3, sd=0.005)).verdict == "supported"
+
+
 def test_a_study_without_more_blocks_is_not_told_to_wait_for_a_look() -> None:
     values = {TEST_LOSS.key: runs(6, seed=1, d8=0.12, sd=0.2)}
     (open_one,) = judge_blocks(claim(DEEP), values)
