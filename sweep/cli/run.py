@@ -147,14 +147,14 @@ def _show_end(finished: Finished, summary: Summary, unsent: int) -> None:
 def _show_claims(study: optuna.Study, plan: Plan | None) -> None:
     if plan is None or not (plan.claims or plan.carries):
         return
-    from sweep.evidence.carried import carried
+    from sweep.evidence.carried import carried, one_rates
     from sweep.evidence.edges import at_edges
     from sweep.evidence.verdicts import verdicts
 
     trials = views(study.get_trials(deepcopy=False), plan)
     workers = len(place(visible_gpus(None), None, 1, available_cores()))
     more = forecast.to_next_look(plan, trials, workers)
-    words = [f"{row}." for row in carried(plan, trials)]
+    words = [f"{row}." for row in (*carried(plan, trials), *one_rates(plan, trials))]
     if more is not None:
         name = StudyView.of(study).module or study.study_name
         words.append(

@@ -59,6 +59,57 @@ def _blocks(count: int) -> str:
     return f"{count} block" + "s" * (count != 1)
 
 
+@dataclass(frozen=True)
+class OneRate:
+    """One rate for all arms of a group, over `blocks` blocks that all have finished.
+
+    rate: of the grid, where they lose least against their own bests, in the mean over arms and blocks. cost:
+        what a rate that was so chosen on the other blocks loses in a block, with a 95 % t interval.
+    """
+
+    arms: tuple[str, ...]
+    rate: float
+    cost: Spread
+    blocks: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        mean, low, high = (100 * value for value in self.cost)
+        return (
+            f"one rate for {', '.join(self.arms)}: {self.rate:.2g}, which costs {mean:.1f} % of the loss "
+            f"({low:.1f} to {high:.1f}; {_blocks(self.blocks)})"
+        )
+
+
+def one_rates(plan: Plan | None, trials: Sequence[TrialView]) -> list[OneRate]:
+    """Of each group of the plan's `carries`; none of a group with fewer than three blocks, or where no rate
+    leaves all arms finite."""
+    if plan is None or not plan.carries:
+        return []
+    losses = {arm: _losses(blocks) for arm, blocks in whole_blocks(trials).items()}
+    found = (_one_rate(group, [losses.get(arm, {}) for arm in group]) for group in plan.carries)
+    return [rate for rate in found if rate is not None]
+
+
+def _one_rate(arms: tuple[str, ...], losses: Sequence[Mapping[int, Mapping[float, float]]]) -> OneRate | None:
+    numbers = sorted(set.intersection(*(set(blocks) for blocks in losses)))
+    whole = [n for n in numbers if all(math.isfinite(min(blocks[n].values())) for blocks in losses)]
+    if len(whole) < 3:
+        return None
+    rates = sorted(set.intersection(*(set(blocks[n]) for blocks in losses for n in whole)))
+    lost = np.array(
+        [[np.mean([b[n][r] / min(b[n].values()) - 1 for b in losses]) for r in rates] for n in whole]
+    )
+    if not rates or not np.isfinite(lost).all(0).any():
+        return None
+    others = [np.delete(lost, at, axis=0).mean(0) for at in range(len(whole))]
+    cost = mean_interval([float(row[other.argmin()]) for row, other in zip(lost, others, strict=True)])
+    assert cost is not None
+    return OneRate(arms, rates[int(lost.mean(0).argmin())], cost, len(whole))
+
+
 def carried(plan: Plan | None, trials: Sequence[TrialView]) -> list[Carried]:
     """Of the plan's `carries`, from the first arm of each group to the others."""
     if plan is None or not plan.carries:

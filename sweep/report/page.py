@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from sweep.evidence.carried import carried
+from sweep.evidence.carried import carried, one_rates
 from sweep.evidence.edges import at_edges
 from sweep.evidence.finding import Finding, Interval
 from sweep.evidence.sentences import contrast_name
@@ -84,7 +84,7 @@ def render(
         directions=DIRECTIONS,
         rule=rule_for(claims),
         arms=arm_rows(material.plan, material.trials),
-        carried=[str(row) for row in carried(material.plan, material.trials)],
+        carried=[str(row) for rows in (carried, one_rates) for row in rows(material.plan, material.trials)],
         edges=[str(edge) for edge in at_edges(material.plan, material.trials)],
         effect=effect,
         size=size,

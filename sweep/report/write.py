@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from sweep.evidence.carried import carried
+from sweep.evidence.carried import carried, one_rates
 from sweep.evidence.edges import at_edges
 from sweep.report import publish
 from sweep.report.claims import NO_CLAIM, ShownClaim, arm_rows, forest_rows, shown_claims
@@ -89,6 +89,7 @@ def to_document(
         "claims_note": "" if judged else NO_CLAIM,
         "blocks": [asdict(row) for row in arm_rows(material.plan, material.trials)],
         "carried": [row.as_dict() for row in carried(material.plan, material.trials)],
+        "one_rates": [row.as_dict() for row in one_rates(material.plan, material.trials)],
         "at_edges": [asdict(edge) for edge in at_edges(material.plan, material.trials)],
         "figures": [
             {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from sweep.evidence.carried import best_rate, carried
+from sweep.evidence.carried import best_rate, carried, one_rates
 from sweep.store.trials import BLOCK, TrialView
 from sweep.study import Plan, load_study
 from tests.sweep.report.synthetic import made_trial
@@ -88,6 +88,20 @@ def test_rates_that_diverge_in_the_other_and_bests_at_an_end_are_counted() -> No
     assert (found.blocks, found.diverged, found.at_ends) == (3, 2, 1)
     assert found.cost is None  # of one block
     assert "diverges in 2 blocks" in str(found)
+
+
+def test_one_rate_for_all_is_chosen_on_other_blocks_than_those_that_it_is_valued_in() -> None:
+    """Three blocks like a low rate, one a high one: there the rate that the others choose is paid for."""
+    bests = (-3.0, -3.0, -3.0, -2.4)
+    trials = [t for k, at in enumerate(bests) for t in block(k, {SMALL: valley(at), LARGE: valley(at)})]
+    (found,) = one_rates(two(), trials)
+    assert found.rate == pytest.approx(1e-3)
+    last = valley(-2.4)(1e-3) / min(map(valley(-2.4), RATES)) - 1
+    first = valley(-3.0)(2.15e-3) / min(map(valley(-3.0), RATES)) - 1  # what -3.0 and -2.4 agree on
+    assert found.cost[0] == pytest.approx(np.mean([first, first, first, last]))
+    assert str(found).startswith(f"one rate for {SMALL}, {LARGE}: 0.001, which costs")
+    assert one_rates(two(), [t for t in trials if t.block in (0, 3)]) == []
+    assert one_rates(None, trials) == []
 
 
 def test_nothing_is_said_without_blocks_that_both_have_finished_or_a_plan_that_asks() -> None:
