@@ -1,6 +1,10 @@
 """The networks in `examples/networks` train, each with what it is there to show."""
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,8 @@ import pytest
 import torch
 
 from data_io import BatchLoader
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_here
+from tests.sweep.processes import kill_tree, wait_until
 from tests.vae.conftest import Watcher, smooth_tiles
 from vae.config import TrainConfig
 from vae.model.network import build_model
@@ -85,6 +90,29 @@ def test_autoencoder_kl_encodes_as_diffusers_does() -> None:
     mu, logvar = network.encode(x)
     torch.testing.assert_close(mu, theirs.mean.flatten(1))
     torch.testing.assert_close(logvar, theirs.logvar.flatten(1))
+
+
+@pytest.mark.slow
+@needs("diffusers")
+def test_autoencoder_kl_goes_on_after_sigkill_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    home, kind = tmp_path / "home", NETWORKS / "autoencoder_kl.py:KLAutoencoder"
+    settings = (f"model.kind={kind}", "model.width=8", "checkpoint_seconds=0", "quality_draws=0")
+    words = ["train", "--scale", "smoke", *(word for each in settings for word in ("--set", each))]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sweep", *words],
+        env={**os.environ, "SWEEP_HOME": str(home)},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: list(home.glob("checkpoints/train/*/state.pt")))
+        kill_tree(process.pid)
+    said = run_here(*words, home=home)
+    assert said.returncode == 0, said.stderr
+    trials = json.loads(run_here("export", "train", "--format", "json", home=home).stdout)
+    resumed = max(trial["trial"] for trial in trials)
+    replayed = run_here("replay", "train", str(resumed), home=home)
+    assert "0 metrics differ" in replayed.stdout + replayed.stderr, replayed
 
 
 @pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.py")), ids=lambda path: path.stem)
