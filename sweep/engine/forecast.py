@@ -79,7 +79,9 @@ def looks(plan: Plan) -> str:
     """When claims are looked at, and the smallest effects that are seen then with a power of .8."""
     assert plan.blocks is not None
     claims = [claim for claim in plan.claims if claim.paired == "block"]
-    pairs = bool(claims) and all(claim.of_pairs for claim in claims)
+    if not claims:
+        return "no claim rests on them"
+    pairs = all(claim.of_pairs for claim in claims)
     seen = SEEN_BY_PAIRS if pairs else SEEN
     taken = [look for look in LOOKS if look <= plan.blocks.most and look in seen]
     if not taken:

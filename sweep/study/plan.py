@@ -286,12 +286,15 @@ class Plan(Frozen):
             asked = ", ".join(f"{k}={v}" for k, v in settings.items() if k in own)
             names = ", ".join(arm.name for arm in self._explored())
             raise UserError(f"no arm of the study has {asked}; its arms are {names}")
+        left = {arm.name for arm in arms}
+        carries = (tuple(name for name in group if name in left) for group in self.carries)
         return self.model_copy(
             update={
                 "base": with_settings(self.base, settings),
                 "confirm": None if self.confirm is None else self.confirm.without(settings),
                 "blocks": None if self.blocks is None else self.blocks.without(settings),
-                "claims": tuple(claim for claim in self.claims if claim.keeps({arm.name for arm in arms})),
+                "claims": tuple(claim for claim in self.claims if claim.keeps(left)),
+                "carries": tuple(group for group in carries if len(group) > 1),
                 "axes": tuple(axis for axis in self.axes if axis.path not in pinned),
                 "arms": tuple(arm.without(pinned) for arm in arms),
             }

@@ -115,3 +115,12 @@ def test_nothing_is_said_without_blocks_that_both_have_finished_or_a_plan_that_a
 def test_a_group_that_names_no_arm_is_refused() -> None:
     with pytest.raises(ValueError, match="carries names 'depth 99'"):
         Plan.model_validate(PLAN.model_dump() | {"carries": ((SMALL, "depth 99"),)})
+
+
+def test_a_plan_of_some_of_its_arms_asks_about_those() -> None:
+    """And is whole: a worker reads it from the store."""
+    narrowed = PLAN.with_settings({"optim.parametrisation": "mup"})
+    assert narrowed.carries == PLAN.carries[1:]
+    assert Plan.model_validate_json(narrowed.model_dump_json()) == narrowed
+    alone = PLAN.with_settings({"optim.parametrisation": "mup", "model.base_channels": 64})
+    assert alone.carries == (("mup depth 2 width 64", "mup depth 8 width 64"),)
