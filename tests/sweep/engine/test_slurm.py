@@ -67,12 +67,6 @@ def _checkpointed(lab: Lab) -> bool:
     return bool(lab.running()) and bool(list(lab.home.glob("checkpoints/tiny/*/state.pt")))
 
 
-def _is_at_work(lab: Lab, cluster: Slurm | None) -> bool:
-    if cluster is not None:
-        cluster.hurry()
-    return bool(lab.running())
-
-
 def _cut_off(lab: Lab) -> int:
     return sum(trial.state is TrialState.FAIL for trial in lab.trials())
 
@@ -117,7 +111,7 @@ def test_a_job_that_slurm_preempts_goes_on_when_it_is_back(labs: Callable[..., L
     lab.assert_whole([0])
 
 
-def _preempt_local(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
+def _preempt(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
     """A job whose worker has begun; twice now and then, as a job that leaves hears of its time limit too."""
     try:
         jobs = [
@@ -138,47 +132,25 @@ def _all(job: psutil.Process) -> list[psutil.Process]:
     return job.children(recursive=True)
 
 
-def _preempt_on(slurm: Slurm, dice: random.Random) -> bool:
-    """By the warning before a time limit, by an operator's requeue, or by a job of higher priority."""
-    running = slurm.jobs("RUNNING")
-    if not running:
-        return False
-    how = dice.choice(("warning", "requeue", "priority"))
-    if how == "warning":
-        slurm.command("scancel", "--signal=USR2", dice.choice(running))
-    elif how == "requeue":
-        slurm.command("scontrol", "requeue", dice.choice(running))
-    else:
-        node = f"--nodelist=node{dice.randrange(2)}"
-        slurm.command("sbatch", "--partition=high", node, "--output=/dev/null", "--wrap=sleep 1")
-    return True
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("where", ["local", pytest.param("slurm", marks=with_slurm)])
-def test_of_twenty_random_preemptions_nothing_is_lost(
-    labs: Callable[..., Lab], lab: Lab, where: str, request: pytest.FixtureRequest
-) -> None:
+def test_of_twenty_random_preemptions_nothing_is_lost(labs: Callable[..., Lab], lab: Lab) -> None:
     dice = random.Random(0)
     whole = labs("whole")
     whole.run(*LONGER, "--workers", "2", "--trials", "6")
-    cluster: Slurm | None = request.getfixturevalue("slurm") if where == "slurm" else None
-    words = LOCAL if cluster is None else ON_SLURM
-    process = lab.start(*RUN, *words, *LONGER, "--workers", "2", "--trials", "6")
+    process = lab.start(*RUN, *LOCAL, *LONGER, "--workers", "2", "--trials", "6")
     preempted = 0
     while preempted < PREEMPTIONS:
         assert process.poll() is None, "the study was over too soon"
-        wait_until(lambda: _is_at_work(lab, cluster) or process.poll() is not None)
+        wait_until(lambda: lab.running() or process.poll() is not None)
         time.sleep(dice.uniform(0, 1.5))
         before = _cut_off(lab)
-        done = _preempt_local(process, dice) if cluster is None else _preempt_on(cluster, dice)
+        done = _preempt(process, dice)
         deadline = time.monotonic() + done * SETTLES_S
         while time.monotonic() < deadline and _cut_off(lab) == before:  # a job that only begins cuts off none
             time.sleep(0.1)
         preempted += done
-    wait_until(lambda: (cluster and cluster.hurry()) or process.poll() is not None, timeout_s=600, poll_s=1)
-    out, _ = process.communicate()
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 0, out
     print(f"{preempted} preemptions, {_cut_off(lab)} attempts were cut off")
     assert _outcomes(lab) <= {"interrupted"}
