@@ -18,6 +18,7 @@ from sweep.errors import UserError
 from sweep.store.home import Home
 from sweep.study import load_study
 from tests.conftest import run_here, run_module
+from vae.stability.labels import LABELS
 
 
 def _corrupt_folder(tmp_path: Path) -> Path:
@@ -87,10 +88,12 @@ def test_the_border_of_every_arm_and_column_is_foretold_without_a_run(tmp_path: 
     ):
         done = run_here("foretell", study, "--scale", "smoke", "--json", home=tmp_path)
         assert done.returncode == 0, done.stderr
-        rows = json.loads(done.stdout)["nonfinite"]
+        rows = json.loads(done.stdout)["arms"]
         assert [row["name"] for row in rows][: len(names)] == names
-        assert all(1e-3 < row["low"] < row["lr"] < row["high"] < 1 for row in rows)
-    deep = {row["name"]: row["lr"] for row in rows}
+        for border in (row["borders"][label] for row in rows for label in LABELS):
+            assert 1e-4 < border["low"] < border["lr"] < border["high"] < 1
+        assert all(row["borders"]["blowup"]["lr"] < row["borders"]["nonfinite"]["lr"] for row in rows)
+    deep = {row["name"]: row["borders"]["nonfinite"]["lr"] for row in rows}
     assert deep["depth 2, halvings 4, width 8"] < deep["depth 4, halvings 4, width 8"]
     assert "head fan-in" in run_here("foretell", "border_study", "--scale", "smoke", home=tmp_path).stdout
     assert not (tmp_path / "optuna.db").exists()
