@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vae.config import ModelConfig, NetworkConfig, ObjectiveConfig, OptimConfig, ProbeConfig, TrainConfig
     from vae.model.network import VAE
     from vae.model.protocol import Autoencoder, Forward, Network
-    from vae.network_config import network_config
+    from vae.model_config import network_config
     from vae.training.fit import fit
     from vae.training.hooks import Hooks, RunInfo, RunResult
     from vae.training.state import BatchSource
@@ -50,7 +50,7 @@ _HOMES = {
     "Autoencoder": "vae.model.protocol",
     "Forward": "vae.model.protocol",
     "Network": "vae.model.protocol",
-    "network_config": "vae.network_config",
+    "network_config": "vae.model_config",
     "fit": "vae.training.fit",
     "Hooks": "vae.training.hooks",
     "RunInfo": "vae.training.hooks",

@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from vae import kinds, names
-from vae.network_config import AnyNetwork, Config, ModelConfig, NetworkConfig, PositiveInt
+from vae.model_config import AnyNetwork, Config, ModelConfig, NetworkConfig, PositiveInt
 
 __all__ = [
     "ModelConfig",

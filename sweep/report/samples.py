@@ -14,7 +14,7 @@ from sweep.store.home import Home
 from vae.model.network import build_model
 from vae.model.pictures import decode_samples
 from vae.model.protocol import Autoencoder
-from vae.network_config import network_config
+from vae.model_config import network_config
 from vae.training import checkpoint
 
 BATCH = 256

@@ -11,7 +11,7 @@ from data_io.config import DataConfig
 from sweep.errors import UserError
 from vae import kinds
 from vae.config import ModelConfig, NetworkConfig, TrainConfig
-from vae.network_config import SHARED, StoredNetworkConfig, network_class
+from vae.model_config import SHARED, StoredNetworkConfig, network_class
 
 KIND = "model.kind"
 

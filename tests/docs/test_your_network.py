@@ -8,7 +8,7 @@ from sweep.study import load_study
 from tests.conftest import run_here
 from tests.docs.blocks import blocks, commands
 from vae.model.theirs import check_network
-from vae.network_config import network_config
+from vae.model_config import network_config
 
 PAGE = "docs/your_network.md"
 FILES = {block.title: block.text for block in blocks("python") if block.title and block.page == PAGE}

@@ -11,7 +11,7 @@ from sweep.study.border_plan import Across, BorderPlan, Plane
 from sweep.study.config import with_settings
 from tests.vae import networks
 from vae.config import ModelConfig
-from vae.network_config import StoredNetworkConfig
+from vae.model_config import StoredNetworkConfig
 
 
 @pytest.fixture

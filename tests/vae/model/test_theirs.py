@@ -11,7 +11,7 @@ from tests.vae import networks
 from vae.model.network import build_model
 from vae.model.pixels import normalise
 from vae.model.theirs import Theirs, check_network
-from vae.network_config import network_config
+from vae.model_config import network_config
 
 
 def made(folder: Path, seed: int = 0, **fields: object) -> Theirs:

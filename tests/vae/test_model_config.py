@@ -9,7 +9,7 @@ import pytest
 from tests.vae import networks
 from vae.config import ModelConfig, TrainConfig
 from vae.model.network import build_model
-from vae.network_config import StoredNetworkConfig, network_config
+from vae.model_config import StoredNetworkConfig, network_config
 
 
 def test_ours_is_stored_as_it_was_before_there_were_others() -> None:
