@@ -30,6 +30,7 @@ SENT, PICTURES = "sent.json", "pictures.json"
 WAIT_S = 20.0
 """How long a call waits for W&B before the sender tries again."""
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+os.environ.setdefault("WANDB_SILENT", "true")
 
 
 @dataclass
