@@ -129,4 +129,4 @@ def test_packages_that_are_not_installed_are_on_the_path_of_workers(
     place = str(ROOT) if installed else "/elsewhere"
     monkeypatch.setattr(workers.sysconfig, "get_path", lambda _: place)
     wanted = {} if installed else {"PYTHONPATH": os.pathsep.join([str(ROOT), "/more"])}
-    assert workers._path() == wanted
+    assert workers.package_path() == wanted
