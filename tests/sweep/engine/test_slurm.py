@@ -137,8 +137,8 @@ def _all(job: psutil.Process) -> list[psutil.Process]:
 def test_of_twenty_random_preemptions_nothing_is_lost(labs: Callable[..., Lab], lab: Lab) -> None:
     dice = random.Random(0)
     whole = labs("whole")
-    whole.run(*LONGER, "--workers", "2", "--trials", "6")
-    process = lab.start(*RUN, *LOCAL, *LONGER, "--workers", "2", "--trials", "6")
+    whole.run(*LONGER, "--workers", "2", "--trials", "8")
+    process = lab.start(*RUN, *LOCAL, *LONGER, "--workers", "2", "--trials", "8")
     preempted = 0
     while preempted < PREEMPTIONS:
         assert process.poll() is None, "the study was over too soon"
@@ -154,7 +154,7 @@ def test_of_twenty_random_preemptions_nothing_is_lost(labs: Callable[..., Lab], 
     assert process.returncode == 0, out
     print(f"{preempted} preemptions, {_cut_off(lab)} attempts were cut off")
     assert _outcomes(lab) <= {"interrupted"}
-    lab.assert_whole(list(range(6)), whole)
+    lab.assert_whole(list(range(8)), whole)
 
 
 @pytest.mark.slow
