@@ -2,7 +2,9 @@
 
 To add one, write `vae/optim/clipping/<name>.py` with a class `Policy` that subclasses `ClippingPolicy`.
 What it must keep: it changes gradients only, in place; it is given the norm before clipping and does not
-compute it again; it returns whether it acted; whatever it learns is in `state_dict()`.
+compute it again; it returns whether it acted; whatever it learns is in `state_dict()`. A policy that asks for
+no value of a tensor, and keeps no state, sets `on_device`: its steps then need no host. One that does not is
+not called for steps that are skipped.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +20,8 @@ from vae.names import CLIPPING
 
 class ClippingPolicy(ABC):
     """Stateless unless a subclass says otherwise."""
+
+    on_device = False
 
     def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
         """clip_norm: the absolute bound; a relative one has been resolved by `vae.training.clip_unit`."""

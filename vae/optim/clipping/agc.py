@@ -24,6 +24,8 @@ def unit_norms(x: Tensor) -> Tensor:
 
 
 class Policy(ClippingPolicy):
+    on_device = True
+
     def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
         acts = torch.zeros((), dtype=torch.bool, device=grad_norm.device)
         for parameter in parameters:

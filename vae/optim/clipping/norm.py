@@ -9,6 +9,8 @@ from vae.optim.clipping import ClippingPolicy, scale_to
 
 
 class Policy(ClippingPolicy):
+    on_device = True
+
     def __init__(self, config: OptimConfig, clip_norm: float | None) -> None:
         if clip_norm is None:
             raise ValueError("the clipping policy 'norm' needs a clip_norm")

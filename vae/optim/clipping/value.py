@@ -10,6 +10,8 @@ from vae.optim.clipping import ClippingPolicy, gradients
 
 
 class Policy(ClippingPolicy):
+    on_device = True
+
     def clip(self, parameters: Sequence[Tensor], grad_norm: Tensor) -> Tensor:
         bound = self.config.clip_value
         # The largest entry decides whether it acts; a norm of order infinity is one fused pass.

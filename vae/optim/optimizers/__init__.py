@@ -64,6 +64,25 @@ def set_lr(optimizer: "Optimizer", lr: float) -> None:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
+def takes_found_inf(optimizer: "Optimizer") -> bool:
+    """Whether its step is made or not as a tensor says, `found_inf`, as torch's fused ones do for a
+    `GradScaler`; what others do cannot be decided on a device."""
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def step(optimizer: "Optimizer", take: "Tensor") -> None:
+    """Make a step where `take`, a boolean scalar on the device; otherwise leave weights and state alone."""
+    if not takes_found_inf(optimizer):
+        if take:
+            optimizer.step()
+        return
+    optimizer.found_inf = (~take).float()  # type: ignore[attr-defined]
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf  # type: ignore[attr-defined]
+
+
 def needs_package(optimizer: str) -> str | None:
     """Why the optimizer cannot be used here, as a sentence; None if it can."""
     package = OPTIMIZERS.literal(optimizer, "PACKAGE")

@@ -28,7 +28,9 @@ def second_moments(optimizer: Optimizer, parameters: Sequence[Tensor]) -> list[T
         state = optimizer.state.get(p, {})
         if "exp_avg_sq" not in state or "step" not in state:
             return None
-        moments.append(state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"])))
+        # Not by numbers: the steps may be counted on a GPU.
+        unbiased = 1 - group["betas"][1] ** state["step"].double()
+        moments.append(state["exp_avg_sq"] / unbiased.to(state["exp_avg_sq"]))
     return moments
 
 
@@ -36,6 +38,6 @@ def preconditioner(
     optimizer: Optimizer, parameters: Sequence[Tensor], config: OptimConfig, lr: float
 ) -> Preconditioner | None:
     moments = second_moments(optimizer, parameters)
-    if moments is None:
+    if moments is None or not any(optimizer.state[p]["step"] for p in parameters):
         return None
     return Preconditioner([v.sqrt() + config.eps for v in moments], lr, config.beta1)

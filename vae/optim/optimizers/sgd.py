@@ -1,4 +1,7 @@
-"""Gradient descent with momentum, fused."""
+"""Gradient descent with momentum, fused.
+
+The momentum starts as zeros, which gives the same first step, so that one that is skipped leaves it known.
+"""
 
 from collections.abc import Sequence
 
@@ -13,9 +16,13 @@ UPDATE_DIRECTION = "trial_step"
 
 
 def build(config: OptimConfig, parameters: Sequence[nn.Parameter]) -> SGD:
-    return SGD(
+    optimizer = SGD(
         parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
     )
+    for group in optimizer.param_groups if config.momentum else ():
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def preconditioner(
