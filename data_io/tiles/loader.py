@@ -91,15 +91,14 @@ class BatchLoader:
             self._position += 1
             yield batch
         if self._epoch == epoch:
-            self._end_epoch()
+            self.end_epoch()
 
     def plan(self) -> Tensor | None:
         """What `gather` makes each batch left of the current epoch from.
 
         (batches, batch, 4) int64 on the CPU: an image's index, then 0 or 1 for mirrored, flipped and
         transposed, in that order. None if the batches of an epoch are not all of one size. Asking changes
-        nothing: tell with `served` how many of them were taken. After a state that was taken between an
-        epoch's last batch and its end there are none, and `served(0)` ends the epoch.
+        nothing: tell with `served` how many of them were taken, and with `end_epoch` that the epoch is over.
         """
         if not self._drop_last and len(self._images) % self._size:
             return None
@@ -122,15 +121,13 @@ class BatchLoader:
         return batch
 
     def served(self, count: int) -> None:
-        """`count` more batches of the current epoch were taken by `plan`; after the last one the next begins.
+        """`count` more batches of the current epoch were taken by `plan`.
 
         Raises ValueError if the epoch has fewer left.
         """
         if not 0 <= count <= len(self) - self._position:
             raise ValueError(f"{count} batches were served where {len(self) - self._position} are left")
         self._position += count
-        if self._position == len(self):
-            self._end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream: ints, bools and one tensor."""
@@ -155,7 +152,8 @@ class BatchLoader:
         self._drawn_from = state["generator"].clone()
         self._order = None
 
-    def _end_epoch(self) -> None:
+    def end_epoch(self) -> None:
+        """Begin the next epoch, whatever is left of this one."""
         following = self._drawn().following
         self._epoch, self._position = self._epoch + 1, 0
         self._drawn_from, self._order = following, None

@@ -50,6 +50,8 @@ def served_by_plan(source: BatchLoader, at_once: int) -> Iterator[tuple[Tensor, 
         for rows in torch.split(plan, at_once):
             source.served(len(rows))
             for place, batch in enumerate(rows, 1):
+                if source.state_dict()["position"] == len(source):
+                    source.end_epoch()
                 yield source.gather(source.images, batch), source.state_dict() if place == len(rows) else {}
 
 
@@ -107,7 +109,7 @@ def test_a_state_taken_after_the_last_batch_has_none_left_and_then_ends() -> Non
     plan = source.plan()
     assert plan is not None
     assert plan.shape == (0, 5, 4)
-    source.served(0)
+    source.end_epoch()
     assert same(source.state_dict(), whole.state_dict())
 
 
@@ -116,6 +118,7 @@ def test_an_iterator_left_behind_serves_nothing_of_the_next_epoch() -> None:
     batches = source.epoch()
     next(batches)
     source.served(3)
+    source.end_epoch()
     state = source.state_dict()
     assert list(batches) == []
     assert same(source.state_dict(), state)
