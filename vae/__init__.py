@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vae.model_config import network_config
     from vae.training.fit import fit
     from vae.training.hooks import Hooks, RunInfo, RunResult
-    from vae.training.state import BatchSource
+    from vae.training.sources import BatchSource
 
 __all__ = [
     "VAE",
@@ -55,7 +55,7 @@ _HOMES = {
     "Hooks": "vae.training.hooks",
     "RunInfo": "vae.training.hooks",
     "RunResult": "vae.training.hooks",
-    "BatchSource": "vae.training.state",
+    "BatchSource": "vae.training.sources",
 }
 
 

@@ -184,6 +184,9 @@ class TrainConfig(Config):
     compile: Literal["none", "default", "reduce-overhead"] = "none"
     """torch.compile's mode for training steps; reduce-overhead uses CUDA graphs. A prototype spent 20 to 45 s
     per process on it and gained nothing on a CPU; not measured on a GPU."""
+    step: Literal["auto", "eager", "graph"] = "auto"
+    """graph: steps in blocks that no host interrupts, each one CUDA graph (`vae.training.steps` says what
+    cannot be); eager: one by one; auto: graph on a GPU, eager on a CPU. It changes no bits."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="before")
@@ -209,8 +212,9 @@ class TrainConfig(Config):
         return tree
 
     def identity(self) -> dict[str, Any]:
-        """The config as JSON, for comparing: without `LATER` settings that have their defaults."""
-        tree = self.model_dump(mode="json")
+        """The config as JSON, for comparing: without `LATER` settings that have their defaults, and without
+        `step`, which changes no bits."""
+        tree = self.model_dump(mode="json", exclude={"step"})
         for part, fields in LATER.items():
             defaults = getattr(self, part).__class__.model_fields
             for name in fields:

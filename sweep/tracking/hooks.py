@@ -85,6 +85,8 @@ class RecordingHooks(Hooks):
             "clip/norm": info.clip_norm,
             "clip/probe_grad_norm": info.probe_grad_norm,
             "stability/sharpness_at_init": info.sharpness_at_init,
+            "train/steps": info.steps,
+            "train/steps_need_host": info.needs_host,
             "lr/border": info.border and info.border.lr,
             "lr/border_search_steps": info.border and info.border.steps,
         }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vae.config import ObjectiveConfig
 from vae.loss import kl_rules, likelihoods
+from vae.loss.kl_rules import Number
 from vae.model.pixels import normalise
 from vae.model.protocol import NO_TERMS, Autoencoder, Forward
 
@@ -48,14 +49,20 @@ class Loss:
         self._penalty = kl_rules.build(self.config)
 
     def __call__(
-        self, model: Autoencoder, batch: Tensor, noise: Tensor, kl_weight: float, progress: float = 1.0
+        self, model: Autoencoder, batch: Tensor, noise: Tensor, kl_weight: Number, progress: Number = 1.0
     ) -> tuple[LossTerms, Forward]:
         """(B, 3, H, W) uint8 and (B, latent_dim) standard normal -> the loss and the forward pass.
 
         progress is the share of the KL warm-up that is done. Losses are float32 even under autocast.
         """
         x = normalise(batch, model.config.output_range, model.memory_format)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        autocast = torch.autocast(
+            x.device.type,
+            torch.bfloat16,
+            enabled=self.precision == "bfloat16",
+            cache_enabled=x.device.type == "cpu",  # a CUDA graph must not keep a cast of the weights
+        )
+        with autocast:
             output = model(x, noise)
         extra = model.extra_loss(x, output)
         return self.terms(x, output, kl_weight, progress, extra), output
@@ -64,8 +71,8 @@ class Loss:
         self,
         x: Tensor,
         output: Forward,
-        kl_weight: float,
-        progress: float = 1.0,
+        kl_weight: Number,
+        progress: Number = 1.0,
         extra: Mapping[str, Tensor] = NO_TERMS,
     ) -> LossTerms:
         """The loss of a forward pass; x (B, 3, H, W) in the network's range. extra: what it has besides."""
@@ -77,7 +84,7 @@ class Loss:
             loss = loss + term
         return LossTerms(loss, recon_loss, per_dim.sum(), per_dim, extra)
 
-    def penalty(self, per_dim: Tensor, kl_weight: float, progress: float = 1.0) -> Tensor:
+    def penalty(self, per_dim: Tensor, kl_weight: Number, progress: Number = 1.0) -> Tensor:
         """The KL's part of the loss, a scalar; per_dim (latent_dim,) as `kl_per_dim` gives it."""
         return self._penalty(per_dim, kl_weight, progress, self.config)
 

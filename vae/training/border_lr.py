@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from vae.config import TrainConfig
 from vae.stability.labels import verdict
-from vae.training.state import BatchSource, TrainState
+from vae.training.sources import BatchSource
+from vae.training.state import TrainState
 
 PROBE_STEPS = 10
 HIGHEST, LOWEST = 1, -7

@@ -9,7 +9,8 @@ study searches.
 import statistics
 
 from vae.config import OptimConfig, TrainConfig
-from vae.training.state import BatchSource, TrainState
+from vae.training.sources import BatchSource
+from vae.training.state import TrainState
 
 UNIT_STEPS = 20
 UNIT_LR = 1e-3

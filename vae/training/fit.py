@@ -24,11 +24,14 @@ from vae.stability.labels import verdict
 from vae.training import checkpoint
 from vae.training.border_lr import BorderLR, find_border_lr
 from vae.training.clip_unit import clip_unit
+from vae.training.cuda_graph import own_stream
 from vae.training.evaluate import Evaluation, evaluate
-from vae.training.hardware import resolve
+from vae.training.hardware import prepare, resolve
 from vae.training.hooks import Hooks, RunInfo, RunResult
 from vae.training.results import epoch_record, probe_result, run_result
-from vae.training.state import BatchSource, TrainState
+from vae.training.sources import BatchSource
+from vae.training.state import TrainState
+from vae.training.steps import needs_host, steps_of
 
 PICTURED_TILES = 8
 FURTHER_BATCHES = 3
@@ -71,9 +74,10 @@ def fit(
     for tiles in (train.images, validation, test):
         if tiles is not None and tiles.shape[1:] != (3, size, size):
             raise ValueError(f"tiles are {tuple(tiles.shape[1:])}, the model wants (3, {size}, {size})")
-    torch.set_num_threads(config.threads or torch.get_num_threads())
-    run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path, test_groups)
-    return run.go()
+    prepare(config)
+    with own_stream(torch.device(config.device)):
+        run = _Run(config, train, validation, test, hooks or Hooks(), checkpoint_path, test_groups)
+        return run.go()
 
 
 class _Run:
@@ -120,6 +124,7 @@ class _Run:
         self.noise = fixed_noise(len(validation), self.state.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
+        self.steps = steps_of(self.state, lambda: self._verdict() is not None, self._update_controller)
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
         self.last_saved = time.monotonic()
 
@@ -177,6 +182,8 @@ class _Run:
                     self.validation.cpu(), self.config.model.output_range
                 ),
                 steps_per_epoch=len(self.state.source),
+                steps=self.steps.name,
+                needs_host=needs_host(self.state),
                 sharpness_at_init=self._sharpness_at_init(),
             )
         )
@@ -191,14 +198,12 @@ class _Run:
         """Train and validate for one epoch; stop early if the run becomes nonfinite or a probe is decided."""
         state, objective = self.state, self.config.objective
         records = self.records
-        images = 0
+        resumed_at = len(records)
         began = time.monotonic()
-        for batch in state.source.epoch():
-            weight = kl_weight(state.step, state.total_steps, objective)
-            self._update_controller(weight)
-            records.append(state.advance(batch, weight))
-            images += len(batch)
-            self.hooks.on_step(records[-1])
+        for block in self.steps.epoch():
+            for record in block:
+                records.append(record)
+                self.hooks.on_step(record)
             if state.monitor.nonfinite_step is not None or self._verdict() is not None:
                 return
             self._save_checkpoint(in_epoch=True)
@@ -208,6 +213,7 @@ class _Run:
             self._save_checkpoint()
             return
         trained = time.monotonic()
+        images = (len(records) - resumed_at) * min(self.config.batch_size, len(state.source.images))
         edge = self._measure_edge() if self._is_due(self.config.curvature_every) else {}
         optimizers.set_mode(state.optimizer, training=False)
         evaluation = self._evaluate()
@@ -283,6 +289,10 @@ class _Run:
         seconds = self.config.checkpoint_seconds
         due = time.monotonic() - self.last_saved >= seconds and not (in_epoch and seconds == 0)
         if not self.checkpoint_path or not (due or self.hooks.wants_checkpoint()):
+            return
+        # Steps that were launched already come first; their records are given out before the next ones.
+        self.steps.settle = not self.steps.settled
+        if self.steps.settle:
             return
         step = self.state.step
         self.hooks.before_checkpoint(step)

@@ -28,7 +28,8 @@ from vae.model.pixels import normalise
 from vae.stability.curvature import undisturbed, update_direction
 from vae.stability.labels import Label
 from vae.training.hardware import resolve
-from vae.training.state import BatchSource, TrainState
+from vae.training.sources import BatchSource
+from vae.training.state import TrainState
 
 STEPS: Mapping[Label, float] = {"nonfinite": 38.0, "blowup": 8.0, "useless": 14.0}
 """What a step adds to the log-variance at each border."""

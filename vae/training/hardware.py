@@ -69,6 +69,21 @@ def resolve(config: TrainConfig) -> TrainConfig:
     )
 
 
+def prepare(config: TrainConfig) -> None:
+    """Set what holds for the whole process: threads, and on a GPU what makes its sums the same every time.
+
+    config: one that `resolve` gave.
+    """
+    import torch
+
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    if torch.device(config.device).type == "cuda":
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        # precision=float32 says float32: cuDNN's default for convolutions is TF32, with 10 bits of mantissa.
+        torch.backends.cudnn.allow_tf32 = False
+
+
 def _has_fast_bfloat16(device: "torch.device") -> bool:
     import torch
 

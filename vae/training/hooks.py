@@ -27,6 +27,10 @@ class RunInfo:
     """The unit of a relative learning rate (`vae.training.border_lr`); None if not needed."""
     unreachable_pixel_fraction: float
     steps_per_epoch: int
+    steps: str
+    """How they are made: `one by one` or `in blocks` (`vae.training.steps`)."""
+    needs_host: str | None
+    """The setting for which they cannot be made in blocks; None if they can."""
     sharpness_at_init: float | None = None
     """Largest eigenvalue of the first loss's Hessian; None if curvature is not measured, or resumed."""
 

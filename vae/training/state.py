@@ -1,8 +1,9 @@
 """The state of a run, which a checkpoint must hold, and how it takes a step."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,30 +22,10 @@ from vae.stability.curvature import undisturbed
 from vae.stability.edge import Edge
 from vae.stability.labels import BorderLabels
 from vae.stability.monitor import StabilityMonitor
+from vae.training.sources import BatchSource
 from vae.training.step import train_step
 
 UPDATE_RATIO_EVERY = 8
-
-
-class BatchSource(Protocol):
-    """Seeded, reshuffled batches of uint8 tiles whose position can be saved and restored."""
-
-    @property
-    def images(self) -> Tensor:
-        """(N, 3, H, W) uint8, all of them."""
-        ...
-
-    def __len__(self) -> int:
-        """Batches per epoch."""
-        ...
-
-    def epoch(self) -> Iterator[Tensor]:
-        """(B, 3, H, W) uint8 batches of one epoch, or the rest of it after a restore."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class TrainState:
@@ -74,7 +55,7 @@ class TrainState:
         self.optimizer = optimizers.build(config.optim, parameters)
         optimizers.set_mode(self.optimizer, training=True)
         self.policy = clipping.build(config.optim, clip_norm)
-        self.skipping = SkipPolicy(config.optim)
+        self.skipping = SkipPolicy(config.optim, self.device)
         self.total_steps = config.epochs * len(train)
         self.learning_rate = LearningRate(config.optim, self.total_steps)
         self.controller = controllers.build(controllers.Setting(config.optim, self.total_steps, border_lr))
@@ -120,23 +101,41 @@ class TrainState:
             measure_update=self.step % UPDATE_RATIO_EVERY == 0,
         )
         # One transfer for all of them: each .item() would wait for the device.
-        record = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
-        measured = self.monitor.update(
-            loss=record["loss"],
-            grad_norm=record["grad_norm"],
-            kl_weight=kl_weight,
-            max_logvar=record["max_logvar"],
-            clipped=bool(record["clipped"]),
-            skipped=bool(record["skipped"]),
-        )
-        self.labels.update(record["loss"], finite=self.monitor.nonfinite_step is None)
-        record |= measured | {"step": self.step, "epoch": self.epoch, "kl_weight": kl_weight, "lr": lr}
+        taken = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        (record,) = self.observe([taken], [kl_weight], [lr])
         self.controller.observe(record)
         if self.guard:
             again = partial(self._loss_again, batch, noise, kl_weight)
             record["rolled_back"] = float(self.guard.after_step(record["loss"], again))
-        self.step += 1
         return record
+
+    def observe(
+        self,
+        taken: Sequence[dict[str, float]],
+        kl_weights: Sequence[float],
+        rates: Sequence[float],
+        ended: Callable[[], bool] = lambda: False,
+    ) -> list[dict[str, float]]:
+        """Pass what consecutive steps left (`train_step`) to monitor and labels, and count the steps.
+
+        Returns their records, up to the one with which the run ends: the first that is not finite, or after
+        which `ended` is true, by the labels. The steps after it are as if they had not been.
+        """
+        seen: list[dict[str, float]] = []
+        for values, weight in zip(taken, kl_weights, strict=True):
+            finite = math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])
+            over = not (finite or values["skipped"])
+            self.labels.update(values["loss"], finite=self.monitor.nonfinite_step is None and not over)
+            seen.append(values | {"kl_weight": weight})
+            if over or ended():
+                break
+        records = []
+        for values, measured, rate in zip(seen, self.monitor.update_block(seen), rates, strict=False):
+            weight = values.pop("kl_weight")
+            facts = {"step": self.step, "epoch": self.epoch, "kl_weight": weight, "lr": rate}
+            records.append(values | measured | facts)
+            self.step += 1
+        return records
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step: the schedule's, scaled by the controller and the guard."""

@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from vae.config import ObjectiveConfig
+from vae.loss.kl_rules import Number
 
 
-def penalty(kl_per_dim: Tensor, weight: float, progress: float, config: ObjectiveConfig) -> Tensor:
+def penalty(kl_per_dim: Tensor, weight: Number, progress: Number, config: ObjectiveConfig) -> Tensor:
     return weight * kl_per_dim.sum()

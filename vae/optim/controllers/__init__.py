@@ -32,6 +32,8 @@ class Controller:
     """Stateless, with a factor of 1 at every step, unless a subclass says otherwise."""
 
     needs_border = False
+    on_device = False
+    """Whether it learns nothing from steps, so that these need no host between them."""
     edge_every = 0
     """Steps between two measurements of `edge_ratio`, which cost six passes each; 0: none."""
 

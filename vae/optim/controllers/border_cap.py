@@ -7,6 +7,7 @@ FRACTION = 0.1
 
 class Policy(Controller):
     needs_border = True
+    on_device = True
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)

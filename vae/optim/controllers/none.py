@@ -4,4 +4,4 @@ from vae.optim.controllers import Controller
 
 
 class Policy(Controller):
-    pass
+    on_device = True
