@@ -34,16 +34,13 @@ The borders were at 10^-1.40, -1.13, -1.80 and -1.53. So few runs leave every sh
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from vae.stability.spikes import SpikeDetector
+from vae.stability.volatility import VolatilityWindow
 
-VOLATILITY_WINDOW = 128
-MIN_VOLATILITY_WINDOW = 16
 DIVERGED_WINDOW = 20
 REGRESSED_STEPS = 100
 REGRESSED_FACTOR = 2.0
@@ -84,31 +81,8 @@ class Outcome(StrEnum):
         return self in (Outcome.NONFINITE, Outcome.DIVERGED)
 
 
-class Volatility(NamedTuple):
-    """How much the gradient norm g varied over the last 128 steps; nan before 16 steps."""
-
-    volatility: float
-    """Standard deviation of the residuals of a straight line fitted to log g: scale-free, trend-free."""
-    cv: float
-    """std(g) / mean(g)."""
-    jump: float
-    """Mean of |log g_t - log g_(t-1)|."""
-
-
-def volatility(grad_norms: Sequence[float]) -> Volatility:
-    """The volatility of the gradient norms of consecutive steps, all of which are used."""
-    if len(grad_norms) < MIN_VOLATILITY_WINDOW:
-        return Volatility(math.nan, math.nan, math.nan)
-    g = np.asarray(grad_norms, dtype=np.float64)
-    x = np.log(np.maximum(g, np.finfo(float).tiny))
-    t = np.arange(len(x)) - (len(x) - 1) / 2
-    slope = (t @ x) / (t @ t)
-    residuals = x - x.mean() - slope * t
-    return Volatility(float(residuals.std()), float(g.std() / g.mean()), float(np.abs(np.diff(x)).mean()))
-
-
 class StabilityMonitor:
-    """Follows a run step by step; `outcome()` judges it.
+    """Follows a run by its steps, one by one or in blocks; `outcome()` judges it.
 
     `state_dict()` holds the window of gradient norms, the spike detectors, the counts of steps, of clipped
     and of skipped ones, the first, last and recent losses, the smoothed loss and its best, and the largest
@@ -126,7 +100,7 @@ class StabilityMonitor:
         self.max_logvar = -math.inf
         self.loss_spikes = SpikeDetector()
         self.grad_spikes = SpikeDetector()
-        self._grad_norms: list[float] = []
+        self._window = VolatilityWindow()
         self._recent_losses: list[float] = []
         self._smoothed: float | None = None
         self._best_smoothed = math.inf
@@ -144,33 +118,57 @@ class StabilityMonitor:
         skipped: bool = False,
     ) -> dict[str, float]:
         """Takes the values of one optimizer step; returns what is measured beyond them."""
+        record = {
+            "loss": loss,
+            "grad_norm": grad_norm,
+            "kl_weight": kl_weight,
+            "max_logvar": max_logvar,
+            "clipped": clipped,
+            "skipped": skipped,
+        }
+        return self.update_block([record])[0]
+
+    def update_block(self, records: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+        """Takes the records of consecutive steps; returns what `update` would for each, to the last bit.
+
+        records: with the values that `update` takes by name, and any others; clipped and skipped are 0 or 1.
+        """
+        counts = [self._follow(record) for record in records]
+        counted = [record for record, does in zip(records, counts, strict=True) if does]
+        loss_spikes = iter(self.loss_spikes.update_block([record["loss"] for record in counted]))
+        grad_spikes = iter(self.grad_spikes.update_block([record["grad_norm"] for record in counted]))
+        norms = [record["grad_norm"] if does else None for record, does in zip(records, counts, strict=True)]
+        return [
+            {
+                "grad_norm_volatility": volatility,
+                "grad_norm_cv": cv,
+                "grad_norm_jump": jump,
+                "loss_spike": float(does and next(loss_spikes)),
+                "grad_norm_spike": float(does and next(grad_spikes)),
+            }
+            for does, (volatility, cv, jump) in zip(counts, self._window.update_block(norms), strict=True)
+        ]
+
+    def _follow(self, record: Mapping[str, float]) -> bool:
+        """Follows the counts and losses by one step; returns whether its values are finite, so that they
+        count for the windows too."""
+        loss, skipped = record["loss"], bool(record["skipped"])
         self.steps += 1
-        self.clipped += clipped
+        self.clipped += bool(record["clipped"])
         self.skipped += skipped
         if self.first_loss is None:
             self.first_loss = loss
         if math.isfinite(loss) or not skipped:
             self._recent_losses = [*self._recent_losses[-(DIVERGED_WINDOW - 1) :], loss]
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        if not (math.isfinite(loss) and math.isfinite(record["grad_norm"])):
             # A skipped step does not make the run nonfinite.
             if self.nonfinite_step is None and not skipped:
                 self.nonfinite_step = self.steps - 1
-            return self._measured(loss_spike=False, grad_spike=False)
+            return False
         self.last_finite_loss = loss
-        self.max_logvar = max(self.max_logvar, max_logvar)
-        self._grad_norms = [*self._grad_norms[-(VOLATILITY_WINDOW - 1) :], grad_norm]
-        self._follow_regression(loss, kl_weight)
-        return self._measured(self.loss_spikes.update(loss), self.grad_spikes.update(grad_norm))
-
-    def _measured(self, loss_spike: bool, grad_spike: bool) -> dict[str, float]:
-        v = volatility(self._grad_norms)
-        return {
-            "grad_norm_volatility": v.volatility,
-            "grad_norm_cv": v.cv,
-            "grad_norm_jump": v.jump,
-            "loss_spike": float(loss_spike),
-            "grad_norm_spike": float(grad_spike),
-        }
+        self.max_logvar = max(self.max_logvar, record["max_logvar"])
+        self._follow_regression(loss, record["kl_weight"])
+        return True
 
     def _follow_regression(self, loss: float, kl_weight: float) -> None:
         # A rising KL weight raises the loss although nothing is wrong, so the comparison restarts
@@ -190,7 +188,7 @@ class StabilityMonitor:
     def summary(self) -> dict[str, float]:
         """Figures of the whole run so far. Fractions are shares of steps, spike scores are per 100 steps."""
         steps = max(self.steps, 1)
-        v = volatility(self._grad_norms)
+        v = self._window.now()
         return {
             "grad_norm_volatility": v.volatility,
             "grad_norm_cv": v.cv,
@@ -223,9 +221,11 @@ class StabilityMonitor:
         return Outcome.BUDGET, None, "all epochs done"
 
     def state_dict(self) -> dict[str, Any]:
-        state = {k: v for k, v in vars(self).items() if not isinstance(v, SpikeDetector)}
+        parts = ("loss_spikes", "grad_spikes", "_window")
+        state = {k: v for k, v in vars(self).items() if k not in parts}
         state = {k: list(v) if isinstance(v, list) else v for k, v in state.items()}
         return state | {
+            "_grad_norms": self._window.norms,
             "loss_spikes": self.loss_spikes.state_dict(),
             "grad_spikes": self.grad_spikes.state_dict(),
         }
@@ -234,5 +234,6 @@ class StabilityMonitor:
         state = dict(state)
         self.loss_spikes.load_state_dict(state.pop("loss_spikes"))
         self.grad_spikes.load_state_dict(state.pop("grad_spikes"))
+        self._window = VolatilityWindow(state.pop("_grad_norms"))
         for name, value in state.items():
             setattr(self, name, list(value) if isinstance(value, list) else value)

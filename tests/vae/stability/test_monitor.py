@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vae.stability.monitor import Outcome, StabilityMonitor, volatility
+from vae.stability.monitor import Outcome, StabilityMonitor
+from vae.stability.volatility import VolatilityWindow
 
 NAMES = ("grad_norm_volatility", "grad_norm_cv", "grad_norm_jump")
 
@@ -51,7 +52,9 @@ def test_volatility_is_that_of_the_last_128_steps_fitted_directly() -> None:
     for step in range(15, 300):
         expected = direct(g[max(0, step - 127) : step + 1])
         assert [measured[step][name] for name in NAMES] == pytest.approx(expected, rel=1e-9), step
-        assert volatility(list(g[max(0, step - 127) : step + 1])) == pytest.approx(expected, rel=1e-9)
+        assert VolatilityWindow(list(g[max(0, step - 127) : step + 1])).now() == pytest.approx(
+            expected, rel=1e-9
+        )
 
 
 def test_volatility_is_not_a_number_below_16_steps() -> None:
@@ -74,7 +77,7 @@ def test_the_scale_of_the_gradient_changes_no_measure(scale: float) -> None:
 @pytest.mark.parametrize("slope", [-0.05, 0.01, 0.1])
 def test_a_purely_exponential_trend_has_no_volatility(slope: float) -> None:
     g = np.exp(slope * np.arange(200))
-    v = volatility(list(g[-128:]))
+    v = VolatilityWindow(list(g[-128:])).now()
     assert v.volatility < 1e-10
     assert v.jump == pytest.approx(abs(slope))
     assert v.cv == pytest.approx(np.std(g[-128:]) / np.mean(g[-128:]))
