@@ -25,6 +25,7 @@ UNRELATED = frozenset(
         "epochs",
         "threads",
         "device",
+        "step",
         "pruner",
         "checkpoint_seconds",
         "picture_every",

@@ -93,6 +93,7 @@ def test_json_keeps_every_field_that_differs_from_its_default() -> None:
         precision="bfloat16",
         memory_format="channels_last",
         compile="default",
+        step="graph",
         device="cuda:1",
     )
     default = TrainConfig().model_dump()
