@@ -64,7 +64,8 @@ def train_step(
     unmeasured = torch.full((), torch.nan, device=batch.device)
     clipped, update_ratio, rms = torch.zeros_like(unmeasured), unmeasured, unmeasured
     if policy.on_device or decision.take:
-        acts = policy.clip(parameters, skipping.norm_now(grad_norm, decision))
+        norm = skipping.norm_now(grad_norm, decision)
+        acts = policy.clip(parameters, torch.where(decision.take, norm, torch.nan))
         clipped = (acts.to(batch.device) & decision.take).float()
     weights_before = [p.detach().clone() for p in parameters] if measure_update else []
     optimizers.step(optimizer, decision.take)

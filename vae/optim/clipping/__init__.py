@@ -2,9 +2,10 @@
 
 To add one, write `vae/optim/clipping/<name>.py` with a class `Policy` that subclasses `ClippingPolicy`.
 What it must keep: it changes gradients only, in place; it is given the norm before clipping and does not
-compute it again; it returns whether it acted; whatever it learns is in `state_dict()`. A policy that asks for
-no value of a tensor, and keeps no state, sets `on_device`: its steps then need no host. One that does not is
-not called for steps that are skipped.
+compute it again; it returns whether it acted; whatever it learns is in `state_dict()`. A policy that asks
+for no value of a tensor and makes no decision in Python sets `on_device`: its steps then need no host. It is
+also called for steps that are not taken, with a norm of nan, which must not enter what it learns; one that
+does not set it is not called for these.
 """
 
 from abc import ABC, abstractmethod
@@ -47,12 +48,17 @@ def gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def scale_to(parameters: Sequence[Tensor], bound: float, grad_norm: Tensor) -> None:
+def scale_to(parameters: Sequence[Tensor], bound: float | Tensor, grad_norm: Tensor) -> None:
     """Scale the gradients to the global norm `bound` if `grad_norm` is larger; leave them otherwise.
+
+    bound: a number, or one on the device, which counts in the precision of the norm.
 
     torch's own function divides by norm + 1e-6, so it also shrinks gradients that are within the bound.
     """
-    torch._foreach_mul_(gradients(parameters), (bound / grad_norm).clamp(max=1.0))
+    if isinstance(bound, Tensor):
+        bound = bound.to(grad_norm.dtype).reshape(())
+    factor = grad_norm.reciprocal() * bound  # as torch divides a number by a tensor
+    torch._foreach_mul_(gradients(parameters), factor.clamp(max=1.0))
 
 
 def build(config: OptimConfig, clip_norm: float | None) -> ClippingPolicy:

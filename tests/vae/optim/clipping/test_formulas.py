@@ -9,6 +9,7 @@ from torch.nn import Parameter
 from vae.config import OptimConfig
 from vae.optim import clipping
 from vae.optim.clipping import ClippingPolicy
+from vae.optim.clipping.percentile import percentile
 
 
 def policy(name: str, **settings: float) -> ClippingPolicy:
@@ -46,6 +47,28 @@ def test_percentile_clips_to_the_percentile_of_the_norms_so_far(percentile: floa
         bound = np.percentile(norms[: i + 1], percentile)
         assert after == pytest.approx(min(norm, bound), rel=1e-9)
         assert acted == (norm > bound * (1 + 1e-12)) or norm == pytest.approx(bound)
+
+
+@pytest.mark.parametrize("percent", [0.0, 3.3, 10.0, 50.0, 99.9, 100.0])
+def test_the_percentile_is_numpys_to_the_last_bit(percent: float) -> None:
+    values = torch.full((1000,), torch.inf, dtype=torch.float64)
+    for count, value in enumerate(lognormal(1000), 1):
+        values[count - 1] = value
+        if count < 40 or count % 97 == 0 or count == 1000:
+            found = percentile(values, torch.tensor([count]), percent)
+            assert float(found) == np.percentile(values[:count].numpy(), percent)
+    assert float(percentile(values, torch.tensor([0]), percent)) == np.inf
+
+
+def test_a_long_history_forgets_its_oldest() -> None:
+    made, norms = policy("percentile"), lognormal(2500)
+    p = Parameter(torch.zeros(1))
+    p.grad = torch.zeros(1)
+    for norm in norms:
+        made.clip([p], torch.tensor(norm, dtype=torch.float64).float())
+        made.clip([p], torch.tensor(np.nan))
+    norms = torch.tensor(norms).float().tolist()
+    assert made.state_dict() == {"norms": norms[-1000:]}
 
 
 def test_zscore_clips_an_outlier_harder_the_further_out_it_is() -> None:
