@@ -1,10 +1,17 @@
 """Shuffled batches of tiles, with a position that can be saved and restored."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class _Order(NamedTuple):
+    """An epoch's rows (`BatchLoader._draw`), and the generator's state after they were drawn."""
+
+    rows: Tensor
+    following: Tensor
 
 
 class BatchLoader:
@@ -19,6 +26,10 @@ class BatchLoader:
     The loader is one stream of batches. `state_dict()` holds the stream's position: `epoch` (whole epochs
     served), `position` (batches served of the current one), `generator` (state of the generator when the
     current epoch was drawn), and the settings that the stream depends on.
+
+    There are two ways to take the batches, which may change at any batch: `epoch()` gives them one by one;
+    `plan()` says what they are made from, for a step that makes its own batch by `gather` on the device, and
+    `served` counts them.
     """
 
     def __init__(
@@ -54,6 +65,7 @@ class BatchLoader:
         self._position = 0
         self._generator = torch.Generator().manual_seed(seed)
         self._drawn_from = self._generator.get_state()
+        self._order: _Order | None = None
 
     @property
     def images(self) -> Tensor:
@@ -72,18 +84,53 @@ class BatchLoader:
         the one after the last that was served. A state taken after an epoch's last batch, before the iterator
         ended, continues with no batch and the end of that epoch. Use one iterator at a time.
         """
-        self._generator.set_state(self._drawn_from)
-        order, *symmetry = self._draw()
-        while self._position < len(self):
-            chosen = slice(self._position * self._size, (self._position + 1) * self._size)
-            parts = [part[chosen] for part in (order, *symmetry)]
-            on_cpu = self._images.device.type == "cpu"
-            batch = _gather(self._images, *parts) if on_cpu else _gather_on_device(self._images, *parts)
+        epoch, rows = self._epoch, self._drawn().rows.to(self._images.device)
+        make = _gather_one_by_one if self._images.device.type == "cpu" else self.gather
+        while self._epoch == epoch and self._position < len(self):
+            batch = make(self._images, rows[self._position * self._size :][: self._size])
             self._position += 1
             yield batch
-        self._epoch += 1
-        self._position = 0
-        self._drawn_from = self._generator.get_state()
+        if self._epoch == epoch:
+            self._end_epoch()
+
+    def plan(self) -> Tensor | None:
+        """What `gather` makes each batch left of the current epoch from.
+
+        (batches, batch, 4) int64 on the CPU: an image's index, then 0 or 1 for mirrored, flipped and
+        transposed, in that order. None if the batches of an epoch are not all of one size. Asking changes
+        nothing: tell with `served` how many of them were taken. After a state that was taken between an
+        epoch's last batch and its end there are none, and `served(0)` ends the epoch.
+        """
+        if not self._drop_last and len(self._images) % self._size:
+            return None
+        rows = self._drawn().rows[: len(self) * self._size]
+        return rows.view(len(self), self._size, 4)[self._position :]
+
+    @staticmethod
+    def gather(images: Tensor, rows: Tensor) -> Tensor:
+        """A batch (b, 3, height, width) of `images` (n, 3, height, width), on their device.
+
+        rows: (b, 4) int64 on the same device, of a `plan`. Nothing is read on the host and no shape depends
+        on a value, so that it can be part of a CUDA graph.
+        """
+        batch = images.index_select(0, rows[:, 0])
+        mirrored, flipped, transposed = rows[:, 1:].bool().T[..., None, None, None]
+        batch = torch.where(mirrored, batch.flip(3), batch)
+        batch = torch.where(flipped, batch.flip(2), batch)
+        if images.shape[2] == images.shape[3]:
+            batch = torch.where(transposed, batch.transpose(2, 3), batch)
+        return batch
+
+    def served(self, count: int) -> None:
+        """`count` more batches of the current epoch were taken by `plan`; after the last one the next begins.
+
+        Raises ValueError if the epoch has fewer left.
+        """
+        if not 0 <= count <= len(self) - self._position:
+            raise ValueError(f"{count} batches were served where {len(self) - self._position} are left")
+        self._position += count
+        if self._position == len(self):
+            self._end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream: ints, bools and one tensor."""
@@ -106,43 +153,41 @@ class BatchLoader:
             raise ValueError(f"the saved position, batch {state['position']} of {len(self)}, does not exist")
         self._epoch, self._position = state["epoch"], state["position"]
         self._drawn_from = state["generator"].clone()
+        self._order = None
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _end_epoch(self) -> None:
+        following = self._drawn().following
+        self._epoch, self._position = self._epoch + 1, 0
+        self._drawn_from, self._order = following, None
+
+    def _drawn(self) -> _Order:
+        """The current epoch's order, drawn once."""
+        if self._order is None:
+            self._generator.set_state(self._drawn_from)
+            self._order = _Order(self._draw(), self._generator.get_state())
+        return self._order
+
+    def _draw(self) -> Tensor:
         """The order and augmentation of a whole epoch, so that one generator state fixes all its batches.
 
-        Four tensors of length n: each image's index, whether to mirror it left to right, then whether to
-        mirror it top to bottom, then whether to transpose it. The eight combinations are the symmetries of a
-        square.
+        (n, 4) int64: each image's index, whether to mirror it left to right, then whether to mirror it top to
+        bottom, then whether to transpose it. The eight combinations are the symmetries of a square.
         """
-        count, device = len(self._images), self._images.device
+        count = len(self._images)
         order = torch.randperm(count, generator=self._generator)
         mirrored, flipped = torch.randint(2, (2, count), generator=self._generator).bool() & self._flip
         turns = torch.randint(4, (count,), generator=self._generator) * self._rotate
         # A turn by 90 degrees is a mirroring left to right and a transposition; one by 180 mirrors both ways.
         mirrored, flipped = mirrored ^ ((turns == 1) | (turns == 2)), flipped ^ (turns >= 2)
-        transposed = turns % 2 == 1
-        return order.to(device), mirrored.to(device), flipped.to(device), transposed.to(device)
+        return torch.stack([order, mirrored, flipped, turns % 2], 1)
 
 
-def _gather(images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor) -> Tensor:
-    """A batch built image by image: one copy each, five times as fast as turning masked parts of a batch."""
-    batch = images.new_empty(len(order), *images.shape[1:])
-    parts = (part.tolist() for part in (order, mirrored, flipped, transposed))
-    for place, (index, mirror, flip, transpose) in enumerate(zip(*parts, strict=True)):
+def _gather_one_by_one(images: Tensor, rows: Tensor) -> Tensor:
+    """`BatchLoader.gather`, image by image: on a CPU five times as fast as turning whole batches."""
+    batch = images.new_empty(len(rows), *images.shape[1:])
+    for place, (index, mirror, flip, transpose) in enumerate(rows.tolist()):
         image = images[index]
         if mirror or flip:
             image = image.flip([2] * mirror + [1] * flip)
         batch[place] = image.transpose(1, 2) if transpose else image
-    return batch
-
-
-def _gather_on_device(
-    images: Tensor, order: Tensor, mirrored: Tensor, flipped: Tensor, transposed: Tensor
-) -> Tensor:
-    """A batch built without indexing by a mask, which would make the host wait for the device."""
-    batch = images.index_select(0, order)
-    batch = torch.where(mirrored.view(-1, 1, 1, 1), batch.flip(3), batch)
-    batch = torch.where(flipped.view(-1, 1, 1, 1), batch.flip(2), batch)
-    if images.shape[2] == images.shape[3]:
-        batch = torch.where(transposed.view(-1, 1, 1, 1), batch.transpose(2, 3), batch)
     return batch

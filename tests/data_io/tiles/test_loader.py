@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data_io import BatchLoader
-from data_io.tiles.loader import _gather, _gather_on_device
+from data_io.tiles.loader import _gather_one_by_one
 
 IMAGES = torch.randint(0, 256, (23, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 NUMBERED = torch.arange(23, dtype=torch.uint8)[:, None, None, None].expand(23, 3, 8, 8).contiguous()
@@ -212,7 +212,7 @@ def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
 
 def test_both_ways_to_gather_a_batch_agree() -> None:
     generator = torch.Generator().manual_seed(0)
-    symmetry = [bits.bool() for bits in torch.randint(2, (3, 23), generator=generator)]
-    order = torch.randperm(23, generator=generator)
+    order, symmetry = torch.randperm(23, generator=generator), torch.randint(2, (23, 3), generator=generator)
+    rows = torch.cat([order[:, None], symmetry], 1)
     images = torch.randint(256, (23, 3, 8, 8), dtype=torch.uint8, generator=generator)
-    assert torch.equal(_gather(images, order, *symmetry), _gather_on_device(images, order, *symmetry))
+    assert torch.equal(_gather_one_by_one(images, rows), BatchLoader.gather(images, rows))
