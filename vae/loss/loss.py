@@ -12,6 +12,9 @@ from vae.loss import kl_rules, likelihoods
 from vae.model.pixels import normalise
 from vae.model.protocol import NO_TERMS, Autoencoder, Forward
 
+AT_ONCE = 256
+"""Images on a device that are looked at together."""
+
 
 class LossTerms(NamedTuple):
     """Summed over an image's values or latent dimensions, averaged over the batch; float32.
@@ -103,5 +106,24 @@ def mean_image_loss(config: ObjectiveConfig, images: Tensor, output_range: str) 
     """
     if config.likelihood != "mse_sum":
         return None
+    if images.device.type != "cpu":
+        return _spread_on_device(images, output_range)
     x = normalise(images, output_range)
     return float((x - x.mean(0)).square().sum() / len(x))
+
+
+def _spread_on_device(images: Tensor, output_range: str) -> float:
+    """The same, part by part: all images at once in float32 would take many times their memory.
+
+    Exact but for the last division and the scale of a grey level, because sums of whole numbers are.
+    """
+    total = torch.zeros(images.shape[1:], dtype=torch.int64, device=images.device)
+    squares = torch.zeros_like(total)
+    for part in torch.split(images, AT_ONCE):
+        levels = part.to(torch.int32)
+        total += levels.sum(0)
+        squares += levels.square().sum(0)
+    spread = squares.double() - total.double().square() / len(images)
+    ends = torch.tensor([0, 255], dtype=torch.uint8, device=images.device).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+    low, high = normalise(ends, output_range).double().flatten(1)
+    return float((spread.sum((1, 2)) * ((high - low) / 255).square()).sum() / len(images))
