@@ -6,6 +6,8 @@ paper            ImageNet mean and standard deviation, tanh: the paper's setting
                  reach values outside [mean - std, mean + std] of a channel
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -13,15 +15,16 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _scale(output_range: str, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Offset and scale, (1, 3, 1, 1), of x = (unit - offset) / scale."""
+@cache
+def _scale(output_range: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Offset and scale, (1, 3, 1, 1), of x = (unit - offset) / scale; kept, as a copy makes the host wait."""
     unit = output_range == "tanh_unit"
     mean = (0.5, 0.5, 0.5) if unit else IMAGENET_MEAN
     std = (0.5, 0.5, 0.5) if unit else IMAGENET_STD
     shape = (1, 3, 1, 1)
     return (
-        torch.tensor(mean, dtype=torch.float32, device=like.device).view(shape),
-        torch.tensor(std, dtype=torch.float32, device=like.device).view(shape),
+        torch.tensor(mean, dtype=torch.float32, device=device).view(shape),
+        torch.tensor(std, dtype=torch.float32, device=device).view(shape),
     )
 
 
@@ -34,14 +37,14 @@ def normalise(
     if output_range == "tanh_unit":  # scalars are faster still
         x.mul_(2 / 255).sub_(1)
     else:
-        offset, scale = _scale(output_range, tiles)
+        offset, scale = _scale(output_range, tiles.device)
         x.mul_(1 / (255 * scale)).sub_(offset / scale)
     return x.contiguous(memory_format=memory_format)
 
 
 def to_unit(x: Tensor, output_range: str) -> Tensor:
     """(B, 3, H, W) in the network's range -> float32 in [0, 1], clamped."""
-    offset, scale = _scale(output_range, x)
+    offset, scale = _scale(output_range, x.device)
     return (x.to(torch.float32) * scale + offset).clamp(0, 1)
 
 
