@@ -73,7 +73,7 @@ def measure_metrics(
     if half < 2:
         raise ValueError(f"there must be 4 tiles or more on each side, not {half}")
     draws = [(_order(rng, 2 * half, groups), _rows(rng, 2 * half, half)) for _ in range(bootstrap)]
-    halves, drawn = (torch.stack(rows) for rows in zip(*draws, strict=True))
+    halves, drawn = (torch.stack(rows).to(real.device) for rows in zip(*draws, strict=True))
     of_groups = None if groups is None else tuple(groups.tolist())
     floors = _floors((content_of(real), real.device, seed, bootstrap, len(fake), of_groups))
     known: dict[object, tuple[Tensor, Tensor]] = {}
@@ -100,7 +100,7 @@ def _scores(metric: Metric, real: Tensor, fake: Tensor, rows: Tensor, others: Te
     """The scores of sub-samples, (draws,); rows and others (draws, n) say which rows are in each."""
     rows, others = rows.to(real.device), others.to(fake.device)
     first = metric.score(real[rows[0]], fake[others[0]], seed)
-    if isinstance(first, Tensor) and real.device.type != "cpu":
+    if isinstance(first, Tensor) and real.device.type != "cpu" and len(rows) > 1:
         return torch.cat([first[None], scores_at_once(metric, real, fake, rows[1:], others[1:], seed)])
     pairs = zip(rows[1:], others[1:], strict=True)
     rest = [metric.score(real[one], fake[other], seed) for one, other in pairs]

@@ -82,10 +82,9 @@ def random_patches(level: Tensor, generator: torch.Generator) -> Tensor:
     """(N, 3, h, h) -> (N, PATCHES_PER_IMAGE, 3 * PATCH**2), places drawn uniformly."""
     count, width = len(level), level.shape[-1]
     places = torch.randint(width - PATCH + 1, (2, count, PATCHES_PER_IMAGE, 1, 1), generator=generator)
-    offset = torch.arange(PATCH)
+    places, offset = places.to(level.device), torch.arange(PATCH, device=level.device)
     rows, columns = places[0] + offset.view(PATCH, 1), places[1] + offset
-    image = torch.arange(count).view(-1, 1, 1, 1)
-    image, rows, columns = (part.to(level.device) for part in (image, rows, columns))
+    image = torch.arange(count, device=level.device).view(-1, 1, 1, 1)
     return level.permute(0, 2, 3, 1)[image, rows, columns].flatten(2)
 
 
