@@ -1,10 +1,13 @@
 """Shuffled batches of tiles, with a position that can be saved and restored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from data_io.tiles.ahead import Ahead
 
 
 class _Order(NamedTuple):
@@ -22,6 +25,8 @@ class BatchLoader:
     flip: mirror each image left to right with probability 1/2, and independently top to bottom.
     rotate: turn each image by 0, 90, 180 or 270 degrees with equal probability; needs square images.
     drop_last: leave out the last batch of an epoch when it is smaller than the others.
+    ahead: a device on which `epoch()` gives its batches, of images in main memory that it has no room for: a
+        thread gathers and copies each while the one before is used (`data_io.tiles.ahead`).
 
     The loader is one stream of batches. `state_dict()` holds the stream's position: `epoch` (whole epochs
     served), `position` (batches served of the current one), `generator` (state of the generator when the
@@ -41,6 +46,7 @@ class BatchLoader:
         flip: bool = False,
         rotate: bool = False,
         drop_last: bool = True,
+        ahead: torch.device | None = None,
     ) -> None:
         if images.dtype != torch.uint8 or images.dim() != 4 or len(images) == 0:
             raise ValueError(
@@ -51,7 +57,9 @@ class BatchLoader:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if rotate and images.shape[2] != images.shape[3]:
             raise ValueError(f"rotate needs square images, not {images.shape[2]} x {images.shape[3]}")
-        self._images = images
+        if ahead and images.device.type != "cpu":
+            raise ValueError(f"ahead={ahead} is for images in main memory: these are on {images.device}")
+        self._images, self._ahead = images, ahead
         self._settings = {
             "images": len(images),
             "batch_size": batch_size,
@@ -84,12 +92,13 @@ class BatchLoader:
         the one after the last that was served. A state taken after an epoch's last batch, before the iterator
         ended, continues with no batch and the end of that epoch. Use one iterator at a time.
         """
-        epoch, rows = self._epoch, self._drawn().rows.to(self._images.device)
-        make = _gather_one_by_one if self._images.device.type == "cpu" else self.gather
-        while self._epoch == epoch and self._position < len(self):
-            batch = make(self._images, rows[self._position * self._size :][: self._size])
-            self._position += 1
-            yield batch
+        epoch, size = self._epoch, self._size
+        rows = torch.split(self._drawn().rows[: len(self) * size].to(self._images.device), size)
+        with self._maker() as batch_of:
+            while self._epoch == epoch and self._position < len(self):
+                batch = batch_of(*rows[self._position : self._position + 2])
+                self._position += 1
+                yield batch
         if self._epoch == epoch:
             self.end_epoch()
 
@@ -152,6 +161,13 @@ class BatchLoader:
         self._drawn_from = state["generator"].clone()
         self._order = None
 
+    def _maker(self) -> AbstractContextManager[Callable[..., Tensor]]:
+        """A function of a batch's rows, and of those of the batch after it, if there is one."""
+        if self._ahead is not None:
+            return Ahead(self._images, self._ahead, _gather_one_by_one)
+        gather = _gather_one_by_one if self._images.device.type == "cpu" else self.gather
+        return nullcontext(lambda rows, *following: gather(self._images, rows))
+
     def end_epoch(self) -> None:
         """Begin the next epoch, whatever is left of this one."""
         following = self._drawn().following
@@ -180,9 +196,9 @@ class BatchLoader:
         return torch.stack([order, mirrored, flipped, turns % 2], 1)
 
 
-def _gather_one_by_one(images: Tensor, rows: Tensor) -> Tensor:
+def _gather_one_by_one(images: Tensor, rows: Tensor, out: Tensor | None = None) -> Tensor:
     """`BatchLoader.gather`, image by image: on a CPU five times as fast as turning whole batches."""
-    batch = images.new_empty(len(rows), *images.shape[1:])
+    batch = images.new_empty(len(rows), *images.shape[1:]) if out is None else out
     for place, (index, mirror, flip, transpose) in enumerate(rows.tolist()):
         image = images[index]
         if mirror or flip:

@@ -14,8 +14,8 @@ from vae.loss.kl_rules import Number
 from vae.model.pixels import normalise
 from vae.model.protocol import NO_TERMS, Autoencoder, Forward
 
-GPU_TILES = 256
-"""At a time, where all are gone through once: 1 GiB in float64 at 224 px."""
+AT_ONCE = 256
+"""Images on a device that are looked at together."""
 
 
 class LossTerms(NamedTuple):
@@ -121,8 +121,21 @@ def _mean_image_loss(images: Tensor, output_range: str) -> float:
     if images.device.type == "cpu":
         x = normalise(images, output_range)
         return float((x - x.mean(0)).square().sum() / len(x))
-    # A GPU has no room for all of them as floats.
-    parts = images.split(GPU_TILES)
-    mean = sum(normalise(part, output_range).double().sum(0) for part in parts) / len(images)
-    squared = [(normalise(part, output_range) - mean).square().sum() for part in parts]
-    return float(torch.stack(squared).sum() / len(images))
+    return _spread_on_device(images, output_range)
+
+
+def _spread_on_device(images: Tensor, output_range: str) -> float:
+    """The same, part by part: all images at once in float32 would take many times their memory.
+
+    Exact but for the last division and the scale of a grey level, because sums of whole numbers are.
+    """
+    total = torch.zeros(images.shape[1:], dtype=torch.int64, device=images.device)
+    squares = torch.zeros_like(total)
+    for part in torch.split(images, AT_ONCE):
+        levels = part.to(torch.int32)
+        total += levels.sum(0)
+        squares += levels.square().sum(0)
+    spread = squares.double() - total.double().square() / len(images)
+    ends = torch.tensor([0, 255], dtype=torch.uint8, device=images.device).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+    low, high = normalise(ends, output_range).double().flatten(1)
+    return float((spread.sum((1, 2)) * ((high - low) / 255).square()).sum() / len(images))

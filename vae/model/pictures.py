@@ -19,12 +19,12 @@ class Pictures(NamedTuple):
 
 @torch.no_grad()
 def decode_samples(model: Autoencoder, noise: Tensor) -> Tensor:
-    """Latents (N, latent_dim) from the prior -> (N, 3, H, W) uint8 on the CPU, in evaluation mode."""
+    """Latents (N, latent_dim) from the prior -> (N, 3, H, W) uint8 on their device, in evaluation mode."""
     training = model.training
     model.eval()
     x = model.decode(noise).float()
     model.train(training)
-    return to_uint8(x, model.config.output_range).cpu()
+    return to_uint8(x, model.config.output_range)
 
 
 @torch.no_grad()
@@ -35,5 +35,7 @@ def take_pictures(model: Autoencoder, tiles: Tensor, noise: Tensor) -> Pictures:
     model.eval()
     output = model(normalise(tiles, model.config.output_range, model.memory_format), torch.zeros_like(noise))
     model.train(training)
-    reconstructions = to_uint8(output.recon, model.config.output_range).cpu()
-    return Pictures(tiles.cpu(), reconstructions, decode_samples(model, noise))
+    reconstructions = to_uint8(output.recon, model.config.output_range)
+    # One transfer for all of them.
+    pictures = torch.cat([tiles, reconstructions, decode_samples(model, noise)]).cpu()
+    return Pictures(*torch.split(pictures, len(tiles)))

@@ -6,7 +6,7 @@ paper            ImageNet mean and standard deviation, tanh: the paper's setting
                  reach values outside [mean - std, mean + std] of a channel
 """
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,9 +15,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@lru_cache(maxsize=16)
+@cache
 def _scale(output_range: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Offset and scale, (1, 3, 1, 1), of x = (unit - offset) / scale; kept: a GPU would wait for them."""
+    """Offset and scale, (1, 3, 1, 1), of x = (unit - offset) / scale; kept, as a copy makes the host wait."""
     unit = output_range == "tanh_unit"
     mean = (0.5, 0.5, 0.5) if unit else IMAGENET_MEAN
     std = (0.5, 0.5, 0.5) if unit else IMAGENET_STD

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vae.kinds import file_sha256
-from vae.quality.metrics import Metric, remembered
+from vae.quality.metrics import Metric
 from vae.quality.metrics._balls import coverage, density
 from vae.quality.metrics._kernel_distance import kernel_distance
+from vae.quality.remembering import remembered
 
 BATCH = 16
 
@@ -86,6 +87,6 @@ def _embedding(path: str) -> Callable[[Tensor], Tensor]:
         features = torch.cat(rows)
         if not features.isfinite().all():
             raise ValueError(f"quality_features={path} gives features that are not finite")
-        return features
+        return features.to(images.device)
 
     return embed

@@ -1,7 +1,9 @@
 """A metric and its floor, both with an interval, from half-samples of the tiles."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from threading import Lock
+from typing import NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -9,11 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vae.quality.metrics import Metric, check_tiles, content_of
+from vae.quality.metrics import Metric, check_tiles
+from vae.quality.remembering import SETS, content_of
 
 LEVELS = (2.5, 97.5)
 MIN_GROUPS = 4
 """Fewer groups have hardly any halves: tiles are then drawn one by one."""
+AT_ONCE = 64
+"""Sub-samples that a GPU scores together, which bounds the memory that they take."""
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Interval(NamedTuple):
@@ -66,40 +73,79 @@ def measure_metrics(
     if half < 2:
         raise ValueError(f"there must be 4 tiles or more on each side, not {half}")
     draws = [(_order(rng, 2 * half, groups), _rows(rng, 2 * half, half)) for _ in range(bootstrap)]
-    known: dict[object, tuple[Tensor, Tensor]] = {}
+    halves, drawn = (torch.stack(rows).to(real.device) for rows in zip(*draws, strict=True))
     of_groups = None if groups is None else tuple(groups.tolist())
-    floors = _floors((content_of(real), seed, bootstrap, len(fake), of_groups))
-    measured = {}
-    for name, metric in metrics.items():
-        if real.shape[-1] < metric.min_size:
-            continue
+    floors = _floors((content_of(real), real.device, seed, bootstrap, len(fake), of_groups))
+    known: dict[object, tuple[Tensor, Tensor]] = {}
+    scores: dict[tuple[str, str], Tensor] = {}
+    fitting = {name: metric for name, metric in metrics.items() if real.shape[-1] >= metric.min_size}
+    for name, metric in fitting.items():
         if metric.features not in known:
             known[metric.features] = metric.features(real, fake, seed)
         real_rows, fake_rows = known[metric.features]
-        splits = [torch.split(halves.to(real_rows.device), half) for halves, _ in draws]
-        values = [
-            metric.score(real_rows[first], fake_rows[drawn.to(fake_rows.device)], seed)
-            for (first, _), (_, drawn) in zip(splits, draws, strict=True)
-        ]
+        first, second = torch.split(halves.to(real_rows.device), half, 1)
+        scores[name, "value"] = _scores(metric, real_rows, fake_rows, first, drawn, seed)
         if metric not in floors:
-            floors[metric] = _summary(
-                [metric.score(real_rows[first], real_rows[second], seed) for first, second in splits]
-            )
-        measured[name] = Measured(*_summary(values), *floors[metric])
+            scores[name, "floor"] = _scores(metric, real_rows, real_rows, first, second, seed)
+    found = {key: _summary(values) for key, values in on_host(scores).items()}
+    measured = {}
+    for name, metric in fitting.items():
+        floor = floors.get(metric) or found[name, "floor"]
+        floors.setdefault(metric, floor)
+        measured[name] = Measured(*found[name, "value"], *floor)
     return measured
 
 
-# Weak, because a metric such as memorisation is made anew for every run and holds its tiles.
+def _scores(metric: Metric, real: Tensor, fake: Tensor, rows: Tensor, others: Tensor, seed: int) -> Tensor:
+    """The scores of sub-samples, (draws,); rows and others (draws, n) say which rows are in each."""
+    rows, others = rows.to(real.device), others.to(fake.device)
+    first = metric.score(real[rows[0]], fake[others[0]], seed)
+    if isinstance(first, Tensor) and real.device.type != "cpu" and len(rows) > 1:
+        return torch.cat([first[None], scores_at_once(metric, real, fake, rows[1:], others[1:], seed)])
+    pairs = zip(rows[1:], others[1:], strict=True)
+    rest = [metric.score(real[one], fake[other], seed) for one, other in pairs]
+    return torch.tensor([float(score) for score in (first, *rest)], dtype=torch.float64)
+
+
+def scores_at_once(
+    metric: Metric, real: Tensor, fake: Tensor, rows: Tensor, others: Tensor, seed: int
+) -> Tensor:
+    """The same of a score that gives tensors: a few large kernels, in place of a few for every sub-sample."""
+    parts = zip(torch.split(rows, AT_ONCE), torch.split(others, AT_ONCE), strict=True)
+
+    def score(one: Tensor, other: Tensor) -> Tensor:
+        found = metric.score(one, other, seed)
+        assert isinstance(found, Tensor)
+        return found
+
+    score_all = torch.vmap(score, randomness="same")
+    return torch.cat([score_all(real[one], fake[other]) for one, other in parts])
+
+
+def on_host(parts: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """Tensors (n,) as float64 on the CPU, in one transfer from each device that they are on."""
+    found: dict[Key, Tensor] = {}
+    for device in {part.device for part in parts.values()}:
+        here = {key: part.double() for key, part in parts.items() if part.device == device}
+        lengths = [len(part) for part in here.values()]
+        found |= zip(here, torch.split(torch.cat(list(here.values())).cpu(), lengths), strict=True)
+    return found
+
+
 Floors = WeakKeyDictionary[Metric, tuple[float, float, float]]
-_known_floors: dict[object, Floors] = {}
+# Weak, because a metric may be made anew for every run and hold its tiles.
+_known_floors: OrderedDict[object, Floors] = OrderedDict()
+_lock = Lock()
 
 
 def _floors(key: object) -> Floors:
-    """The floors by metric of the last set of real tiles: the same in every run of a study."""
-    if key not in _known_floors:
-        _known_floors.clear()
-        _known_floors[key] = WeakKeyDictionary()
-    return _known_floors[key]
+    """The floors by metric of these real tiles, kept of the last few: the same in every run of a study."""
+    with _lock:
+        floors = _known_floors.setdefault(key, WeakKeyDictionary())
+        _known_floors.move_to_end(key)
+        while len(_known_floors) > SETS:
+            _known_floors.popitem(last=False)
+        return floors
 
 
 def bootstrap_mean(
@@ -137,6 +183,7 @@ def _rows(rng: np.random.Generator, count: int, taken: int | None = None) -> Ten
     return torch.from_numpy(rng.permutation(count)[:taken])
 
 
-def _summary(values: list[float]) -> tuple[float, float, float]:
+def _summary(scores: Tensor) -> tuple[float, float, float]:
+    values = scores.numpy()
     low, high = np.percentile(values, LEVELS)
     return float(np.mean(values)), float(low), float(high)

@@ -7,6 +7,8 @@ that no run should wait for before its first step.
 import torch
 from torch import Tensor
 
+from vae.quality.metrics import in_parts
+
 BATCH = 16
 MIN_MSE = 1e-10
 
@@ -37,7 +39,7 @@ def ssim(recon: Tensor, real: Tensor) -> Tensor:
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    pairs = zip(torch.split(recon, BATCH), torch.split(real, BATCH), strict=True)
+    pairs = zip(in_parts(recon, BATCH), in_parts(real, BATCH), strict=True)
     values = []
     for one, other in pairs:
         unit, target = _units(one, other)

@@ -13,7 +13,7 @@ from data_io.tiles.loader import _gather_one_by_one
 
 IMAGES = torch.randint(0, 256, (23, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 NUMBERED = torch.arange(23, dtype=torch.uint8)[:, None, None, None].expand(23, 3, 8, 8).contiguous()
-AUGMENTED = {"flip": True, "rotate": True}
+AUGMENTED: dict[str, Any] = {"flip": True, "rotate": True}
 
 
 def stream(loader: BatchLoader) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae.quality import METRICS, Metric, bootstrap_mean, measure, of_each
-from vae.quality.metrics import remembered
+from vae.quality.remembering import remembered
 
 
 def brightness(images: Tensor) -> Tensor:

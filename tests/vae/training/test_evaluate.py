@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae.config import TrainConfig
 from vae.loss.loss import Loss
+from vae.model import pixels
 from vae.model.latent import fixed_noise
 from vae.model.network import VAE, build_model
 from vae.training.evaluate import Evaluation, evaluate
@@ -94,3 +98,43 @@ def test_the_objective_weighs_the_kl_and_knows_when_it_is_not_finite() -> None:
     assert Evaluation(3.0, 2.0, 10.0, 1).is_finite()
     assert not Evaluation(math.nan, 2.0, 10.0, 1).is_finite()
     assert not Evaluation(3.0, math.inf, 10.0, 1).is_finite()
+
+
+class NoTransfers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses an operation that leads from one device to another."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        devices = {part.device.type for part in (*args, found) if isinstance(part, Tensor) and part.ndim}
+        assert devices <= {"cuda"}, f"{func} is on {devices}"
+        return found
+
+
+@pytest.mark.parametrize("output_range", ["tanh_unit", "imagenet_linear"])
+def test_the_host_waits_for_an_evaluation_once_at_its_end(
+    small: Callable[..., TrainConfig], output_range: str
+) -> None:
+    config = small(model={"output_range": output_range})
+    model, loss = build_model(config.model, 0), Loss(config.objective)
+    # A device whose tensors have no values: to read one raises.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in model.modules():
+            for name, value in module._parameters.items():
+                module._parameters[name] = None if value is None else nn.Parameter(value.to("cuda"))
+            for name, buffer in module._buffers.items():
+                module._buffers[name] = None if buffer is None else buffer.to("cuda")
+        tiles = torch.zeros(200, 3, 32, 32, dtype=torch.uint8, device="cuda")
+        noise = torch.zeros(200, model.latent_dim, device="cuda")
+        pixels._scale(output_range, tiles.device)
+        try:
+            with NoTransfers(), pytest.raises(DataDependentOutputException) as raised:
+                evaluate(model, tiles, noise, loss)
+        finally:
+            pixels._scale.cache_clear()
+    (here,) = (entry for entry in raised.traceback if entry.path.name == "evaluate.py")
+    assert "tolist()" in str(here.statement)

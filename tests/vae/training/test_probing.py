@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from vae.config import ObjectiveConfig, TrainConfig
-from vae.loss.loss import mean_image_loss
+from vae.loss.loss import _spread_on_device, mean_image_loss
 from vae.model.pixels import normalise
 from vae.stability.labels import LABELS, verdict
 from vae.stability.monitor import Outcome
@@ -69,6 +69,15 @@ def test_predicting_the_mean_image_costs_its_variance(
     assert loss == pytest.approx(float(x.var(0, correction=0).sum()), rel=1e-5)
     assert mean_image_loss(ObjectiveConfig(likelihood="gaussian"), tiles, "tanh_unit") is None
     assert torch.is_tensor(x)
+
+
+@pytest.mark.parametrize("output_range", ["tanh_unit", "imagenet_linear"])
+def test_the_loss_of_the_mean_image_is_the_same_part_by_part(
+    make_tiles: Callable[..., Tensor], output_range: str
+) -> None:
+    tiles = make_tiles(300)
+    whole = mean_image_loss(ObjectiveConfig(), tiles, output_range)
+    assert _spread_on_device(tiles, output_range) == pytest.approx(whole, rel=1e-5)
 
 
 def test_what_a_probe_cannot_do_is_refused(small: Small) -> None:

@@ -10,29 +10,31 @@ tiles, as `brightness_spread.py`:
     def brightness(images: Tensor) -> Tensor:  # (N, 3, H, W) uint8 -> (N, ...), one row per image
         return images.float().mean((1, 2, 3))
 
-    def spread(real: Tensor, fake: Tensor, seed: int) -> float:  # any equal number of rows of each
-        return float((real.std() - fake.std()).abs())
+    def spread(real: Tensor, fake: Tensor, seed: int) -> Tensor:  # any equal number of rows of each
+        return (real.std() - fake.std()).abs()
 
     METRIC = Metric(of_each(brightness), spread)
 
 What it must keep: the same tiles and seed give the same number; the rows are features of single images, in
-the order of the images, so that sub-samples can be taken of them; the score takes any equal numbers and moves
-one way with the damage it claims to detect; its docstring gives the unit, the best value, the source and what
-it does not detect; and a test shows, on disjoint halves of the bundled scenes, that two real halves score at
-the floor and that the damage it claims to detect does not.
+the order of the images and on their device, so that sub-samples can be taken of them; the score takes any
+equal numbers and moves one way with the damage it claims to detect; its docstring gives the unit, the best
+value, the source and what it does not detect; and a test shows, on disjoint halves of the bundled scenes,
+that two real halves score at the floor and that the damage it claims to detect does not.
 """
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vae.names import METRICS
+from vae.quality.remembering import remembered
 
 MIN_SIZE = 16
 """Tiles are at least this wide, in pixels."""
+ON_DEVICE = 64
+"""Images that a GPU computes on together: few kernels to start, and less memory than for all."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,15 @@ class Metric:
     features: (real, fake, seed) -> the rows of both, (N, ...) each, one row per image. The whole real set is
         the reference for a normalisation; intervals are wrong if a row depends on anything else. `of_each`
         makes it from a function of images.
-    score: (real features, fake features, seed) -> float, for any equal number of rows from each set.
+    score: (real features, fake features, seed) -> a number, for any equal number of rows from each set. One
+        that gives a scalar tensor, by operations on tensors and without looking at a value, is taken of many
+        sub-samples at once on a GPU (`torch.vmap`); one that gives a float, of one after the other.
     better: "lower", "higher", or "zero" if both signs are a departure.
     min_size: width of the smallest tiles it is defined on, in pixels.
     """
 
     features: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-    score: Callable[[Tensor, Tensor, int], float]
+    score: Callable[[Tensor, Tensor, int], float | Tensor]
     better: str = "lower"
     min_size: int = MIN_SIZE
 
@@ -63,7 +67,7 @@ class Metric:
             raise ValueError(f"take equal numbers: there are {len(real)} real tiles and {len(fake)} others")
         if real.shape[-1] < self.min_size:
             raise ValueError(f"tiles of {real.shape[-1]} px are too small: at least {self.min_size} px")
-        return self.score(*self.features(real, fake, seed), seed)
+        return float(self.score(*self.features(real, fake, seed), seed))
 
 
 def load_metrics() -> dict[str, Metric]:
@@ -72,31 +76,17 @@ def load_metrics() -> dict[str, Metric]:
 
 
 def of_each(rows: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
-    """Features of single images, (N, 3, H, H) uint8 -> (N, ...), that need neither reference nor seed."""
-    return lambda real, fake, seed: (rows(real), rows(fake))
+    """Features of single images, (N, 3, H, H) uint8 -> (N, ...), that need neither reference nor seed.
 
-
-def remembered(rows: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same function of images, with the result for the last set of images remembered.
-
-    For the real set, which is the same in every run of a study.
+    Those of the last real sets are remembered.
     """
-    last: dict[object, Tensor] = {}
-
-    def of(images: Tensor, *settings: object) -> Tensor:
-        key = (content_of(images), images.device, *settings)
-        if key not in last:
-            found = rows(images, *settings)
-            last.clear()
-            last[key] = found
-        return last[key]
-
-    return of
+    of_real = remembered(rows)
+    return lambda real, fake, seed: (of_real(real), rows(fake))
 
 
-def content_of(images: Tensor) -> tuple[bytes, torch.Size]:
-    """What tells a set of images from another: a hash of its pixels, and its shape."""
-    return hashlib.sha256(images.cpu().numpy().tobytes()).digest(), images.shape
+def in_parts(images: Tensor, on_cpu: int) -> Sequence[Tensor]:
+    """Images to compute on together: `on_cpu` of them on a CPU, where a part should stay in its cache."""
+    return torch.split(images, on_cpu if images.device.type == "cpu" else ON_DEVICE)
 
 
 def check_tiles(real: Tensor, fake: Tensor) -> None:

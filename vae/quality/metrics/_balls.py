@@ -6,21 +6,21 @@ from torch import Tensor
 NEIGHBOURS = 5
 
 
-def density(real: Tensor, fake: Tensor, seed: int = 0) -> float:
+def density(real: Tensor, fake: Tensor, seed: int = 0) -> Tensor:
     """Mean over samples of the number of real balls around them, over k (equation 4): real, fake (N, D).
 
     A real row's ball reaches to its k-th nearest other real row, k = 5. About 1 if both are draws of one
     distribution; more if samples crowd where real tiles are dense, less if they are elsewhere.
     """
-    return float(inside_balls(real, fake).sum(0).double().mean()) / NEIGHBOURS
+    return inside_balls(real, fake).sum(0).double().mean() / NEIGHBOURS
 
 
-def coverage(real: Tensor, fake: Tensor, seed: int = 0) -> float:
+def coverage(real: Tensor, fake: Tensor, seed: int = 0) -> Tensor:
     """Share of the real balls that hold a sample (equation 5): real and fake (N, D); balls as for density.
 
     About 1 - 2^-k = 0.97 for equal numbers of one distribution (their appendix), less if modes are missing.
     """
-    return float(inside_balls(real, fake).any(1).double().mean())
+    return inside_balls(real, fake).any(1).double().mean()
 
 
 def inside_balls(real: Tensor, fake: Tensor) -> Tensor:
@@ -30,5 +30,5 @@ def inside_balls(real: Tensor, fake: Tensor) -> Tensor:
     real, fake = real.double(), fake.double()  # the fast way to distances cancels in float32
     between = torch.cdist(real, real)
     # The nearest row is the row itself.
-    radius = between.kthvalue(NEIGHBOURS + 1, dim=1, keepdim=True).values
+    radius = between.topk(NEIGHBOURS + 1, dim=1, largest=False).values[:, -1:]
     return torch.cdist(real, fake) <= radius

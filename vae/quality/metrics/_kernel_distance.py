@@ -9,7 +9,7 @@ SUBSETS = 20
 
 def kernel_distance(
     real: Tensor, fake: Tensor, seed: int, *, subset: int = SUBSET, subsets: int = SUBSETS
-) -> float:
+) -> Tensor:
     """Unbiased squared maximum mean discrepancy, kernel (x . y / D + 1)^3 (Binkowski et al. 2018).
 
     real (N, D) and fake (M, D). Mean over random subsets of `subset` rows of each; if neither set is larger
@@ -17,14 +17,14 @@ def kernel_distance(
     It is called KID where the features are of a network that was trained on images.
     """
     if max(len(real), len(fake)) <= subset:
-        return float(_mmd(real, fake))
+        return _mmd(real, fake)
     generator = torch.Generator().manual_seed(seed)
     values = []
     for _ in range(subsets):
         rows = torch.randperm(len(real), generator=generator)[:subset].to(real.device)
         others = torch.randperm(len(fake), generator=generator)[:subset].to(fake.device)
         values.append(_mmd(real[rows], fake[others]))
-    return float(torch.stack(values).mean())
+    return torch.stack(values).mean()
 
 
 def _mmd(x: Tensor, y: Tensor) -> Tensor:

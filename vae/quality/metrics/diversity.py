@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from vae.quality.metrics import Metric, remembered
+from vae.quality.metrics import Metric, in_parts
+from vae.quality.remembering import remembered
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Wang et al. 2003, section 3.2; the finest level first."""
@@ -28,7 +29,7 @@ def pair_similarity(images: Tensor, seed: int) -> Tensor:
     unit = images.to(torch.float32) / 255
     similarity = [
         ms_ssim(unit[rows], unit[other[rows]], data_range=1.0, betas=betas, reduction="none")
-        for rows in torch.split(torch.arange(len(images), device=images.device), BATCH)
+        for rows in in_parts(torch.arange(len(images), device=images.device), BATCH)
     ]
     return torch.cat(similarity).view(-1, 1)
 
@@ -47,8 +48,8 @@ def similarities(real: Tensor, fake: Tensor, seed: int) -> tuple[Tensor, Tensor]
     return _of_real(real, seed), pair_similarity(fake, seed)
 
 
-def difference(real: Tensor, fake: Tensor, seed: int) -> float:
-    return float(fake.mean() - real.mean())
+def difference(real: Tensor, fake: Tensor, seed: int) -> Tensor:
+    return fake.mean() - real.mean()
 
 
 METRIC = Metric(similarities, difference, better="zero")

@@ -1,5 +1,7 @@
 """Distance between log radial power spectra: sharpness and noise by frequency."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -18,21 +20,27 @@ def log_radial_power(images: Tensor) -> Tensor:
     """
     size = images.shape[-1]
     x = images.to(torch.float32)
-    hann = torch.hann_window(size, periodic=False, device=x.device)
-    window = hann.outer(hann)
+    window, rings_of = _window_and_rings(size, x.device)
     x = (x - x.mean((2, 3), keepdim=True)) * window
     power = torch.fft.fft2(x).abs().square().mean(1) / window.square().sum()
-    frequency = torch.fft.fftfreq(size, 1 / size, device=x.device)
-    ring = torch.hypot(frequency, frequency.view(-1, 1)).round().long()
-    last = size // 2
-    members = torch.nn.functional.one_hot(ring.flatten().clamp(max=last + 1), last + 2)[:, 1:-1].float()
-    rings: Tensor = power.flatten(1) @ (members / members.sum(0))
+    rings: Tensor = power.flatten(1) @ rings_of
     return (rings + ROUNDING).log10()
 
 
-def distance(real: Tensor, fake: Tensor, seed: int) -> float:
+@cache
+def _window_and_rings(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(H, H), and (H * H, H / 2): the share of every frequency in the mean of its ring."""
+    hann = torch.hann_window(size, periodic=False)
+    frequency = torch.fft.fftfreq(size, 1 / size)
+    ring = torch.hypot(frequency, frequency.view(-1, 1)).round().long()
+    last = size // 2
+    members = torch.nn.functional.one_hot(ring.flatten().clamp(max=last + 1), last + 2)[:, 1:-1].float()
+    return hann.outer(hann).to(device), (members / members.sum(0)).to(device)
+
+
+def distance(real: Tensor, fake: Tensor, seed: int) -> Tensor:
     """Root mean square over the frequencies of the difference of the sets' mean log spectra."""
-    return float((real.mean(0) - fake.mean(0)).square().mean().sqrt())
+    return (real.mean(0) - fake.mean(0)).square().mean().sqrt()
 
 
 METRIC = Metric(of_each(log_radial_power), distance)
