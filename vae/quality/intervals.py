@@ -96,10 +96,12 @@ _known_floors: dict[object, Floors] = {}
 
 def _floors(key: object) -> Floors:
     """The floors by metric of the last set of real tiles: the same in every run of a study."""
-    if key not in _known_floors:
+    floors = _known_floors.get(key)
+    if floors is None:
+        floors = Floors()
         _known_floors.clear()
-        _known_floors[key] = WeakKeyDictionary()
-    return _known_floors[key]
+        _known_floors[key] = floors
+    return floors  # another thread may have put those of another set there since
 
 
 def bootstrap_mean(
