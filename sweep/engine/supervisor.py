@@ -258,8 +258,8 @@ class Supervisor:
         if kind == "oom" and room.out_of_memory(self._root(lane.trial), lane.was_beside):
             ending = Ending("oom", NO_ROOM + message, Again.FREE)
             attempts.fail(self.study, lane.trial, ending, self.max_retries)
-            what = f"it is queued again, and {room.open} run at a time"
-            self.observer.say(f"trial {lane.trial} did not fit beside others, {what}: {message}")
+            what = f"worker {lane.worker.number} runs {room.open} at a time from now on"
+            self.observer.say(f"trial {lane.trial} did not fit beside others, so {what}: {message}")
         else:
             again = attempts.fail(self.study, lane.trial, ending, self.max_retries)
             if kind == "disk_full":
@@ -286,8 +286,8 @@ class Supervisor:
         if len(cut_off) > 1:
             self.limits.one_failed(f"worker {worker.number}")
             trials = ", ".join(str(lane.trial) for lane in cut_off)
-            what = f"trials {trials} are queued again, and {room.open} run at a time"
-            self.observer.say(f"{message}, {what} (more in {worker.log})")
+            what = f"trials {trials} are queued again, and it runs {room.open} at a time from now on"
+            self.observer.say(f"{message}: {what} (more in {worker.log})")
         else:
             self._count_failure(worker, cut_off[0].trial if cut_off else None, message, again)
         for lane in cut_off or worker.lanes[:1]:
