@@ -16,7 +16,7 @@ from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
 from sweep.engine.lane_count import choose_lanes, threads_of_a_lane
 from sweep.engine.limits import Limits, Stop, ask_to_stop
-from sweep.engine.members import unshared
+from sweep.engine.members import unshared, words_of
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
 from sweep.engine.planning import cautions, choose_plan, time_for_blocks
@@ -212,11 +212,7 @@ def supervise(
 
 def _place(study: optuna.Study, home: Home, options: Options, observer: Observer, stop: Stop) -> Finished:
     """Have a cluster run the workers until the study is complete or a limit is reached."""
-    words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
-    if options.device:
-        words += ["--device", options.device]
-    if options.lanes:
-        words += ["--lanes", str(options.lanes)]
+    words = words_of(options)
     many: dict[str, Any] = {"workers": options.workers, "workers_per_gpu": options.workers_per_gpu}
     with Limits(options.timeout_s, options.max_failures, observer.say, stop) as limits:
         if options.executor is Executor.RAY:

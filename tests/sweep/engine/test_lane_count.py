@@ -8,6 +8,8 @@ import pytest
 from sweep.engine.devices import free_bytes
 from sweep.engine.lane_count import choose_lanes, one_lane_only, threads_of_a_lane
 from sweep.engine.lanes import lanes_that_pay
+from sweep.engine.members import words_of
+from sweep.engine.options import Options
 from sweep.engine.step_cost import largest_step, step_cost
 from sweep.errors import UserError
 from sweep.study import Axis, ChoiceAxis, Plan, load_study
@@ -120,3 +122,8 @@ def test_a_network_that_is_not_ours_has_one_lane_and_more_are_one_sentence(tmp_p
 def test_lanes_share_the_cores_and_on_a_gpu_their_threads_do_not_depend_on_how_many_there_are() -> None:
     assert [threads_of_a_lane(16, 2, lanes, on_gpu=False) for lanes in (1, 2, 4, 32)] == [8, 4, 2, 1]
     assert [threads_of_a_lane(16, 2, lanes, on_gpu=True) for lanes in (1, 2, 4, 32)] == [8, 1, 1, 1]
+
+
+def test_workers_that_a_cluster_places_are_told_how_many_lanes_were_asked_for() -> None:
+    assert words_of(Options(lanes=8))[-2:] == ["--lanes", "8"]
+    assert "--lanes" not in words_of(Options()), "each node finds out for itself"

@@ -158,38 +158,45 @@ def test_a_process_of_eight_lanes_killed_at_twenty_random_moments(labs: Callable
     done = whole.sweep(*BESIDE, "--lanes", "1", *epochs)
     assert done.returncode == 0, done.stdout
     words = (*BESIDE, "--lanes", "8", *epochs, "--max-retries", "1000", "--max-failures", "1000")
-    process, kills, beside = lab.start(*words), 0, []
-    while kills < KILLS:
+    process, beside, before = lab.start(*words), list[int](), 0
+    while len(beside) < KILLS:
         if process.poll() is not None:
             assert process.returncode < 0, "the study was over too soon"
             process = lab.start(*words)
-        wait_until(lambda: lab.running() or process.poll() is not None)  # noqa: B023
+        # An attempt that was cut off runs in the store until somebody has noticed.
+        wait_until(lambda: _begun(lab, before) or process.poll() is not None)  # noqa: B023
         time.sleep(dice.uniform(0, 1.5))
-        beside.append(len(lab.running()))
-        kills += _kill(process, dice)
+        at_work, before = len(_begun(lab, before)), len(lab.trials())
+        if _kill(process, dice):
+            beside.append(at_work)
     process.communicate(timeout=600)
     done = lab.sweep(*words)
     assert done.returncode == 0, done.stdout
-    print(f"{kills} kills with {beside} trials at work, {len(lab.trials()) - len(MANY)} were cut off")
+    print(f"kills with {beside} trials at work, {len(lab.trials()) - len(MANY)} were cut off")
+    assert sum(at_work > 1 for at_work in beside) >= KILLS // 2
     lab.assert_whole(list(MANY), whole)
     _assert_same_bits_of_roots(lab, whole)
     mine = lab.client().search_runs([e.experiment_id for e in lab.client().search_experiments()])
     assert {run.info.status for run in mine if "trial" in run.data.tags} <= {"FINISHED", "FAILED", "KILLED"}
 
 
-def _kill(process: subprocess.Popen[str], dice: random.Random) -> int:
-    """The worker, which its parent replaces, or the parent, with which its worker ends."""
+def _begun(lab: Lab, before: int) -> list[FrozenTrial]:
+    """The attempts under way that a worker has begun, of those with this number or a larger one."""
+    return [trial for trial in lab.running() if trial.number >= before and "run_key" in trial.user_attrs]
+
+
+def _kill(process: subprocess.Popen[str], dice: random.Random) -> bool:
+    """The worker, which its parent replaces, or the parent, with which its worker ends; if there is one."""
     try:
+        workers = workers_of(process)
         if dice.random() < 0.5:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            return 1
-        workers = workers_of(process)
-        for worker in workers:
-            worker.kill()
-        return len(workers)
-    except psutil.NoSuchProcess:
-        return 0
+        else:
+            workers[0].kill()
+        return bool(workers)
+    except (psutil.NoSuchProcess, IndexError):
+        return False
 
 
 def test_what_lanes_share_is_made_once_and_the_last_ones_are_kept() -> None:
