@@ -96,12 +96,10 @@ _known_floors: dict[object, Floors] = {}
 
 def _floors(key: object) -> Floors:
     """The floors by metric of the last set of real tiles: the same in every run of a study."""
-    floors = _known_floors.get(key)
-    if floors is None:
-        floors = Floors()
+    if key not in _known_floors:
         _known_floors.clear()
-        _known_floors[key] = floors
-    return floors  # another thread may have put those of another set there since
+        _known_floors[key] = WeakKeyDictionary()
+    return _known_floors[key]
 
 
 def bootstrap_mean(

@@ -1,6 +1,5 @@
 """What is measured, and the intervals."""
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -215,18 +214,3 @@ def test_a_floor_is_measured_anew_for_other_tiles_seeds_and_numbers(changed: str
     }
     fresh = {"gap": Metric(of_each(brightness), mean_gap)}
     assert others[changed](GAP) == others[changed](fresh)
-
-
-def test_rows_are_those_asked_for_when_another_thread_asks_in_between() -> None:
-    """As trials of different blocks do in one process; what is remembered is of one set only."""
-    of = remembered(lambda images, *_: brightness(images))
-    one, seeds = random_tiles(4, 16), itertools.count(1)
-
-    class Setting:
-        """Has another set asked for whenever what is remembered is looked up."""
-
-        def __hash__(self) -> int:
-            of(random_tiles(4, 16, seed=next(seeds)))
-            return 0
-
-    assert torch.equal(of(one, Setting()), brightness(one))

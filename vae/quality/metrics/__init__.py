@@ -85,12 +85,11 @@ def remembered(rows: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def of(images: Tensor, *settings: object) -> Tensor:
         key = (content_of(images), images.device, *settings)
-        found = last.get(key)
-        if found is None:
+        if key not in last:
             found = rows(images, *settings)
             last.clear()
             last[key] = found
-        return found  # another thread may have put another set there since
+        return last[key]
 
     return of
 
