@@ -74,6 +74,33 @@ def test_a_study_in_three_lanes_is_whole_and_has_the_bits_of_one_lane(labs: Call
     _assert_same_bits(three, one)
 
 
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_every_lane_has_a_stream_of_its_own() -> None:
+    streams = {torch.cuda.current_stream().stream_id}
+
+    def work(_: int) -> None:
+        streams.add(torch.cuda.current_stream().stream_id)
+
+    in_lanes(4, work, on_gpu=True)
+    assert len(streams) == 5
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@NEEDS_GPU
+def test_on_a_gpu_trials_in_eight_lanes_have_the_bits_of_one_lane(labs: Callable[..., Lab]) -> None:
+    one, eight = labs("one", SWEEP_TRACKER="files"), labs("eight", SWEEP_TRACKER="files")
+    for lab, lanes in ((one, "1"), (eight, "8")):
+        done = lab.sweep(*BESIDE, "--device", "cuda:0", "--lanes", lanes, "--set", "epochs=10")
+        assert done.returncode == 0, done.stdout
+    eight.assert_whole(list(MANY), one)
+    _assert_same_bits(eight, one)
+
+
 def _in_the_middle(lab: Lab, process: subprocess.Popen[str], lanes: int) -> psutil.Process:
     """The only worker, frozen when every lane has written a checkpoint of its trial and none has ended."""
     states = [lab.home / f"checkpoints/tiny/{number}/state.pt" for number in range(lanes)]
