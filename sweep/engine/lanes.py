@@ -69,13 +69,17 @@ def in_lanes(count: int, work: Callable[[int], None], on_gpu: bool = False) -> N
 
 @contextlib.contextmanager
 def own_stream() -> Iterator[None]:
-    """What this thread does on the GPU waits for nothing that other threads do there."""
+    """What this thread does on the GPU waits for nothing that other threads do there.
+
+    torch has 32 streams of each priority and hands them out in turn. Those of high priority are for lanes
+    alone: one that copied for another lane, or recorded a graph, could else be a lane's own.
+    """
     import torch
 
     if not torch.cuda.is_available():
         yield
         return
-    with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+    with torch.cuda.stream(torch.cuda.Stream(priority=-1)):  # type: ignore[no-untyped-call]
         yield
 
 
