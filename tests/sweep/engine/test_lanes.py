@@ -64,11 +64,18 @@ def test_trials_beside_one_that_diverges_raises_or_does_not_fit_have_the_bits_th
     assert lab.doctor()["findings"] == []
 
 
+MEASURED = ("quality_draws=24", "curvature_every=2", "optim.guard=rollback", "optim.lr_border_fraction=0.3")
+
+
 @pytest.mark.slow
-def test_a_study_in_three_lanes_is_whole_and_has_the_bits_of_one_lane(labs: Callable[..., Lab]) -> None:
+@pytest.mark.parametrize("settings", [(), MEASURED], ids=["plain", "measured"])
+def test_a_study_in_three_lanes_is_whole_and_has_the_bits_of_one_lane(
+    labs: Callable[..., Lab], settings: tuple[str, ...]
+) -> None:
     one, three = labs("one", SWEEP_TRACKER="files"), labs("three", SWEEP_TRACKER="files")
+    words = [word for setting in ("epochs=10", *settings) for word in ("--set", setting)]
     for lab, lanes in ((one, "1"), (three, "3")):
-        done = lab.sweep(*BESIDE, "--lanes", lanes, "--trials", "8", "--set", "epochs=10")
+        done = lab.sweep(*BESIDE, "--lanes", lanes, "--trials", "8", *words)
         assert done.returncode == 0, done.stdout
     three.assert_whole(list(range(8)), one)
     _assert_same_bits(three, one)
@@ -196,9 +203,11 @@ def test_a_process_of_eight_lanes_killed_at_twenty_random_moments(labs: Callable
         at_work, before = len(_begun(lab, before)), len(lab.trials())
         if _kill(process, dice):
             beside.append(at_work)
-    process.communicate(timeout=600)
-    done = lab.sweep(*words)
-    assert done.returncode == 0, done.stdout
+    out, _ = process.communicate(timeout=600)
+    if process.returncode:
+        assert process.returncode == -signal.SIGKILL, out
+        done = lab.sweep(*words)
+        assert done.returncode == 0, done.stdout
     print(f"kills with {beside} trials at work, {len(lab.trials()) - len(MANY)} were cut off")
     assert sum(at_work > 1 for at_work in beside) >= KILLS // 2
     lab.assert_whole(list(MANY), whole)
