@@ -23,6 +23,7 @@ def run(
     home: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     workers_per_gpu: int = 1,
+    lanes: int | None = None,
     device: str | None = None,
     data: str | os.PathLike[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -54,6 +55,7 @@ def run(
         blocks: blocks to have in the end, decided or not; None: as many as decide the claims, or time allows.
         home: the folder for everything that is written; default SWEEP_HOME, or ./mlruns.
         workers: processes that train; default one per GPU, or one per core.
+        lanes: trials that each of them trains at the same time; default 1 on a CPU, on a GPU what pays.
         device: auto, cpu, cuda, or GPUs by number, such as cuda:0,1.
         data: a folder of images in place of the study's.
         settings: dotted config path -> value, such as {"model.latent_dim": 64}, for all trials.
@@ -85,6 +87,7 @@ def run(
         timeout_s=timeout_s,
         workers=workers,
         workers_per_gpu=workers_per_gpu,
+        lanes=lanes,
         device=device,
         max_failures=max_failures,
         max_retries=max_retries,

@@ -1,7 +1,6 @@
 """The command line: every command with its options. Heavy imports are inside the command that needs them."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +13,9 @@ from sweep.cli.options import (
     Data,
     DataHere,
     Device,
+    ExportFormat,
     Json,
+    Lanes,
     MaxFailures,
     MaxRetries,
     Name,
@@ -40,12 +41,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class ExportFormat(StrEnum):
-    CSV = "csv"
-    PARQUET = "parquet"
-    JSON = "json"
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,6 +85,7 @@ def run(
     max_failures: MaxFailures = 3,
     max_retries: MaxRetries = 2,
     workers_per_gpu: WorkersPerGpu = 1,
+    lanes: Lanes = None,
     strategy: Annotated[
         str | None, typer.Option(help="How to map a border: mapper, grid, random, sobol or tpe.")
     ] = None,
@@ -128,6 +124,7 @@ def run(
         timeout_s=_shortest(budget_s, timeout_s),
         workers=workers,
         workers_per_gpu=workers_per_gpu,
+        lanes=lanes,
         device=device,
         max_failures=max_failures,
         max_retries=max_retries,
@@ -165,6 +162,7 @@ def train(
         name=name,
         seed=seed,
         workers=1,
+        lanes=1,
         device=device,
     )
     home = Home.find(storage, tracking_uri, checkpoint_uri, tracker)
@@ -176,6 +174,7 @@ def worker(
     study: StoredName,
     workers: Workers = None,
     workers_per_gpu: WorkersPerGpu = 1,
+    lanes: Lanes = None,
     device: Device = None,
     data: DataHere = None,
     timeout_s: Timeout = None,
@@ -194,6 +193,7 @@ def worker(
         timeout_s=timeout_s,
         workers=workers,
         workers_per_gpu=workers_per_gpu,
+        lanes=lanes,
         device=device,
         max_failures=max_failures,
         max_retries=max_retries,

@@ -28,6 +28,8 @@ EFFECTS = {
 }
 PACKAGES = ("sweep", "vae", "data_io", "studies")
 FREE_FILES = 10_000
+MPS_PIPES = "/tmp/nvidia-mps"
+"""CUDA's default (Multi-Process Service documentation, CUDA_MPS_PIPE_DIRECTORY)."""
 
 
 def telling_variables(environment: Mapping[str, str]) -> list[str]:
@@ -47,6 +49,11 @@ def namesakes(folder: Path) -> list[Path]:
         folder / name / "__init__.py" for name in PACKAGES
     ]
     return [place for place in places if place.exists()]
+
+
+def mps_runs(environment: Mapping[str, str]) -> bool:
+    """Whether CUDA's multi-process service runs here: its control daemon listens at a known place."""
+    return (Path(environment.get("CUDA_MPS_PIPE_DIRECTORY") or MPS_PIPES) / "control").exists()
 
 
 def disk_limits(home: Home) -> list[str]:

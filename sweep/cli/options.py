@@ -1,10 +1,12 @@
 """The options that several commands share, each with its name, limits and help text."""
 
 import re
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from sweep.engine.options import MOST_LANES
 from sweep.errors import UserError
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -60,6 +62,14 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of processes. Default: one per GPU, or one per core.")
 ]
 WorkersPerGpu = Annotated[int, typer.Option(min=1, help="Number of workers that share a GPU.")]
+Lanes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_LANES,
+        help="Trials that each worker trains at the same time. Default: 1 on a CPU, on a GPU what pays.",
+    ),
+]
 MaxFailures = Annotated[int, typer.Option(min=1, help="Give up after this many failed trials in a row.")]
 MaxRetries = Annotated[int, typer.Option(min=0, help="How many times a failed trial is repeated.")]
 Storage = Annotated[
@@ -83,3 +93,9 @@ Tracker = Annotated[
     typer.Option(help="What records the runs: mlflow, files or wandb. Default: SWEEP_TRACKER, or mlflow."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSON = "json"

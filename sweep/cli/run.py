@@ -11,6 +11,7 @@ from sweep.cli.terminal import print_json, show_best, show_border_end, show_grou
 from sweep.engine import forecast
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
+from sweep.engine.lane_count import choose_lanes
 from sweep.engine.options import Options
 from sweep.engine.planning import choose_plan
 from sweep.engine.run import Finished, run_study
@@ -152,8 +153,9 @@ def _show_claims(study: optuna.Study, plan: Plan | None) -> None:
     from sweep.evidence.verdicts import verdicts
 
     trials = views(study.get_trials(deepcopy=False), plan)
-    workers = len(place(visible_gpus(None), None, 1, available_cores()))
-    more = forecast.to_next_look(plan, trials, workers)
+    placing = place(visible_gpus(None), None, 1, available_cores())
+    at_once = len(placing) * choose_lanes(plan, None, placing, available_cores())
+    more = forecast.to_next_look(plan, trials, at_once)
     words = [f"{row}." for row in (*carried(plan, trials), *one_rates(plan, trials))]
     if more is not None:
         name = StudyView.of(study).module or study.study_name

@@ -3,11 +3,12 @@
 import importlib.metadata
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_io.home import lock_trouble
-from sweep.cli.environment_check import disk_limits, namesakes, telling_variables
+from sweep.cli.environment_check import disk_limits, mps_runs, namesakes, telling_variables
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import visible_gpus
 from sweep.errors import UserError
@@ -73,7 +74,15 @@ def _devices() -> Check:
     gpus = visible_gpus(None)
     cores, all_cores = available_cores(), os.cpu_count() or 1
     of = f" (of {all_cores} here)" if cores < all_cores else ""
-    return Check("devices", True, f"{cores} cores{of}, {len(gpus)} GPUs")
+    sharing = _sharing(os.environ) if gpus else ""
+    return Check("devices", True, f"{cores} cores{of}, {len(gpus)} GPUs{sharing}")
+
+
+def _sharing(environment: Mapping[str, str]) -> str:
+    """How processes share a GPU."""
+    if mps_runs(environment):
+        return "; CUDA MPS runs, so processes that share one work at the same time"
+    return "; CUDA MPS does not run, so processes that share one take turns, and lanes do not"
 
 
 def _environment() -> Check:

@@ -1,6 +1,7 @@
 """Which GPU each worker sees, decided before anything imports torch."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from sweep.errors import UserError
 
 GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+SMI_TIMEOUT_S = 10.0
 
 
 def place(gpus: Sequence[str], workers: int | None, per_gpu: int, cores: int) -> list[str]:
@@ -55,3 +57,18 @@ def _gpus() -> list[str]:
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return shown.split(",")[:count] if shown else [str(n) for n in range(count)]
+
+
+def free_bytes(gpu: str) -> float | None:
+    """Memory of a GPU that is free; None where nvidia-smi does not say.
+
+    torch would have to open the device, and keep half a gigabyte of it, to know.
+
+    gpu: as CUDA_VISIBLE_DEVICES names it.
+    """
+    query = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", gpu]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=SMI_TIMEOUT_S, check=True)
+        return float(done.stdout.strip()) * 2**20
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
+from sweep.engine.lane_count import choose_lanes, threads_of_a_lane
 from sweep.engine.limits import Stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Options
@@ -42,8 +43,9 @@ def join_study(
     if options.data is not None:
         plan = plan.with_settings({"data.source": options.data})
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
-    threads = max(1, available_cores() // len(placing))
-    with user_errors(home), Pool(home, placing, threads) as pool:
+    lanes = choose_lanes(plan, options.lanes, placing, available_cores())
+    threads = threads_of_a_lane(available_cores(), len(placing), lanes, on_gpu=bool(placing[0]))
+    with user_errors(home), Pool(home, placing, threads, lanes) as pool:
         tiles = load_tiles(plan, home)
         if tiles.content_hash != view.data_hash:
             raise UserError(
@@ -58,6 +60,7 @@ def join_study(
             parent_run=view.run_id,
             seed=view.seed,
             provenance=collect(),
+            lanes=lanes,
         )
         pool.send_spec(spec)
         read_all(study)

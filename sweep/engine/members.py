@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 
+from sweep.engine.options import Options
 from sweep.engine.workers import package_path
 from sweep.search.request import UNFINISHED
 from sweep.store.home import Home
@@ -53,6 +54,16 @@ def _prepare() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def words_of(options: Options) -> list[str]:
+    """What each `sweep worker` is told of the user's choices."""
+    words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
+    if options.device:
+        words += ["--device", options.device]
+    if options.lanes:
+        words += ["--lanes", str(options.lanes)]
+    return words
 
 
 def environment(home: Home) -> dict[str, str]:

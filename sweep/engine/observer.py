@@ -13,11 +13,12 @@ class Observer:
         """Show the user a sentence, such as that a trial failed and is queued again."""
 
     def start(self, study: optuna.Study, workers: int, left: Callable[[], int]) -> None:
-        """Called before the first trial. `left` counts the trials still to start, as far as is known when
-        it is called."""
+        """Called before the first trial. workers: how many trials run at the same time, in all lanes of all
+        workers. `left` counts the trials still to start, as far as is known when it is called."""
 
     def progress(self, worker: int, facts: dict[str, Any]) -> None:
-        """Called with news of a worker's trial: `trial` when it starts, then `epoch`, `objective`, ..."""
+        """Called with news of the trial of a worker, or of one of its lanes, which are counted over all
+        workers: `trial` when it starts, then `epoch`, `objective`, ..."""
 
     def trial_over(self, worker: int, number: int) -> None:
         """Called when a trial has ended, with or without a result; the store says how."""

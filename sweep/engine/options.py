@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+MOST_LANES = 32
+"""Streams that torch has for a GPU; with more lanes some would share one."""
+
 
 class Executor(StrEnum):
     LOCAL = "local"
@@ -38,6 +41,8 @@ class Options:
     workers: int | None = None
     """None: one a GPU, or one a core."""
     workers_per_gpu: int = 1
+    lanes: int | None = None
+    """Trials that each worker trains at the same time; None: 1 on a CPU, on a GPU what pays."""
     device: str | None = None
     max_failures: int = 3
     """Give up after so many trials in a row have failed."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,6 +15,7 @@ from data_io.tiles.tileset import TileSet
 from sweep.engine.planning import check_plan
 from sweep.engine.run import load_tiles
 from sweep.engine.training import train_on
+from sweep.engine.workers import DETERMINISTIC
 from sweep.errors import UserError
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
@@ -85,6 +87,9 @@ def replay_trial(home: Home, study: optuna.Study, number: int, data: str | None)
 
 def _train(home: Home, config: TrialConfig, tiles: TileSet) -> Points:
     """Train with this config; returns the metrics that its run writes."""
+    if config.device != "cpu":
+        for name, value in DETERMINISTIC.items():  # as in a worker
+            os.environ.setdefault(name, value)
     sink = _Sink()
     hooks = RecordingHooks(
         run=cast(Run, sink),

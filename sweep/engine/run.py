@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from data_io.errors import DataError
 from sweep.engine import agenda
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
+from sweep.engine.lane_count import choose_lanes, threads_of_a_lane
 from sweep.engine.limits import Limits, Stop, ask_to_stop
-from sweep.engine.members import unshared
+from sweep.engine.members import unshared, words_of
 from sweep.engine.observer import Observer
 from sweep.engine.options import Executor, Options
 from sweep.engine.planning import cautions, choose_plan, time_for_blocks
@@ -78,17 +80,20 @@ def run_study(
     if options.use_map:
         plan = _inside_border(plan, home, observer)
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
+    lanes = choose_lanes(plan, options.lanes, placing, available_cores())
     # Before the number of trials caps the workers: a trial's threads, and so its bits, do not depend on it.
-    threads = max(1, available_cores() // len(placing))
+    threads = threads_of_a_lane(available_cores(), len(placing), lanes, on_gpu=bool(placing[0]))
     if options.executor is not Executor.LOCAL:
         placing = []  # this process places workers, and has none itself
         if local := unshared(home):
             observer.say(local)
     elif agenda.is_one_phase(plan):
-        placing = placing[: options.trials or plan.trials]
+        trials = options.trials or plan.trials
+        placing = placing[:trials]
+        lanes = min(lanes, math.ceil(trials / len(placing)))
     home.create()
     observer.say(f"preparing data and stores in {home.root}")
-    with user_errors(home), Pool(home, placing, threads) as pool:
+    with user_errors(home), Pool(home, placing, threads, lanes) as pool:
         return _run(study, scale, plan, options, home, observer, pool, stop or Stop())
 
 
@@ -157,6 +162,7 @@ def _run(
             parent_run=registered.run_id,
             seed=options.seed,
             provenance=provenance,
+            lanes=pool.lanes,
         )
         pool.send_spec(spec)
         read_all(stored)
@@ -206,9 +212,7 @@ def supervise(
 
 def _place(study: optuna.Study, home: Home, options: Options, observer: Observer, stop: Stop) -> Finished:
     """Have a cluster run the workers until the study is complete or a limit is reached."""
-    words = ["--max-retries", str(options.max_retries), "--max-failures", str(options.max_failures)]
-    if options.device:
-        words += ["--device", options.device]
+    words = words_of(options)
     many: dict[str, Any] = {"workers": options.workers, "workers_per_gpu": options.workers_per_gpu}
     with Limits(options.timeout_s, options.max_failures, observer.say, stop) as limits:
         if options.executor is Executor.RAY:

@@ -13,7 +13,7 @@ from sweep.engine import agenda, forecast
 from sweep.engine.limits import Limits, is_asked_to_stop
 from sweep.engine.observer import Observer
 from sweep.engine.worker import Spec
-from sweep.engine.workers import Event, Pool, Worker
+from sweep.engine.workers import Event, Lane, Pool, Worker
 from sweep.evidence.verdicts import at_hand, wanted_blocks
 from sweep.recovery import attempts, lost
 from sweep.recovery.attempts import Again, Ending
@@ -32,12 +32,13 @@ LEAVE_S = float(os.environ.get("SWEEP_LEAVE_SECONDS", "120"))
 """How long a worker that is asked to leave its trial has for the step it is in and a checkpoint; then it is
 killed, so that nothing that hangs in a step, or in a library, holds up the end of a run."""
 LEFT = Ending("interrupted", "the study was stopped in the middle of the trial", Again.FREE)
+NO_ROOM = "with the trials beside it: "
 
 
 class Supervisor:
     """Runs trials until the study is whole, on this machine and together with others like it.
 
-    Whoever has a free worker takes a trial from the queue; where the queue is empty it decides, under the
+    Whoever has a free lane takes a trial from the queue; where the queue is empty it decides, under the
     study's lock, what comes next (`sweep.search.request` are functions of the store alone). So no process is
     in charge, and any may die.
     """
@@ -60,8 +61,8 @@ class Supervisor:
         self.limits, self.observer, self.max_retries = limits, observer, max_retries
         self.failures = 0
         """Trials that were given up."""
-        self.idle: list[Worker] = []
-        """Workers that wait for a running trial to end before anything can be decided."""
+        self.idle: list[Lane] = []
+        """Lanes that wait for a running trial to end before anything can be decided, or for room."""
         self.me = ""
         self._first_seen: dict[int, float] = {}
         self._states: Counter[TrialState] = Counter()
@@ -109,7 +110,7 @@ class Supervisor:
             self._wake()
         if self.limits.now:
             for worker in self.pool.live:
-                worker.command("stop")
+                worker.stop()
             self._asked_to_leave = self._asked_to_leave or time.monotonic()
             if time.monotonic() - self._asked_to_leave > LEAVE_S:
                 for worker in self.pool.live:
@@ -133,43 +134,50 @@ class Supervisor:
             self.observer.say(f"{count} trials of processes that died are queued again")
 
     def _handle(self, event: Event) -> None:
-        worker = event.worker
+        worker, lane = event.worker, event.worker.lanes[event.lane]
         if event.name == "ready":
-            self._next(worker)
+            self._next(lane)
         elif event.name == "progress":
-            self.observer.progress(worker.number, event.facts)
+            self.observer.progress(lane.number, event.facts)
         elif event.name == "done":
             self.limits.succeeded()
-            self._trial_over(worker)
+            self.pool.rooms[worker.number].succeeded()
+            self._trial_over(lane)
         elif event.name == "left":
-            assert worker.trial is not None
-            attempts.fail(self.study, worker.trial, LEFT, self.max_retries)
-            self._trial_over(worker)
+            assert lane.trial is not None
+            attempts.fail(self.study, lane.trial, LEFT, self.max_retries)
+            self._trial_over(lane)
         elif event.name == "fenced":
-            self._trial_over(worker)
+            self._trial_over(lane)
         elif event.name == "error":
-            self._failed(worker, event.facts["kind"], event.facts["message"])
+            self._failed(lane, event.facts["kind"], event.facts["message"])
         elif event.name == "exit":
             self.pool.live.remove(worker)
             worker.end()
-            if worker in self.idle:
-                self.idle.remove(worker)
-            if worker.trial is not None or event.facts["code"] != 0:
+            self.idle = [lane for lane in self.idle if lane.worker is not worker]
+            if worker.at_work() or event.facts["code"] != 0:
                 self._crashed(worker, event.facts["code"])
 
-    def _next(self, worker: Worker) -> None:
-        """Give a free worker the next trial, have it wait for one, or end it."""
+    def _next(self, lane: Lane, ask: bool = True) -> bool:
+        """Give a free lane the next trial, have it wait for one, or end it.
+
+        ask: whether there may be a trial for it. Returns whether there may be one for another lane.
+        """
         if self.limits.stopped:
-            worker.command("end")
-            return
-        trial = self._take()
-        if trial is not None:
-            worker.take(trial.number)
-            self.observer.progress(worker.number, {"trial": trial.number})
-        elif self._may_come():
-            self.idle.append(worker)
+            lane.end()
+            return False
+        if ask and self.pool.has_room(lane.worker):
+            trial = self._take()
+            if trial is not None:
+                lane.take(trial.number)
+                self.observer.progress(lane.number, {"trial": trial.number})
+                return True
+            ask = False
+        if self._may_come():
+            self.idle.append(lane)
         else:
-            worker.command("end")
+            lane.end()
+        return ask
 
     def _take(self) -> FrozenTrial | None:
         """A trial from the queue, or the one that the study's phases want next; None where there is none."""
@@ -214,13 +222,14 @@ class Supervisor:
         return any(trial.state in UNFINISHED for trial in self._trials())
 
     def _wake(self) -> None:
-        """What was unknown to the idle workers may be known now."""
+        """What was unknown to the idle lanes may be known now."""
         idle, self.idle = self.idle, []
-        for worker in idle:
-            self._next(worker)
+        ask = True
+        for lane in idle:
+            ask = self._next(lane, ask)
 
     def _look(self) -> None:
-        """Wake the idle workers where another process has changed something."""
+        """Wake the idle lanes where another process has changed something."""
         if self.idle:
             states = Counter(trial.state for trial in self._trials())
             if states != self._states:
@@ -233,47 +242,72 @@ class Supervisor:
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         return waiting + agenda.remaining(self._phases(), trials)
 
-    def _trial_over(self, worker: Worker) -> None:
-        number, worker.trial = worker.trial, None
+    def _trial_over(self, lane: Lane) -> None:
+        number, lane.trial = lane.trial, None
         if number is not None:
-            self.observer.trial_over(worker.number, number)
+            self.observer.trial_over(lane.number, number)
             self.notes.write(number)
         self._save_seconds()
         self._foretell()
         self._wake()
 
-    def _failed(self, worker: Worker, kind: str, message: str) -> None:
-        """The worker lives, and has ended the run; the trial is ended here."""
-        assert worker.trial is not None
-        again = attempts.fail(self.study, worker.trial, ending_of(kind, message), self.max_retries)
-        if kind == "disk_full":
-            self.limits.fail(no_space(self.home), now=True)
+    def _failed(self, lane: Lane, kind: str, message: str) -> None:
+        """The lane lives, and has ended the run; the trial is ended here."""
+        assert lane.trial is not None
+        room, ending = self.pool.rooms[lane.worker.number], ending_of(kind, message)
+        if kind == "oom" and room.out_of_memory(self._root(lane.trial), lane.was_beside):
+            ending = Ending("oom", NO_ROOM + message, Again.FREE)
+            attempts.fail(self.study, lane.trial, ending, self.max_retries)
+            what = f"worker {lane.worker.number} runs {room.open} at a time from now on"
+            self.observer.say(f"trial {lane.trial} did not fit beside others, so {what}: {message}")
         else:
-            self._count_failure(worker, message, again)
-        self._trial_over(worker)
+            again = attempts.fail(self.study, lane.trial, ending, self.max_retries)
+            if kind == "disk_full":
+                self.limits.fail(no_space(self.home), now=True)
+            else:
+                self._count_failure(lane.worker, lane.trial, message, again)
+        self._trial_over(lane)
 
     def _crashed(self, worker: Worker, code: int) -> None:
+        """A crash is one, however many trials it cut off, and one of them at most is to blame. A trial that
+        was alone is charged with it; several are not, and fewer run beside each other from then on
+        (`sweep.engine.room`), until the one to blame is alone."""
         cause = exit_cause(code, self._oom_kills)
         self._oom_kills = oom_kills()
-        again = False
-        if worker.trial is not None:
-            ending = Ending("crashed", f"its worker ended with {cause}", Again.COUNTED)
-            args = self.study, self.home, worker.trial, ending, self.max_retries
-            again = lost.give_up(*args, log=worker.last_words(50))
-        self._count_failure(worker, f"worker {worker.number} ended with {cause}", again)
-        self._trial_over(worker)
+        cut_off, message = worker.at_work(), f"worker {worker.number} ended with {cause}"
+        charged = Again.COUNTED if len(cut_off) == 1 else Again.FREE
+        ending = Ending("crashed", f"its worker ended with {cause}", charged)
+        again, words = False, worker.last_words(50)
+        for lane in cut_off:
+            assert lane.trial is not None
+            again = lost.give_up(self.study, self.home, lane.trial, ending, self.max_retries, log=words)
+        room = self.pool.rooms[worker.number]
+        room.crashed(len(cut_off))
+        if len(cut_off) > 1:
+            self.limits.one_failed(f"worker {worker.number}")
+            trials = ", ".join(str(lane.trial) for lane in cut_off)
+            what = f"trials {trials} are queued again, and it runs {room.open} at a time from now on"
+            self.observer.say(f"{message}: {what} (more in {worker.log})")
+        else:
+            self._count_failure(worker, cut_off[0].trial if cut_off else None, message, again)
+        for lane in cut_off or worker.lanes[:1]:
+            self._trial_over(lane)
         if not self.limits.stopped:
             self.pool.start(worker.number).send_spec(self.spec)
 
-    def _count_failure(self, worker: Worker, message: str, again: bool) -> None:
-        if worker.trial is None:  # it died before or between its trials
+    def _count_failure(self, worker: Worker, trial: int | None, message: str, again: bool) -> None:
+        """trial: None where the worker died before or between its trials."""
+        if trial is None:
             self.limits.one_failed(worker)
             self.observer.say(f"{message}: {worker.last_words(1)}")
             return
         self.failures += not again
-        self.limits.one_failed(TrialView(self._trials()[worker.trial]).root)
+        self.limits.one_failed(self._root(trial))
         what = "it is queued again" if again else "it is given up"
-        self.observer.say(f"trial {worker.trial} failed, {what}: {message} (more in {worker.log})")
+        self.observer.say(f"trial {trial} failed, {what}: {message} (more in {worker.log})")
+
+    def _root(self, trial: int) -> int:
+        return TrialView(self._trials()[trial]).root
 
     def _save_seconds(self) -> None:
         seconds = self._seconds_before + time.monotonic() - self._started

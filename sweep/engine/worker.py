@@ -1,25 +1,27 @@
-"""A worker: one process that runs trials as its parent hands them out.
+"""A worker: one process that runs trials as its parent hands them out, one in each of its lanes.
 
-It speaks JSON lines. From the parent, on stdin: first a Spec, then {"do": "trial", "number": n} (one that
-the parent has claimed), {"do": "end"} (no more) or {"do": "stop"} (write a checkpoint and leave the running
-trial now). Closing stdin means stop, so that no worker outlives its parent. To the parent, on a pipe whose
-number is the worker's argument: {"event": "ready" | "progress" | "done" | "left" | "fenced" | "error", ...}.
-The parent ends the trials that have no result. stdout and stderr are the worker's log.
+It speaks JSON lines. From the parent, on stdin: first a Spec, then {"do": "trial", "lane": k, "number": n}
+(one that the parent has claimed), {"do": "end", "lane": k} (no more for that lane) or {"do": "stop"} (write
+checkpoints and leave the running trials now). Closing stdin means stop, so that no worker outlives its
+parent. To the parent, on a pipe whose number is the worker's argument:
+{"event": "ready" | "progress" | "done" | "left" | "fenced" | "error", "lane": k, ...}. The parent ends the
+trials that have no result. stdout and stderr are the worker's log.
 """
 
 import contextlib
 import json
 import os
-import queue
 import signal
 import sys
 import threading
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from sweep.engine.lanes import Shared, in_lanes, release_memory
 from sweep.store import secrets
 from sweep.store.home import Home
 from sweep.store.provenance import Provenance
@@ -27,7 +29,10 @@ from sweep.study import Plan
 
 
 class Spec(BaseModel):
-    """Everything that a worker must know; plain JSON."""
+    """Everything that a worker must know; plain JSON.
+
+    lanes: trials that it runs at the same time.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -42,6 +47,7 @@ class Spec(BaseModel):
     parent_run: str
     seed: int
     provenance: Provenance
+    lanes: int = 1
 
     @classmethod
     def of(cls, home: Home, **facts: Any) -> "Spec":
@@ -65,23 +71,42 @@ class _Commands:
     """Reads stdin in a thread, so that a stop is seen in the middle of a trial."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.lines: queue.Queue[dict[str, Any]] = queue.Queue()
         self.stopped = threading.Event()
+        self._waiting: defaultdict[int, deque[dict[str, Any]]] = defaultdict(deque)
+        self._arrived = threading.Condition()
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def next(self, lane: int = 0) -> dict[str, Any]:
+        """The next one for a lane, when there is one; the first of lane 0 is the Spec."""
+        with self._arrived:
+            mine = self._waiting[lane]
+            self._arrived.wait_for(lambda: mine or self.stopped.is_set())
+            return mine.popleft() if mine else {"do": "end"}
 
     def _read(self, stream: TextIO) -> None:
         for line in stream:
             command = json.loads(line)
             if command.get("do") == "stop":
                 break
-            self.lines.put(command)
-        self.stopped.set()
-        self.lines.put({"do": "end"})
+            with self._arrived:
+                self._waiting[command.get("lane", 0)].append(command)
+                self._arrived.notify_all()
+        with self._arrived:
+            self.stopped.set()
+            self._arrived.notify_all()
 
 
-def _say(out: TextIO, event: str, **facts: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the parent is gone; the stop follows
-        print(json.dumps({"event": event} | facts), file=out, flush=True)
+class _Parent:
+    """Told what happens, a line at a time, by all lanes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out, self._lock = out, threading.Lock()
+
+    def hear(self, lane: int, event: str, **facts: Any) -> None:
+        line = json.dumps({"event": event, "lane": lane} | facts)
+        # Without a parent the pipe is broken, and the stop follows.
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            print(line, file=self._out, flush=True)
 
 
 @contextlib.contextmanager
@@ -103,21 +128,24 @@ def main(events: int) -> None:
         # The heavy imports run while the parent prepares the data and the stores.
         from sweep.engine import trial
 
-        spec = commands.lines.get()
-        if spec.get("do") == "end":
+        first = commands.next()
+        if first.get("do") == "end":
             return
-        context = _open(Spec.model_validate(spec), trial)
-        while True:
-            _say(out, "ready")
-            command = commands.lines.get()
-            if command["do"] == "end":
-                break
-            _run(trial, context, command["number"], commands, out)
+        spec = Spec.model_validate(first)
+        context, parent = _open(spec, trial), _Parent(out)
+
+        def work(lane: int) -> None:
+            parent.hear(lane, "ready")
+            while (command := commands.next(lane))["do"] != "end":
+                _run(trial, context, lane, command["number"], commands, parent)
+                parent.hear(lane, "ready")
+
+        in_lanes(spec.lanes, work, on_gpu=spec.plan.base.device != "cpu")
         context.sender.close()
 
 
 def _open(spec: Spec, trial: Any) -> Any:
-    from functools import lru_cache, partial
+    from functools import partial
 
     import optuna
     from optuna.artifacts import FileSystemArtifactStore
@@ -135,7 +163,7 @@ def _open(spec: Spec, trial: Any) -> Any:
         study_name=spec.study_name, storage=storage, sampler=ArmSampler(spec.plan, spec.seed)
     )
     read_all(study)
-    tiles = lru_cache(maxsize=2)(partial(prepare, cache_dir=home.cache))
+    tiles = Shared(partial(prepare, cache_dir=home.cache), keep=max(2, spec.lanes))
     tiles(spec.plan.base.data)
     return trial.Context(
         plan=spec.plan,
@@ -152,35 +180,39 @@ def _open(spec: Spec, trial: Any) -> Any:
     )
 
 
-def _run(trial: Any, context: Any, number: int, commands: _Commands, out: TextIO) -> None:
+def _run(trial: Any, context: Any, lane: int, number: int, commands: _Commands, parent: _Parent) -> None:
     def progress(facts: dict[str, Any]) -> bool:
         if facts:
-            _say(out, "progress", **facts)
+            parent.hear(lane, "progress", **facts)
         else:  # a step is done; importing the tracker would have held up the first
             context.sender.begin()
         return commands.stopped.is_set()
 
     from sweep.store.optuna_internals import live_trial
 
-    study = context.study
+    study, out_of_memory = context.study, False
     try:
         # Reading the trials makes the new one known to Optuna's cache, which takes no parameters otherwise.
         claimed = study.get_trials(deepcopy=False)[number]
         trial.run_trial(context, live_trial(study, claimed), progress)
-        _say(out, "done")
+        parent.hear(lane, "done")
     except trial.TrialInterrupted:
-        _say(out, "left")
+        parent.hear(lane, "left")
     except trial.FencedError:
-        _say(out, "fenced")
+        parent.hear(lane, "fenced")
     except BaseException as error:
         import traceback
 
         from sweep.recovery.failures import describe
 
         traceback.print_exc()
-        _say(out, "error", **describe(error))
+        what = describe(error)
+        parent.hear(lane, "error", **what)
         if not isinstance(error, Exception):
             raise
+        out_of_memory = what["kind"] == "oom"
+    if out_of_memory:  # only now are the frames of the exception gone
+        release_memory()
 
 
 if __name__ == "__main__":

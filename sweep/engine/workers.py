@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.cores import available_cores
+from sweep.engine.room import Room
 from sweep.engine.worker import Spec
 from sweep.store.home import Home
 from sweep.store.secrets import redact
@@ -23,6 +24,8 @@ LAST_BYTES = 20_000
 # glibc would hand every freed activation back to the system and fault its pages in again at the next
 # step; kept, evaluation takes 0.6 of the time.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
+# With several streams cuBLAS gives the same bits every time only if each has a workspace of fixed size.
+DETERMINISTIC = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 
 
 def package_path() -> dict[str, str]:
@@ -39,9 +42,38 @@ def package_path() -> dict[str, str]:
 
 @dataclass
 class Event:
+    """lane: where in the worker; of an `exit` it says nothing."""
+
     worker: "Worker"
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
+    lane: int = 0
+
+
+@dataclass(eq=False)
+class Lane:
+    """What is given trials: one of those that a worker runs at the same time.
+
+    number: among the lanes of all workers. trial: number of the one that it runs, None between trials.
+    was_beside: whether another lane of the worker was at work during any part of that trial.
+    """
+
+    worker: "Worker"
+    index: int
+    number: int
+    trial: int | None = None
+    was_beside: bool = False
+
+    def take(self, trial: int) -> None:
+        others = [lane for lane in self.worker.at_work() if lane is not self]
+        for lane in others:
+            lane.was_beside = True
+        self.trial, self.was_beside = trial, bool(others)
+        self.worker.send({"do": "trial", "lane": self.index, "number": trial})
+
+    def end(self) -> None:
+        """No more trials."""
+        self.worker.send({"do": "end", "lane": self.index})
 
 
 class Worker:
@@ -53,13 +85,20 @@ class Worker:
     """
 
     def __init__(
-        self, number: int, threads: int, device: str | None, log: Path, events: "queue.Queue[Event]"
+        self,
+        number: int,
+        threads: int,
+        device: str | None,
+        log: Path,
+        events: "queue.Queue[Event]",
+        lanes: int = 1,
     ) -> None:
+        """threads: of each lane."""
         self.number, self.log, self.events = number, log, events
-        self.trial: int | None = None
-        """Number of the trial it runs; None between trials."""
+        self.lanes = [Lane(self, index, number * lanes + index) for index in range(lanes)]
         self._has_spec = False
-        environment = ALLOCATOR | os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | package_path()
+        own = dict.fromkeys(THREAD_VARIABLES, str(threads)) | package_path()
+        environment = ALLOCATOR | DETERMINISTIC | os.environ | own
         if device is not None:
             environment["CUDA_VISIBLE_DEVICES"] = device
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +124,8 @@ class Worker:
             with open(heard, encoding="utf-8") as lines:
                 for line in lines:
                     message = json.loads(line)
-                    self.events.put(Event(self, message.pop("event"), message))
+                    name, lane = message.pop("event"), message.pop("lane", 0)
+                    self.events.put(Event(self, name, message, lane))
         except Exception as error:
             self.process.kill()
             with contextlib.suppress(OSError), self.log.open("a") as log:
@@ -96,12 +136,15 @@ class Worker:
         self._has_spec = True
         self._send(spec.model_dump_json())
 
-    def take(self, trial: int) -> None:
-        self.trial = trial
-        self._send(json.dumps({"do": "trial", "number": trial}))
+    def at_work(self) -> list[Lane]:
+        return [lane for lane in self.lanes if lane.trial is not None]
 
-    def command(self, do: str) -> None:
-        self._send(json.dumps({"do": do}))
+    def stop(self) -> None:
+        """Leave the trials of all lanes now, and take no more."""
+        self.send({"do": "stop"})
+
+    def send(self, command: dict[str, Any]) -> None:
+        self._send(json.dumps(command))
 
     def _send(self, line: str) -> None:
         assert self.process.stdin
@@ -140,34 +183,41 @@ class Pool:
     for, another. So a core is kept for it, and on few cores some workers start only when the spec is known:
     the first training step comes two seconds earlier, and the last worker half a second later.
 
-    placing: CUDA_VISIBLE_DEVICES of each worker.
+    placing: CUDA_VISIBLE_DEVICES of each worker. threads: of each lane. lanes: of each worker.
     """
 
-    def __init__(self, home: Home, placing: Sequence[str], threads: int) -> None:
-        self.home, self.placing, self.threads = home, placing, threads
+    def __init__(self, home: Home, placing: Sequence[str], threads: int, lanes: int = 1) -> None:
+        self.home, self.placing, self.threads, self.lanes = home, placing, threads, lanes
         self.events: queue.Queue[Event] = queue.Queue()
         self.live: list[Worker] = []
+        self.rooms = [Room(lanes) for _ in placing]
+        """By number of the worker."""
 
     @property
     def count(self) -> int:
-        return len(self.placing)
+        """Trials that can run at the same time: the lanes of all workers."""
+        return len(self.placing) * self.lanes
+
+    def has_room(self, worker: Worker) -> bool:
+        """Whether one more of its lanes may be at work."""
+        return len(worker.at_work()) < self.rooms[worker.number].open
 
     def start(self, number: int) -> Worker:
         log = self.home.logs / f"worker-{os.getpid()}-{number}.log"
-        worker = Worker(number, self.threads, self.placing[number], log, self.events)
+        worker = Worker(number, self.threads, self.placing[number], log, self.events, self.lanes)
         self.live.append(worker)
         return worker
 
     def send_spec(self, spec: Spec) -> None:
         """To all; they open the stores and read the trials while their parent does the same."""
-        for number in range(len(self.live), self.count):
+        for number in range(len(self.live), len(self.placing)):
             self.start(number)
         for worker in self.live:
             worker.send_spec(spec)
 
     def __enter__(self) -> "Pool":
         try:
-            for number in range(min(self.count, max(1, available_cores() - 1))):
+            for number in range(min(len(self.placing), max(1, available_cores() - 1))):
                 self.start(number)
         except BaseException:  # Ctrl-C: `with` does not end what was not entered
             self.__exit__()
@@ -176,6 +226,6 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self.live:
-            worker.command("stop")
+            worker.stop()
         for worker in self.live:
             worker.end()

@@ -18,6 +18,7 @@ PATIENCE_S = 600.0
 """An outage that is longer ends a run; the same command continues the study."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
+RAISED = (StorageInternalError, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError)
 _METHODS = [*(name for name in vars(BaseStorage) if not name.startswith("_")), *CACHE_CALLS]
 _state = threading.local()
 T = TypeVar("T")
@@ -46,8 +47,13 @@ def impatient() -> Iterator[None]:
 
 
 def is_away(error: BaseException) -> bool:
-    """The server did not answer, restarted, or cut the connection: the same call may work later."""
+    """The server did not answer, restarted, or cut the connection: the same call may work later.
+
+    So may one that found all connections of this process in use, by other threads.
+    """
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, sqlalchemy.exc.TimeoutError):
+        return True
     if is_disk_full(error) or not isinstance(cause, sqlalchemy.exc.DBAPIError):
         return False
     if isinstance(cause.orig, sqlite3.Error):
@@ -81,7 +87,7 @@ def patient(method: Callable[..., T]) -> Callable[..., T]:
             while True:
                 try:
                     return method(*args, **kwargs)
-                except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
+                except RAISED as error:
                     if not is_away(error) or time.monotonic() + wait > deadline:
                         raise
                 time.sleep(wait)

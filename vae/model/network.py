@@ -1,5 +1,7 @@
 """Our VAE: strided convolutions down, two linear heads, transposed convolutions up."""
 
+import threading
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
@@ -8,6 +10,9 @@ from vae.config import ModelConfig, NetworkConfig
 from vae.model.layout import extra_layers, head_fan_in, stage_channels
 from vae.model.protocol import Autoencoder
 from vae.model.theirs import Theirs
+
+_drawing = threading.RLock()
+"""Held while weights are drawn: threads share the global generator. A network may build another of ours."""
 
 
 def _norm(kind: str, channels: int) -> nn.Module:
@@ -154,11 +159,11 @@ class VAE(Autoencoder):
 def build_model(config: NetworkConfig, seed: int) -> Autoencoder:
     """A model as its layers initialise themselves (ours: PyTorch's default), drawn from `seed`.
 
-    The global generator is untouched.
+    The global generator is untouched. Several threads may build at once.
 
     Raises:
         ValueError: the network of `config.kind` cannot be had or built.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _drawing, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return VAE(config) if isinstance(config, ModelConfig) else Theirs(config)

@@ -1,5 +1,6 @@
 """KID, density and coverage on features from a file of the user's: a TorchScript module."""
 
+import threading
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,6 +15,8 @@ from vae.quality.metrics._kernel_distance import kernel_distance
 from vae.quality.remembering import remembered
 
 BATCH = 16
+_loading = threading.Lock()
+"""Held while warnings are hidden, since threads share their filters."""
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +58,7 @@ def check_features(path: str, sha256: str, size: int) -> None:
 
 
 def _embedding(path: str) -> Callable[[Tensor], Tensor]:
-    with warnings.catch_warnings():
+    with _loading, warnings.catch_warnings():
         # torch 2.14 calls all of torch.jit deprecated; it is what others can export to.
         warnings.simplefilter("ignore", FutureWarning)
         try:

@@ -1,6 +1,7 @@
 """Files of tensors and plain values, written atomically, and loaded without running code from them."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` to `path`: whole or not at all, even if the machine stops in the middle."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    # By thread: several may train in one process, and two attempts at one trial may overlap.
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         with partial.open("wb") as file:
             torch.save(state, file)

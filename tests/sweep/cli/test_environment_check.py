@@ -70,3 +70,19 @@ def test_doctor_shows_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "vae.py" in checks["package names"]["text"]
     assert "MLFLOW_TRACKING_URI is not used" in checks["environment"]["text"]
     assert "password" not in done.stdout
+
+
+def test_whether_cuda_mps_runs_is_told_where_there_is_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+
+    def told() -> str:
+        return next(check.text for check in check_setup(Home(tmp_path / "home")) if check.name == "devices")
+
+    monkeypatch.setattr("sweep.cli.setup_check.visible_gpus", lambda _: [])
+    assert "MPS" not in told()
+    monkeypatch.setattr("sweep.cli.setup_check.visible_gpus", lambda _: ["0"])
+    assert "CUDA MPS does not run" in told()
+    (tmp_path / "control").touch()
+    assert "CUDA MPS runs" in told()

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
@@ -46,6 +47,18 @@ def test_the_seed_decides_the_proposals(plan: Plan) -> None:
     first, second, other = ([trial.params for trial in _ask(plan, seed, 12)] for seed in (0, 0, 1))
     assert first == second
     assert first != other
+
+
+def test_threads_that_ask_one_sampler_at_once_are_proposed_what_each_is_alone(plan: Plan) -> None:
+    study, space = _ask(plan, 0, 24)[0].study, search_space(plan)
+
+    def proposed(number: int) -> dict[str, object]:
+        trial = study.get_trials(deepcopy=False)[number]
+        return study.sampler.sample_relative(study, trial, space)
+
+    alone = [proposed(number) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(proposed, [*range(24), *range(24)])) == alone * 2
 
 
 def test_an_arm_learns_from_its_own_trials_alone(plan: Plan) -> None:

@@ -1,6 +1,7 @@
 """The network as a function of its input, its noise and its seed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -107,3 +108,15 @@ def test_heads_stay_in_float32_under_autocast(config: ModelConfig) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mu = model.encoder.fc_mu(hidden)
     assert torch.equal(mu, model.encoder.fc_mu(hidden))
+
+
+def test_networks_that_threads_build_at_once_are_those_built_alone(config: ModelConfig) -> None:
+    """They share the global generator, which is as it was in the end."""
+    before, seeds = torch.random.get_rng_state(), [seed % 4 for seed in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        built = list(pool.map(lambda seed: build_model(config, seed), seeds))
+    alone = [build_model(config, seed) for seed in range(4)]
+    for seed, model in zip(seeds, built, strict=True):
+        for mine, theirs in zip(model.parameters(), alone[seed].parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,6 +1,7 @@
 """A file on disk is always complete, and only plain values are read from it."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ def test_what_is_loaded_is_what_was_saved(path: Path) -> None:
     for name, value in STATE["weights"].items():
         assert torch.equal(loaded["weights"][name], value)
         assert loaded["weights"][name].dtype == value.dtype
+    assert [file.name for file in path.parent.iterdir()] == ["state.pt"]
+
+
+def test_threads_that_save_at_once_leave_a_whole_file(path: Path) -> None:
+    """Two attempts at one trial may overlap in a process, where one was taken for dead."""
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(checkpoint.save, path, STATE | {"number": n}) for n in range(40)]:
+            done.result()
+    assert checkpoint.load(path)["losses"] == STATE["losses"]
     assert [file.name for file in path.parent.iterdir()] == ["state.pt"]
 
 
