@@ -62,10 +62,13 @@ def configured(size: int, precision: str, epochs: int, threads: int) -> TrialCon
 class PythaeRun:
     """pythae's trainer over the same network; adds up the seconds of its training phases."""
 
-    def __init__(self, config: TrialConfig, tiles: TileSet, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self, config: TrialConfig, tiles: TileSet, folder: Path, clock: Clock, amp: bool = False
+    ) -> None:
+        """amp: its mixed precision, which it has on a GPU alone."""
         from pythae.data.datasets import BaseDataset
 
-        self.config, self.folder, self.clock = config, folder, clock
+        self.config, self.folder, self.clock, self.amp = config, folder, clock, amp
         self.train, self.validation = (
             BaseDataset(normalise(split, config.model.output_range), torch.zeros(len(split)))
             for split in (tiles.train, tiles.validation)
@@ -80,8 +83,10 @@ class PythaeRun:
             seconds = 0.0
 
             def train_step(self, epoch: int) -> float:
+                _wait(config)
                 began = clock()
                 loss = super().train_step(epoch)
+                _wait(config)
                 self.seconds += clock() - began
                 return float(loss)
 
@@ -92,7 +97,8 @@ class PythaeRun:
             per_device_eval_batch_size=128,
             num_epochs=config.epochs,
             learning_rate=config.optim.lr,
-            no_cuda=True,
+            no_cuda=torch.device(config.device).type == "cpu",
+            **({"amp": True} if self.amp else {}),
         )
         logging.disable(logging.INFO)
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
@@ -100,6 +106,12 @@ class PythaeRun:
             trainer.train()
         logging.disable(logging.NOTSET)
         self.training.append(trainer.seconds)
+
+
+def _wait(config: TrialConfig) -> None:
+    """For a GPU, which is told faster than it works."""
+    if torch.device(config.device).type == "cuda":
+        torch.cuda.synchronize()
 
 
 def _as_pythae(config: TrialConfig) -> Any:
@@ -116,7 +128,7 @@ def _as_pythae(config: TrialConfig) -> Any:
 
         def forward(self, inputs: DatasetOutput, **_: Any) -> ModelOutput:
             x: Tensor = inputs["data"]
-            output = self.vae(x, torch.randn(len(x), config.model.latent_dim))
+            output = self.vae(x, torch.randn(len(x), config.model.latent_dim, device=x.device))
             return ModelOutput(loss=Loss().terms(x, output, 1.0).loss, recon_x=output.recon, z=output.mu)
 
         def save(self, dir_path: str) -> None:
