@@ -190,7 +190,8 @@ def _run(trial: Any, context: Any, lane: int, number: int, commands: _Commands, 
 
     from sweep.store.optuna_internals import live_trial
 
-    study, out_of_memory = context.study, False
+    study = context.study
+    what: dict[str, Any] | None = None
     try:
         # Reading the trials makes the new one known to Optuna's cache, which takes no parameters otherwise.
         claimed = study.get_trials(deepcopy=False)[number]
@@ -207,12 +208,13 @@ def _run(trial: Any, context: Any, lane: int, number: int, commands: _Commands, 
 
         traceback.print_exc()
         what = describe(error)
-        parent.hear(lane, "error", **what)
         if not isinstance(error, Exception):
+            parent.hear(lane, "error", **what)
             raise
-        out_of_memory = what["kind"] == "oom"
-    if out_of_memory:  # only now are the frames of the exception gone
-        release_memory()
+    if what is not None:  # only now are the frames of the exception gone, and what they held
+        if what["kind"] == "oom":
+            release_memory()
+        parent.hear(lane, "error", **what)
 
 
 if __name__ == "__main__":
