@@ -10,7 +10,7 @@ import os
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from sweep.engine.options import MOST_LANES
@@ -52,9 +52,15 @@ def in_lanes(count: int, work: Callable[[int], None], on_gpu: bool = False) -> N
         work(0)
         return
 
+    import torch
+
+    from vae.training.cuda_graph import own_stream
+
+    device = torch.device("cuda" if on_gpu and torch.cuda.is_available() else "cpu")
+
     def run(lane: int) -> None:
         try:
-            with own_stream() if on_gpu else contextlib.nullcontext():
+            with own_stream(device):
                 work(lane)
         except BaseException:
             traceback.print_exc()
@@ -65,22 +71,6 @@ def in_lanes(count: int, work: Callable[[int], None], on_gpu: bool = False) -> N
         thread.start()
     for thread in threads:
         thread.join()
-
-
-@contextlib.contextmanager
-def own_stream() -> Iterator[None]:
-    """What this thread does on the GPU waits for nothing that other threads do there.
-
-    torch has 32 streams of each priority and hands them out in turn. Those of high priority are for lanes
-    alone: one that copied for another lane, or recorded a graph, could else be a lane's own.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        yield
-        return
-    with torch.cuda.stream(torch.cuda.Stream(priority=-1)):  # type: ignore[no-untyped-call]
-        yield
 
 
 def release_memory() -> None:

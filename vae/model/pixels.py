@@ -58,6 +58,7 @@ def unreachable_pixel_fraction(tiles: Tensor, output_range: str) -> float:
     """Share of the channel values of (N, 3, H, W) uint8 tiles that the decoder cannot produce."""
     if output_range != "paper":
         return 0.0
+    tiles = tiles.cpu()
     # Only 256 grey levels per channel are possible: count them instead of normalising every pixel.
     outside = normalise(torch.arange(256).view(-1, 1, 1, 1).expand(-1, 3, 1, 1), output_range).abs() > 1
     counts = torch.stack([torch.bincount(tiles[:, c].reshape(-1).long(), minlength=256) for c in range(3)], 1)

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,23 +19,29 @@ class Graphed:
     work: takes and returns nothing, works on the same tensors at every call, on the current stream, and asks
     no tensor for its value. Calling it is a step of the training as it is, so nothing needs to be undone
     after the warm-up. The graph has memory of its own, since graphs of other trainings run at the same time
-    (pytorch/pytorch#166975: a shared pool is safe only for graphs that never do).
+    (pytorch/pytorch#166975: a shared pool is safe only for graphs that never do). Where it cannot be captured
+    after all, that is said once, and it is just called.
     """
 
     def __init__(self, work: Callable[[], None], device: torch.device) -> None:
         self._work, self._device = work, device
         self._left = WARM_UP
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._tries = device.type == "cuda"
 
     def __call__(self) -> None:
+        if self._graph is None and self._tries and not self._left:
+            try:
+                self._graph = self._captured()
+            except RuntimeError as error:
+                self._tries = False
+                why = str(error).partition("\n")[0]
+                warnings.warn(f"training goes on without a CUDA graph of its step: {why}", stacklevel=2)
         if self._graph is not None:
             self._graph.replay()
-        elif self._device.type != "cuda" or self._left:
+        else:
             self._left = max(0, self._left - 1)
             self._work()
-        else:
-            self._graph = self._captured()
-            self._graph.replay()
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         """Not by `torch.cuda.graph`, which waits for the whole device and with it for all other trainings."""
@@ -67,12 +74,14 @@ def _no_collection() -> Iterator[None]:
 def own_stream(device: torch.device) -> Iterator[None]:
     """Everything inside runs on a stream other than the default one, which cannot be captured.
 
-    A thread that has a stream of its own keeps it; on a CPU it does nothing.
+    A thread that has a stream of its own keeps it; on a CPU it does nothing. torch has 32 streams of each
+    priority and hands them out in turn: those of high priority are for trainings alone, as one that copied
+    for another thread could else be this thread's own.
     """
     if device.type != "cuda" or torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
         yield
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
         yield

@@ -179,7 +179,7 @@ class _Run:
                 probe_grad_norm=self.clip_unit,
                 border=self.border,
                 unreachable_pixel_fraction=unreachable_pixel_fraction(
-                    self.validation.cpu(), self.config.model.output_range
+                    self.validation, self.config.model.output_range
                 ),
                 steps_per_epoch=len(self.state.source),
                 steps=self.steps.name,
