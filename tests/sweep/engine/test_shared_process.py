@@ -50,6 +50,7 @@ ALLOWED = {
     "sweep/engine/replay.py": "without lanes",
     "sweep/engine/slurm_jobs.py": "by `run`, which trains nothing",
     "sweep/engine/worker.py": "before the lanes begin",
+    "sweep/store/storage.py": "before the lanes begin",
     "sweep/tracking/registration.py": "by `run`, which trains nothing",
     "sweep/tracking/trackers/mlflow.py": "while it is imported, in the sender's thread",
     "sweep/tracking/trackers/wandb.py": "in the sender's thread; no trial reads it",
