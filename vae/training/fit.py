@@ -288,11 +288,10 @@ class _Run:
     def _save_checkpoint(self, in_epoch: bool = False) -> None:
         seconds = self.config.checkpoint_seconds
         due = time.monotonic() - self.last_saved >= seconds and not (in_epoch and seconds == 0)
-        if not self.checkpoint_path or not (due or self.hooks.wants_checkpoint()):
-            return
-        # Steps that were launched already come first; their records are given out before the next ones.
-        self.steps.settle = not self.steps.settled
-        if self.steps.settle:
+        wanted = self.checkpoint_path is not None and (due or self.hooks.wants_checkpoint())
+        # The records of steps that were launched already are given out first.
+        self.steps.settle = wanted and not self.steps.settled
+        if self.checkpoint_path is None or not wanted or self.steps.settle:
             return
         step = self.state.step
         self.hooks.before_checkpoint(step)

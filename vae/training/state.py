@@ -86,6 +86,7 @@ class TrainState:
         batch = batch.to(self.device, non_blocking=True)
         noise = self.draw_noise(len(batch))
         self.model.at_step(self.config.seed, self.step)
+        progress = kl_progress(self.step, self.total_steps, self.config.objective)
         if self.guard:
             self.guard.before_step(self.step)
         values = train_step(
@@ -97,7 +98,7 @@ class TrainState:
             batch,
             noise,
             kl_weight=kl_weight,
-            progress=self._kl_progress(),
+            progress=progress,
             measure_update=self.step % UPDATE_RATIO_EVERY == 0,
         )
         # One transfer for all of them: each .item() would wait for the device.
@@ -105,7 +106,7 @@ class TrainState:
         (record,) = self.observe([taken], [kl_weight], [lr])
         self.controller.observe(record)
         if self.guard:
-            again = partial(self._loss_again, batch, noise, kl_weight)
+            again = partial(self._loss_again, batch, noise, kl_weight, progress)
             record["rolled_back"] = float(self.guard.after_step(record["loss"], again))
         return record
 
@@ -150,13 +151,10 @@ class TrainState:
         optim = self.config.optim
         return Edge(optim, self.model, self.loss, self.optimizer, self.policy, batch, noise, others)
 
-    def _kl_progress(self) -> float:
-        return kl_progress(self.step, self.total_steps, self.config.objective)
-
-    def _loss_again(self, batch: Tensor, noise: Tensor, kl_weight: float) -> float:
+    def _loss_again(self, batch: Tensor, noise: Tensor, kl_weight: float, progress: float) -> float:
         """The loss that `train_step` would compute, without changing anything."""
         with undisturbed(self.model), torch.no_grad():
-            terms, _ = self.loss(self.model, batch, noise, kl_weight, self._kl_progress())
+            terms, _ = self.loss(self.model, batch, noise, kl_weight, progress)
         return float(terms.loss)
 
     def summary(self) -> dict[str, float]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from tests.vae.fake_device import moved
 from vae.config import TrainConfig
 from vae.model import pixels
 from vae.model.network import build_model
 from vae.model.pictures import take_pictures
-from vae.model.protocol import Autoencoder
 from vae.quality import METRICS, Metric, intervals, memorisation, model, remembering
 from vae.quality.intervals import scores_at_once
 from vae.quality.metrics import _imagenet, _random_features, _sliced_wasserstein, spectrum
@@ -99,15 +99,6 @@ def without_values(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[Any, T
     ):
         cached.cache_clear()
     intervals._known_floors.clear()
-
-
-def moved(network: Autoencoder, device: str) -> Autoencoder:
-    for module in network.modules():
-        for name, value in module._parameters.items():
-            module._parameters[name] = None if value is None else nn.Parameter(value.detach().to(device))
-        for name, buffer in module._buffers.items():
-            module._buffers[name] = None if buffer is None else buffer.to(device)
-    return network
 
 
 def test_nothing_of_image_quality_is_on_the_host_before_its_figures_are(

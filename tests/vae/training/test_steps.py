@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,17 +10,21 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from data_io import BatchLoader
 from tests.vae.conftest import Run, Watcher, smooth_tiles
+from tests.vae.fake_device import moved
 from tests.vae.training.test_resume import SETTINGS, STATELESS
 from vae.config import TrainConfig
+from vae.model import pixels
 from vae.stability.labels import verdict
 from vae.stability.monitor import Outcome
 from vae.training.cuda_graph import WARM_UP
 from vae.training.fit import fit
+from vae.training.program import Program
 from vae.training.state import TrainState
 from vae.training.steps import Record, needs_host, steps_of
 
@@ -36,6 +40,7 @@ BREAKING: dict[str, dict[str, Any]] = {
     "large-are-rescaled": {"optim": {"lr": 0.3, "skip": "threshold", "skip_threshold": 40.0}},
     "zscore-long": {"optim": {"clip": "zscore", "skip": "nonfinite"}, "epochs": 9},
     "percentile-skips": {"optim": {"clip": "percentile", "skip": "threshold", "skip_threshold": 150.0}},
+    "capacity": {"objective": {"kl_rule": "capacity", "kl_schedule": "linear"}, "epochs": 6},
     "clipped-and-broken": {"optim": {"lr": 30.0, "clip": "agc", "optimizer": "adamw"}},
     "probe-blowup": {"optim": {"lr": 3.0}, "probe": {"label": "blowup"}},
     "probe-stable": {"probe": {"label": "nonfinite", "horizon": 6}},
@@ -115,7 +120,7 @@ def test_a_run_that_ends_within_a_block_has_the_state_of_its_last_step(small: Sm
     assert repr(records) == repr(others)
     assert texts(one.state_dict()) == texts(other.state_dict())
     broke = one.monitor.nonfinite_step is not None
-    assert broke == (name not in {"float32", "zscore-long", "percentile-skips"})
+    assert broke == (name not in {"float32", "zscore-long", "percentile-skips", "capacity"})
 
 
 def test_a_probe_ends_with_the_counters_of_its_last_step(small: Small) -> None:
@@ -250,6 +255,55 @@ def test_the_recording_would_show_a_number_that_changes() -> None:
     assert x[0] == 1 * 2 * 3 * 4 * 4 * 4
     with pytest.raises(AssertionError, match="asks the device"), _NoWord():
         float(x[0])
+
+
+@pytest.fixture
+def _no_values(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A GPU whose tensors have shapes and no values: reading one on the host raises, and so does an operation
+    of tensors on two devices. What has no such tensors is left out: generators, autograd, fused kernels."""
+
+    class OnHost(torch.Generator):
+        def __new__(cls, device: Any = None) -> "OnHost":
+            return super().__new__(cls, "cpu")
+
+    def on_gpu(network: torch.nn.Module, *_: Any, **__: Any) -> torch.nn.Module:
+        return moved(network, "cuda")
+
+    monkeypatch.setattr(torch, "Generator", OnHost)
+    monkeypatch.setattr(torch.nn.Module, "to", on_gpu)
+    monkeypatch.setattr(Program, "draw_noise", lambda program: None)
+    monkeypatch.setattr("vae.training.state.mean_image_loss", lambda *_: None)
+    for name in ("_fused_adam_", "_fused_adamw_", "_fused_sgd_"):
+        monkeypatch.setattr(torch, name, lambda *_, **__: None)
+    yield
+    pixels._scale.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.usefixtures("_no_values")
+@pytest.mark.parametrize("name", [name for name in CAPTURED if "memory_format" not in SETTINGS.get(name, {})])
+def test_all_of_a_step_is_on_the_device(small: Small, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    source = BatchLoader(smooth_tiles(40), 8, 0)
+    plan = source.plan()
+    assert plan is not None
+    config = small(**{"epochs": 4} | (SETTINGS | BREAKING)[name] | {"device": "cuda"})
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        monkeypatch.setattr(source, "_images", torch.empty(40, 3, 32, 32, dtype=torch.uint8, device="cuda"))
+        state = TrainState(config, source, 50.0, border_lr=0.1)
+        parameters = [*state.model.trained(), *state.loss.parameters()]
+
+        def backward(loss: Tensor) -> None:
+            for parameter in parameters:
+                parameter.grad = torch.empty_like(parameter)
+
+        monkeypatch.setattr(torch.autograd, "backward", backward)
+        program = Program(state, source)
+        program.begin(0, [1e-3] * 5, [0.1] * 5, [1.0] * 5)
+        for step in range(3):
+            program.launch(step, None)
+        assert program.records(0, 3).device.type == "cuda"
+        with pytest.raises(DataDependentOutputException):
+            float(program.records(0, 3)[0, 0])
 
 
 def test_what_cannot_be_made_in_blocks_says_why(small: Small) -> None:

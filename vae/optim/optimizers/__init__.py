@@ -20,6 +20,7 @@ it a config that asks for `edge_ratio` is refused. All constants are written as 
 read without importing the module.
 """
 
+import ctypes
 import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,9 +60,13 @@ def build(config: OptimConfig, parameters: "Parameters") -> "Optimizer":
 
 
 def set_lr(optimizer: "Optimizer", lr: float) -> None:
-    """Of every group: lr, times its `lr_scale` if it has one."""
+    """Of every group: lr, times its `lr_scale` if it has one.
+
+    On a GPU in the precision in which a tensor would hold it, so that both ways give the same step.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+        rate = lr * group.get("lr_scale", 1.0)
+        group["lr"] = ctypes.c_float(rate).value if group["params"][0].is_cuda else rate
 
 
 def takes_found_inf(optimizer: "Optimizer") -> bool:
