@@ -54,9 +54,9 @@ class Phase(Protocol):
     """
 
     name: str
-    waits = True
+    waits: bool = True
     """Whether all it asks for depends on the trials of the phases before it, so that these must end first."""
-    urgent = False
+    urgent: bool = False
     """Whether it is asked before the others while trials are under way: its own are long, and all would wait
     for them at last."""
 

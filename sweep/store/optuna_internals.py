@@ -56,6 +56,20 @@ def stored_trial(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> Froz
     return study._storage.get_trial(trial._trial_id)
 
 
+def fresh(study: optuna.Study) -> optuna.Study:
+    """The study without what this process remembers of its trials."""
+    storage: Any = study._storage
+    return optuna.load_study(study_name=study.study_name, storage=getattr(storage, "_backend", storage))
+
+
+def reread(study: optuna.Study, trial: FrozenTrial) -> FrozenTrial:
+    """A trial as the database has it now. Optuna remembers those that have ended as they were then, and the
+    id of a run may come later."""
+    storage: Any = study._storage
+    stored: FrozenTrial = getattr(storage, "_backend", storage).get_trial(trial._trial_id)
+    return stored
+
+
 def frozen(trial: optuna.Trial) -> FrozenTrial:
     """A running trial as the store has it now."""
     return stored_trial(trial.study, trial)

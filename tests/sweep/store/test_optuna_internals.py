@@ -10,8 +10,9 @@ from optuna.distributions import FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 
-from sweep.store import optuna_internals
+from sweep.store import keys, optuna_internals
 from sweep.store.home import Home
+from sweep.store.links import run_linker
 from sweep.store.storage import open_optuna
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +101,17 @@ def test_attributes_are_set_together_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(UpdateFinishedTrialError):
         optuna_internals.set_attrs(trial, {"a": "too late"})
     assert optuna_internals.frozen(trial).user_attrs["a"] == "again"
+
+
+def test_what_was_stored_after_a_trials_end_is_read_again(tmp_path: Path) -> None:
+    storage = open_optuna(Home(tmp_path).create())
+    study = optuna.create_study(storage=storage, study_name="tiny")
+    study.tell(study.ask(), 1.0)
+    (known,) = study.get_trials(deepcopy=False)
+    run_linker(storage)("tiny", 0, "late")
+    assert keys.RUN_ID not in study.get_trials(deepcopy=False)[0].user_attrs
+    assert optuna_internals.reread(study, known).user_attrs[keys.RUN_ID] == "late"
+    assert optuna_internals.fresh(study).get_trials(deepcopy=False)[0].user_attrs[keys.RUN_ID] == "late"
 
 
 def test_attributes_are_set_in_any_storage() -> None:
