@@ -163,8 +163,8 @@ def prior_sample(count: int = PARAMETER_POINTS) -> Parameters:
     )
 
 
-def infer(runs: Runs, parameters: Parameters | None = None) -> Posterior:
-    """Expectation propagation for every parameter sample at once."""
+def infer(runs: Runs, parameters: Parameters | None = None, sweeps: int = MAX_SWEEPS) -> Posterior:
+    """Expectation propagation for every parameter sample at once, `sweeps` at most over the runs."""
     parameters = parameters or prior_sample()
     cells = len(runs.z)
     prior = _kernel(runs.z, runs.z, parameters) + parameters.seed_sd[:, None, None] ** 2 * np.eye(cells)
@@ -173,7 +173,7 @@ def infer(runs: Runs, parameters: Parameters | None = None) -> Posterior:
     onto = np.zeros((count, cells))
     onto[np.arange(count), runs.cell] = 1.0
     mean, variance, root_w, inner = _combine(prior, precision, shift, onto)
-    for _ in range(MAX_SWEEPS):
+    for _ in range(sweeps):
         cavity_v, cavity_m = _cavity(mean, variance, precision, shift, runs.cell)
         _, slope, curve = parameters.link.tilt(cavity_m, cavity_v, runs.x, runs.crossed)
         # A tail can make a run widen what is known; then its mean alone is taken over.

@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.border.model import BorderModel
-from sweep.border.runs import border_runs, probes_in, runs_in
+from sweep.border.model import BorderModel, BorderRun
+from sweep.border.runs import PlacedRun, border_runs, probes_in, runs_in
 from sweep.border.strategies import ProbeChooser, Proposal
-from sweep.search.request import Request, of_phase
+from sweep.search.request import Phase, Request, of_phase
 from sweep.store import keys
 from sweep.store.trials import DISTANCE, TrialView
 from sweep.study.border_plan import BorderPlan
@@ -61,7 +61,7 @@ def models(
     }
 
 
-class Map:
+class Map(Phase):
     """Probes until the borders are known as well as the plan asks."""
 
     name = "map"
@@ -71,8 +71,14 @@ class Map:
         self.chooser = chooser(plan, base)
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        proposal = self.chooser.next_probe(probes_in(self.plan, trials))
-        return None if proposal is None else _request(self.name, self.plan, proposal)
+        return next(iter(self.several(trials, 1)), None)
+
+    def several(self, trials: Sequence[FrozenTrial], count: int) -> list[Request]:
+        proposals = self._proposals(probes_in(self.plan, trials), count)
+        return [_request(self.name, self.plan, proposal) for proposal in proposals]
+
+    def _proposals(self, runs: Sequence[PlacedRun], count: int) -> list[Proposal]:
+        return self.chooser.next_probes(runs, count)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         """A guess: five probes a column, seed and label, the mapper's usual number, less those made."""
@@ -81,37 +87,54 @@ class Map:
 
 
 class Verify(Map):
-    """Full-length probes where short ones said stable; one that crosses sends the study back to the map."""
+    """Full-length probes where short ones said stable; one that crosses sends the study back to the map.
+
+    They are long, so a column is checked as soon as none of its own probes runs.
+    """
 
     name = "verify"
+    waits = False
+    urgent = True
 
-    def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
-        proposal = self.chooser.next_verification(probes_in(self.plan, trials))
-        return None if proposal is None else _request(self.name, self.plan, proposal)
+    def _proposals(self, runs: Sequence[PlacedRun], count: int) -> list[Proposal]:
+        return self.chooser.next_verifications(runs, count)
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         return int(self.next(trials) is not None)
 
 
-class Distance:
-    """Whole training runs at the plan's distances below the border of its `distance_label`."""
+class Distance(Phase):
+    """Whole training runs at the plan's distances below the border of its `distance_label`.
+
+    A column's begin when its own border is mapped and checked, while others still are.
+    """
 
     name = DISTANCE
+    waits = False
 
     def __init__(self, plan: BorderPlan, base: TrialConfig) -> None:
         self.plan, self.base = plan, base
+        self.chooser = chooser(plan, base)
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
+        return next(iter(self.several(trials, 1)), None)
+
+    def several(self, trials: Sequence[FrozenTrial], count: int) -> list[Request]:
         missing = self._missing(trials)
         if not missing:
-            return None
-        border = models(self.plan, self.base, trials, probes_alone=True)[self.plan.distance_label]
-        for seed, column, distance in missing:
-            at = border.columns[column].border
-            if at is not None:
-                x = max(at - distance, self.plan.low)
-                return _train_at(self.plan, column, seed, x, distance)
-        return None
+            return []
+        label, probes = self.plan.distance_label, probes_in(self.plan, trials)
+        borders = _borders(self.plan, label, tuple(border_runs(label, probes, probe_horizon(label))))
+        ready = self.chooser.settled(label, probes)
+        placed = [
+            (seed, column, distance, at)
+            for seed, column, distance in missing
+            if (at := borders[column]) is not None and column in ready
+        ]
+        return [
+            _train_at(self.plan, column, seed, max(at - distance, self.plan.low), distance)
+            for seed, column, distance, at in placed[:count]
+        ]
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         return len(self._missing(trials))
@@ -132,6 +155,12 @@ class Distance:
             for distance in plan.distances
             if (seed, column, distance) not in made and plan.trains_at(column)
         ]
+
+
+@lru_cache(maxsize=8)
+def _borders(plan: BorderPlan, label: Label, runs: tuple[BorderRun, ...]) -> list[float | None]:
+    """Of each column; inferred once for all runs at a distance, as none of these changes it."""
+    return [row.border for row in BorderModel(label, plan.plane, plan.seeds, runs).columns]
 
 
 def _request(phase: str, plan: BorderPlan, proposal: Proposal) -> Request:

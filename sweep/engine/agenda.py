@@ -1,6 +1,8 @@
 """What a study does next: its phases in order, and the next request of the first that is not over."""
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import or_
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -34,14 +36,25 @@ def is_one_phase(plan: Plan) -> bool:
 def next_request(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> Request | None:
     """The next request of the first phase that is not over; None where running trials must end first, or
     nothing is left."""
-    for phase in phases:
-        request = phase.next(trials)
-        if request is not None:
-            return request
-        busy = any(trial.state in UNFINISHED for trial in of_phase(trials, phase.name))
-        if busy and not any(isinstance(later, InBlocks) for later in phases):
-            return None  # what follows may depend on these; blocks depend on nothing
-    return None
+    return next(iter(next_requests(phases, trials, 1)), None)
+
+
+def next_requests(phases: Sequence[Phase], trials: Sequence[FrozenTrial], count: int) -> list[Request]:
+    """Trials that may start together, `count` at most, all of the first phase that has any.
+
+    Fewer than `count` does not mean that there are no more: once these are in the store, another phase may
+    have some.
+    """
+    under_way = [any(t.state in UNFINISHED for t in of_phase(trials, phase.name)) for phase in phases]
+    in_blocks = any(isinstance(phase, InBlocks) for phase in phases)  # which depend on nothing
+    busy = dict(zip(phases, accumulate(under_way, or_, initial=False), strict=False))
+    for phase in sorted(phases, key=lambda phase: not phase.urgent) if any(under_way) else phases:
+        if busy[phase] and phase.waits and not in_blocks:
+            continue
+        requests = phase.several(trials, count)
+        if requests:
+            return requests
+    return []
 
 
 def remaining(phases: Sequence[Phase], trials: Sequence[FrozenTrial]) -> int:

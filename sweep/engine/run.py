@@ -28,10 +28,12 @@ from sweep.recovery import attempts
 from sweep.recovery.heartbeat import this_process
 from sweep.store import keys
 from sweep.store.home import Home
+from sweep.store.optuna_internals import fresh, reread
 from sweep.store.retry import is_away, is_disk_full
 from sweep.store.secrets import redact
 from sweep.store.storage import display_url
 from sweep.store.study_view import StudyView
+from sweep.store.trials import TrialView, views
 from sweep.study import Plan, Study
 
 if TYPE_CHECKING:
@@ -207,6 +209,8 @@ def supervise(
     supervisor = Supervisor(study, home, spec, pool, limits, observer, options.max_retries, begin_s)
     with limits, Postman(home.spool, tracker, run_linker(open_optuna(home))):
         supervisor.go()
+    if any(not trial.run_id for trial in views(study.get_trials(deepcopy=False))):
+        study = fresh(study)  # ids of runs that came after the end of their trials
     return Finished(study, supervisor.failures, limits.stopped, limits.failed_as_a_whole)
 
 
@@ -276,7 +280,10 @@ def _summarise(registered: "Registered") -> None:
     run, done = registered.run, sum(summary.outcomes.values())
     if summary.best:
         run.metric("best_objective", summary.best.value, done)
-        run.tags({"best_trial": summary.best.trial, "best_run_id": summary.best.run_id})
+        stored = registered.study.get_trials(deepcopy=False)[summary.best.trial]
+        # Its id may have come after the trial's end.
+        run_id = summary.best.run_id or TrialView(reread(registered.study, stored)).run_id
+        run.tags({"best_trial": summary.best.trial, "best_run_id": run_id})
     run.metric("trials", done, done)
     run.end("FINISHED")
 

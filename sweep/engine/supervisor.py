@@ -180,12 +180,16 @@ class Supervisor:
         return ask
 
     def _take(self) -> FrozenTrial | None:
-        """A trial from the queue, or the one that the study's phases want next; None where there is none."""
+        """A trial from the queue, or one of those that the study's phases want next, which are queued for all
+        that are free; None where there is none."""
         with study_lock(self.study):
             trial = attempts.claim(self.study, self.me)
-            if trial is None and (request := agenda.next_request(self._phases(), self._trials())):
-                request.enqueue(self.study)
-                trial = attempts.claim(self.study, self.me)
+            if trial is None:
+                free = sum(worker.trial is None for worker in self.pool.live)
+                requests = agenda.next_requests(self._phases(), self._trials(), max(1, free))
+                for request in requests:
+                    request.enqueue(self.study)
+                trial = attempts.claim(self.study, self.me) if requests else None
             return trial
 
     def _phases(self) -> list[Phase]:

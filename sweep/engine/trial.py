@@ -22,7 +22,7 @@ from sweep.search.sampling import search_space, suggest
 from sweep.store import keys
 from sweep.store.checkpoints import Checkpoints
 from sweep.store.home import Home
-from sweep.store.optuna_internals import frozen, stored_trial, trial_id
+from sweep.store.optuna_internals import frozen, set_attrs, stored_trial, trial_id
 from sweep.store.provenance import Provenance, to_json
 from sweep.store.secrets import redact
 from sweep.store.trials import LR, TrialView
@@ -172,8 +172,7 @@ def _open_run(context: Context, trial: optuna.Trial, config: TrialConfig, checkp
     else:
         assert key is not None
         replaced = {}
-    trial.set_user_attr(keys.SEED, config.seed)
-    trial.set_user_attr(keys.RUN_KEY, key)
+    set_attrs(trial, {keys.SEED: config.seed, keys.RUN_KEY: key})
     tags: dict[str, Any] = {
         "study": context.study_name,
         "trial": trial.number,
@@ -293,10 +292,8 @@ def _end(
     value: float | None,
 ) -> None:
     """End the run first: once its journal is on disk, the trial can be ended without losing its run."""
-    for key, fact in facts.items():
-        if fact is not None:
-            trial.set_user_attr(key, fact)
+    set_attrs(trial, {key: fact for key, fact in facts.items() if fact is not None})
     outcome, reason = facts[keys.OUTCOME], facts[keys.REASON]
     run.tags({"outcome": outcome, "reason": reason, NOTE: reason})
-    run.end("FINISHED")
+    run.end("FINISHED", wait_s=None)
     finish(context.study, trial_id(trial), state, None if value is None else [value])

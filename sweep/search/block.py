@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.search.request import UNFINISHED, Request, of_phase
+from sweep.search.request import UNFINISHED, Phase, Request, of_phase
 from sweep.store import keys
 from sweep.store.trials import BLOCK, TrialView, views
 from sweep.study import Arm, Plan
@@ -20,7 +20,7 @@ FIRST_SEED = 2_000_000
 SPLIT_SEED = "data.split_seed"
 
 
-class InBlocks:
+class InBlocks(Phase):
     """Asks for every run of the first `wanted` blocks that none was asked for yet, whatever became of those.
 
     A block that was begun is finished, even where fewer are wanted now.

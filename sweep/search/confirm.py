@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.explore import Explore
-from sweep.search.request import Request, of_phase, originals
+from sweep.search.request import Phase, Request, of_phase, originals
 from sweep.store import keys
 from sweep.store.trials import TrialView, views
 from sweep.study import Arm, Confirm, Plan, space_hash
@@ -23,7 +23,7 @@ FIRST_SEED = 1_000_000
 """Far above those of explored trials, which count up from the study's seed."""
 
 
-class Repeat:
+class Repeat(Phase):
     """Asks for a trial of every arm and seed that none was asked for yet, whatever became of those.
 
     A trial's attributes: `arm`, `confirms` (the explored trial it repeats, where there is one) and `setting`

@@ -5,13 +5,13 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from sweep.search.request import Request, originals
+from sweep.search.request import Phase, Request, originals
 from sweep.store import keys
 from sweep.store.trials import EXPLORE, views
 from sweep.study import Plan
 
 
-class Explore:
+class Explore(Phase):
     """The sampler's trials, arm after arm, until `total` were asked for over all runs of the study."""
 
     name = EXPLORE

@@ -48,16 +48,26 @@ class Request:
 
 
 class Phase(Protocol):
-    """Both functions take all trials of the study, of any phase and state.
+    """All functions take all trials of the study, of any phase and state.
 
     A trial that failed and is tried again has a successor with the same attributes and `retry_of`.
     """
 
     name: str
+    waits: bool = True
+    """Whether all it asks for depends on the trials of the phases before it, so that these must end first."""
+    urgent: bool = False
+    """Whether it is asked before the others while trials are under way: its own are long, and all would wait
+    for them at last."""
 
     def next(self, trials: Sequence[FrozenTrial]) -> Request | None:
         """The next trial to start; None where the running ones must end first, or nothing is left."""
         ...
+
+    def several(self, trials: Sequence[FrozenTrial], count: int) -> list[Request]:
+        """Trials to start together, `count` at most; none where `next` has none."""
+        request = self.next(trials)
+        return [] if request is None else [request]
 
     def remaining(self, trials: Sequence[FrozenTrial]) -> int:
         """Trials still to be started, as far as that is known now."""

@@ -4,7 +4,7 @@ A test says for each of them that the installed Optuna has it, and that no other
 dependency has an upper bound, so that a new minor version is tried before it is admitted.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 import optuna
@@ -12,10 +12,13 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 __all__ = ["models"]
 
+OWN_CALLS = ("set_trial_user_attrs",)
+"""Methods of the database storage that are ours."""
 CACHE_CALLS = ("_create_new_trial", "_get_trials", "_set_trial_param")
 """Methods of the database storage that the cache in front of it calls."""
 
@@ -53,6 +56,20 @@ def stored_trial(study: optuna.Study, trial: optuna.Trial | FrozenTrial) -> Froz
     return study._storage.get_trial(trial._trial_id)
 
 
+def fresh(study: optuna.Study) -> optuna.Study:
+    """The study without what this process remembers of its trials."""
+    storage: Any = study._storage
+    return optuna.load_study(study_name=study.study_name, storage=getattr(storage, "_backend", storage))
+
+
+def reread(study: optuna.Study, trial: FrozenTrial) -> FrozenTrial:
+    """A trial as the database has it now. Optuna remembers those that have ended as they were then, and the
+    id of a run may come later."""
+    storage: Any = study._storage
+    stored: FrozenTrial = getattr(storage, "_backend", storage).get_trial(trial._trial_id)
+    return stored
+
+
 def frozen(trial: optuna.Trial) -> FrozenTrial:
     """A running trial as the store has it now."""
     return stored_trial(trial.study, trial)
@@ -74,8 +91,31 @@ def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
     return fixed
 
 
+def set_attrs(trial: optuna.Trial, attrs: Mapping[str, Any]) -> None:
+    """Set user attributes of a running trial, all or none of them.
+
+    One by one each would be a transaction of its own, which waits for the disk.
+    """
+    storage: Any = trial.study._storage
+    backend = getattr(storage, "_backend", storage)
+    if not isinstance(backend, RowStorage):
+        for key, value in attrs.items():
+            trial.set_user_attr(key, value)
+        return
+    backend.set_trial_user_attrs(trial._trial_id, attrs)
+    trial._cached_frozen_trial.user_attrs.update(attrs)
+
+
 class RowStorage(RDBStorage):
     """Optuna's storage, with the way it reads trials left to `read_trials`."""
+
+    def set_trial_user_attrs(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
+        """Raises UpdateFinishedTrialError where the trial has ended."""
+        with _create_scoped_session(self.scoped_session) as session:
+            for key, value in attrs.items():
+                self._set_trial_attr_without_commit(
+                    session, models.TrialUserAttributeModel, trial_id, key, value
+                )
 
     def read_trials(self, study_id: int, included: set[int], above: int) -> list[FrozenTrial]:
         """The trials of these ids, and those of a larger id than `above`, by id."""

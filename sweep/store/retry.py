@@ -12,14 +12,14 @@ import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 
-from sweep.store.optuna_internals import CACHE_CALLS
+from sweep.store.optuna_internals import CACHE_CALLS, OWN_CALLS
 
 PATIENCE_S = 600.0
 """An outage that is longer ends a run; the same command continues the study."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
 RAISED = (StorageInternalError, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError)
-_METHODS = [*(name for name in vars(BaseStorage) if not name.startswith("_")), *CACHE_CALLS]
+_METHODS = [*(name for name in vars(BaseStorage) if not name.startswith("_")), *CACHE_CALLS, *OWN_CALLS]
 _state = threading.local()
 T = TypeVar("T")
 

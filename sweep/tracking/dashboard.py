@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sweep.store import keys
-from sweep.store.optuna_internals import live_trial, storage_of
+from sweep.store.optuna_internals import live_trial, reread, storage_of
 from sweep.store.study_view import StudyView
 from sweep.store.summary import best_of
 from sweep.store.trials import TrialView
@@ -51,7 +51,7 @@ def mark_best(study: optuna.Study) -> None:
         study_name=study.study_name, storage=storage_of(study), sampler=optuna.samplers.RandomSampler()
     )
     for marked in {n for n in (before, number) if n is not None}:
-        trial = trials[marked]
+        trial = _with_run(study, trials[marked])
         save_note(live_trial(quiet, trial), text(trial, is_best=marked == number))
     study.set_user_attr(keys.NOTED_BEST, number)
 
@@ -77,8 +77,22 @@ class NoteWriter:
         self._thread.join()
 
     def _work(self) -> None:
+        without_run: list[int] = []
         while (number := self._numbers.get()) is not None:
-            from optuna_dashboard import save_note
+            if not self._write(number):
+                without_run.append(number)
+        for number in without_run:  # which has come meanwhile
+            self._write(number)
 
-            trial = self._study.get_trials(deepcopy=False)[number]
-            save_note(live_trial(self._study, trial), text(trial))
+    def _write(self, number: int) -> bool:
+        """Whether it names the trial's run."""
+        from optuna_dashboard import save_note
+
+        trial = _with_run(self._study, self._study.get_trials(deepcopy=False)[number])
+        save_note(live_trial(self._study, trial), text(trial))
+        return bool(TrialView(trial).run_id)
+
+
+def _with_run(study: optuna.Study, trial: FrozenTrial) -> FrozenTrial:
+    """The trial with the id of its run, which may have been stored after its end."""
+    return trial if TrialView(trial).run_id else reread(study, trial)

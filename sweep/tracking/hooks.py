@@ -12,6 +12,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 from torchvision.utils import make_grid
 
+from sweep.store.optuna_internals import set_attrs
 from sweep.store.retry import impatient, is_away
 from sweep.tracking.run import Run
 from sweep.tracking.series import Series, parquet
@@ -92,8 +93,7 @@ class RecordingHooks(Hooks):
         }
         known = {key: value for key, value in facts.items() if value is not None}
         self.run.params(known)
-        for key, value in known.items():
-            self.trial.set_user_attr(key, value)
+        set_attrs(self.trial, known)
 
     def on_step(self, record: dict[str, float]) -> None:
         self.series.steps.append(record)

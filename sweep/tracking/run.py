@@ -31,6 +31,8 @@ class Run:
         self._journal = Journal(spool, key)
         self._sender = sender
         self._delivery: Delivery | None = None
+        self._left = False
+        """Whether the sender does the rest alone."""
         self._metrics: list[tuple[str, float, int, int]] = []
 
     def open(
@@ -112,15 +114,23 @@ class Run:
         self._journal.append({"do": "files"}, files)
         self._sender.wake()
 
-    def end(self, status: str = "FINISHED", wait_s: float = 5.0) -> None:
-        """End the run. All of it is on disk then, and sent if the store answers within `wait_s`."""
+    def end(self, status: str = "FINISHED", wait_s: float | None = 5.0) -> None:
+        """End the run. All of it is on disk then, and sent if the store answers within `wait_s`; with None
+        nobody waits, and it is sent behind the caller's back.
+        """
         self.flush()
         self._append("end", status=status, time=now_ms())
         self._journal.sync()
-        self.release(wait_s)
+        if wait_s is None and self._delivery is not None:
+            self._left = True
+            self._sender.leave(self._delivery)
+        else:
+            self.release(wait_s or 0.0)
 
     def release(self, wait_s: float = 0.0) -> None:
         """Write no more. What cannot be sent within `wait_s` stays in the spool for any other process."""
+        if self._left:
+            return
         if self._delivery is None:
             self._journal.close()
         else:

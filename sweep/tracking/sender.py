@@ -19,6 +19,8 @@ from sweep.tracking.trackers import Tracker
 PERIOD_S = 5.0
 LAST_S = 30.0
 """How long a study that ends waits for a delivery that is under way; what is left stays in the spool."""
+MOST_LEFT = 100
+"""So many journals of runs that have ended wait for one sender; each has an open file."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
 
@@ -85,8 +87,26 @@ class Sender:
                 self._deliveries.remove(delivery)
                 delivery.journal.close()
 
-    def close(self) -> None:
-        """End the thread. What is not sent stays in the spool."""
+    def leave(self, delivery: Delivery) -> None:
+        """Send the rest while the caller goes on; it writes no more. Where the store is away, or too much
+        waits to be sent already, the journal stays in the spool for any other process.
+        """
+        with self._changed:
+            delivery.complete = True
+            self._begun = True
+            self._changed.notify_all()
+            waits = sum(other.complete for other in self._deliveries)
+            if not self._down and waits <= MOST_LEFT:
+                return
+        self.release(delivery, 0.0)
+
+    def close(self, wait_s: float = PERIOD_S) -> None:
+        """Send what was left to it, for `wait_s` at most, and end the thread. The rest stays in the spool."""
+        with self._changed:
+            left = [delivery for delivery in self._deliveries if delivery.complete]
+            self._changed.wait_for(lambda: self._down or all(d.gone for d in left), wait_s)
+        for delivery in left:
+            self.release(delivery, 0.0)
         with self._changed:
             self._over = True
             self._changed.notify_all()

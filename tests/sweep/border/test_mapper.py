@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from sweep.border.mapper import Point, Task, half_widths, next_point, posterior
+from sweep.border.mapper import Point, Task, half_widths, next_point, next_points, posterior
 from tests.sweep.border.synthetic import Synthetic, run_map, synthetic
 
 MakeTask = Callable[..., Task]
@@ -148,3 +149,37 @@ def test_a_sharp_border_costs_one_run_a_cell_more(make_task: MakeTask) -> None:
         for seed in range(3):
             mine = [p.x for p in looked if (p.column, p.seed) == (column, seed)]
             assert min(mine) < truth.b[column] - 0.5
+
+
+def test_many_at_once_begin_with_what_a_single_worker_would_ask_for(make_task: MakeTask) -> None:
+    task, truth = make_task(), synthetic("ragged", 3)
+    points = run_map(task, truth)
+    for end in (0, 5, len(points) - 3):
+        asked = list(islice(next_points(task, points[:end]), 8))
+        assert asked[0] == next_point(task, points[:end]) == replace(points[end], crossed=None)
+        places = [(p.column, p.seed, p.x) for p in (*points[:end], *asked)]
+        assert len(set(places)) == len(places)
+
+
+def test_refinement_goes_on_beside_running_probes_in_other_cells(make_task: MakeTask) -> None:
+    task, truth = make_task(precision=0.05, column_budget=60), synthetic("ragged", 3)
+    coarse = run_map(make_task(precision=0.3, column_budget=60), truth)
+    first = next_point(task, coarse)
+    assert first is not None
+    second = next_point(task, [*coarse, first])
+    assert second is not None
+    assert (second.column, second.seed) != (first.column, first.seed)
+    everything = list(next_points(task, coarse))
+    cells = [(p.column, p.seed) for p in everything]
+    assert len(set(cells)) == len(cells) > 1
+
+
+def test_a_column_that_running_probes_will_make_narrow_enough_gets_no_more(make_task: MakeTask) -> None:
+    task = make_task(columns=1, precision=0.12, column_budget=60)
+    truth = synthetic("flat", 2, columns=1)
+    known = run_map(make_task(columns=1, precision=0.3, column_budget=60), truth)
+    width = float(half_widths(task, posterior(task, known))[0])
+    nearly = replace(task, precision=width - 1e-3)
+    asked = list(next_points(nearly, known))
+    assert len(asked) == 1
+    assert next_point(nearly, [*known, *asked]) is None

@@ -13,7 +13,7 @@ from studies.base import SMOKE
 from sweep.border.map import BorderMap
 from sweep.border.phases import Distance, Map, Verify, chooser, models
 from sweep.border.runs import border_runs, furthest, points_of, runs_in
-from sweep.engine.agenda import next_request, phases
+from sweep.engine.agenda import next_request, next_requests, phases
 from sweep.search.request import Request
 from sweep.search.sampling import search_space
 from sweep.store import keys
@@ -309,6 +309,29 @@ def test_what_is_left_is_never_less_than_nothing_and_nothing_at_the_end() -> Non
     kinds = [kind(border, SMOKE) for kind in (Map, Verify, Distance)]
     assert all(phase.remaining(trials[:5]) >= 0 for phase in kinds)
     assert [phase.remaining(trials) for phase in kinds] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("workers", [4, 16])
+def test_a_column_is_checked_and_trained_in_while_others_are_mapped(workers: int) -> None:
+    """And no run at a distance begins before its own column's border has been checked."""
+    loop = Loop(border_plan(labels=("nonfinite", "useless"), distances=(0.3,)), at_once)
+    loop.useless_above = -3.1
+    trials = loop.run(workers)
+    assert loop.plan.border is not None
+    placed = runs_in(loop.plan.border, trials)
+    for run in (run for run in placed if run.label is None):
+        before = [other for other in placed if other.column == run.column and other.trial < run.trial]
+        assert any(other.is_check and other.label == "nonfinite" for other in before)
+    by_phase = [TrialView(trial).phase for trial in trials]
+    assert by_phase.index("verify") < len(by_phase) - 1 - by_phase[::-1].index("map")
+
+
+def test_requests_for_many_lanes_are_those_that_one_after_the_other_would_get() -> None:
+    border = border_plan(strategy="grid", grid_step=0.5, verify=0)
+    loop = Loop(border, at_once)
+    asked = next_requests(phases(loop.plan, 0), [], 12)
+    one_by_one = [t.user_attrs[keys.BORDER_X] for t in loop.run()[:12]]
+    assert [request.attrs[keys.BORDER_X] for request in asked] == one_by_one
 
 
 def test_late_runs_are_expected_by_the_width_of_the_head_alone() -> None:

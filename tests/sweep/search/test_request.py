@@ -1,5 +1,6 @@
 """Phases decide from the trials in the store alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -10,7 +11,7 @@ from studies.base import SMOKE
 from sweep.engine.agenda import explore_total, next_request, remaining
 from sweep.recovery import attempts
 from sweep.search.explore import Explore
-from sweep.search.request import Request
+from sweep.search.request import Phase, Request
 from sweep.search.sampling import search_space, suggest
 from sweep.store.trials import TrialView
 from sweep.study import Arm, FloatAxis, IntAxis, Plan
@@ -34,15 +35,15 @@ def study(tmp_path: Path) -> optuna.Study:
     return optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
-class Once:
+class Once(Phase):
     """A second phase of one trial."""
 
     name = "once"
 
-    def next(self, trials: list[optuna.trial.FrozenTrial]) -> Request | None:
+    def next(self, trials: Sequence[optuna.trial.FrozenTrial]) -> Request | None:
         return Request(self.name, settings={"epochs": 1}, seed=7) if self.remaining(trials) else None
 
-    def remaining(self, trials: list[optuna.trial.FrozenTrial]) -> int:
+    def remaining(self, trials: Sequence[optuna.trial.FrozenTrial]) -> int:
         return int(not any(TrialView(trial).phase == self.name for trial in trials))
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage
 
-from sweep.store import optuna_internals
+from sweep.store import keys, optuna_internals
+from sweep.store.home import Home
+from sweep.store.links import run_linker
+from sweep.store.storage import open_optuna
 
 ROOT = Path(__file__).resolve().parents[3]
 ADAPTER = ROOT / "sweep" / "store" / "optuna_internals.py"
@@ -23,6 +27,8 @@ PRIVATE = {
     "_get_trials",
     "_create_new_trial",
     "_set_trial_param",
+    "_set_trial_attr_without_commit",
+    "_cached_frozen_trial",
 }
 
 
@@ -74,9 +80,41 @@ def test_the_installed_optuna_has_every_private_name(tmp_path: Path) -> None:
     assert optuna_internals.suggest(again, "x", FloatDistribution(0.0, 1.0)) == 0.25
     assert optuna_internals.contains(FloatDistribution(0.0, 1.0), 0.5)
     assert not optuna_internals.contains(FloatDistribution(0.0, 1.0), 1.5)
-    for name in optuna_internals.CACHE_CALLS:
+    for name in (*optuna_internals.CACHE_CALLS, "_set_trial_attr_without_commit"):
         assert callable(getattr(RDBStorage, name))
     parameters = list(inspect.signature(RDBStorage._get_trials).parameters)
     assert parameters == list(inspect.signature(optuna_internals.RowStorage._get_trials).parameters)
     for model in ("Trial", "TrialValue", "TrialParam", "TrialUserAttribute", "TrialIntermediateValue"):
         assert getattr(optuna_internals.models, f"{model}Model").__table__ is not None
+
+
+def test_attributes_are_set_together_or_not_at_all(tmp_path: Path) -> None:
+    study = optuna.create_study(storage=open_optuna(Home(tmp_path).create()))
+    trial = study.ask()
+    optuna_internals.set_attrs(trial, {"a": 1, "b": [2.5, None]})
+    optuna_internals.set_attrs(trial, {"a": "again"})
+    assert optuna_internals.frozen(trial).user_attrs == trial.user_attrs == {"a": "again", "b": [2.5, None]}
+    with pytest.raises(TypeError):
+        optuna_internals.set_attrs(trial, {"c": 3, "d": object()})
+    assert "c" not in optuna_internals.frozen(trial).user_attrs
+    study.tell(trial, 1.0)
+    with pytest.raises(UpdateFinishedTrialError):
+        optuna_internals.set_attrs(trial, {"a": "too late"})
+    assert optuna_internals.frozen(trial).user_attrs["a"] == "again"
+
+
+def test_what_was_stored_after_a_trials_end_is_read_again(tmp_path: Path) -> None:
+    storage = open_optuna(Home(tmp_path).create())
+    study = optuna.create_study(storage=storage, study_name="tiny")
+    study.tell(study.ask(), 1.0)
+    (known,) = study.get_trials(deepcopy=False)
+    run_linker(storage)("tiny", 0, "late")
+    assert keys.RUN_ID not in study.get_trials(deepcopy=False)[0].user_attrs
+    assert optuna_internals.reread(study, known).user_attrs[keys.RUN_ID] == "late"
+    assert optuna_internals.fresh(study).get_trials(deepcopy=False)[0].user_attrs[keys.RUN_ID] == "late"
+
+
+def test_attributes_are_set_in_any_storage() -> None:
+    trial = optuna.create_study().ask()
+    optuna_internals.set_attrs(trial, {"a": 1, "b": 2})
+    assert trial.user_attrs == {"a": 1, "b": 2}
