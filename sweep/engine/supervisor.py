@@ -185,8 +185,7 @@ class Supervisor:
         with study_lock(self.study):
             trial = attempts.claim(self.study, self.me)
             if trial is None:
-                free = sum(worker.trial is None for worker in self.pool.live)
-                requests = agenda.next_requests(self._phases(), self._trials(), max(1, free))
+                requests = agenda.next_requests(self._phases(), self._trials(), self.pool.free)
                 for request in requests:
                     request.enqueue(self.study)
                 trial = attempts.claim(self.study, self.me) if requests else None

@@ -200,7 +200,15 @@ class Pool:
 
     def has_room(self, worker: Worker) -> bool:
         """Whether one more of its lanes may be at work."""
-        return len(worker.at_work()) < self.rooms[worker.number].open
+        return self._room(worker) > 0
+
+    @property
+    def free(self) -> int:
+        """How many more trials could run at once now; at least 1."""
+        return max(1, sum(max(0, self._room(worker)) for worker in self.live))
+
+    def _room(self, worker: Worker) -> int:
+        return self.rooms[worker.number].open - len(worker.at_work())
 
     def start(self, number: int) -> Worker:
         log = self.home.logs / f"worker-{os.getpid()}-{number}.log"
