@@ -20,6 +20,7 @@ grid    The laptop border study by a dense grid: its steps, and the seconds from
 
 import argparse
 import contextlib
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -50,6 +51,7 @@ from tests.benchmarks.harness_overhead import harness
 from tests.benchmarks.pythae_trainer import PythaeRun
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import middle, ratios, take_turns
+from vae.training.cuda_graph import own_stream
 from vae.training.hardware import prepare, resolve
 from vae.training.hooks import Hooks
 from vae.training.steps import InBlocks
@@ -158,42 +160,44 @@ def input_side(setting: Setting, size: int) -> list[Row]:
         _, tiles = harness(config, Path(name))
     prepare(config)
     real, again = (_program(config, tiles) for _ in range(2))
+    # The second is given one batch, and takes it at every step.
+    one_batch = real._source.images[: config.batch_size].to(config.device)
+    again._program._batch, again._program._resident = one_batch, False
+    device = torch.device(config.device)
 
-    def steps(of: Any) -> Callable[[], None]:
-        endless = _endless(of)
-
+    def steps(endless: Iterator[None]) -> Callable[[], None]:
         def work() -> None:
             for _ in range(count):
                 next(endless)
-            if config.device.startswith("cuda"):
+            if device.type == "cuda":
                 torch.cuda.synchronize()
 
         return work
 
-    # The second is given one batch, and takes it at every step.
-    program = again._program
-    program._batch = real._source.images[: config.batch_size].to(config.device)
-    program._resident = False
-    seconds = take_turns({"run": steps(real), "one batch": steps(again)}, setting.rounds, time.perf_counter)
+    works = {"run": steps(_endless(real)), "one batch": steps(_endless(again, one_batch))}
+    with own_stream(device):
+        seconds = take_turns(works, setting.rounds, time.perf_counter)
     ratio = ratios(seconds["run"], seconds["one batch"])
     step = 1000 * middle(seconds["run"]).median / count
     name = f"{size} px: a step with a run's tiles against one with the same batch"
     return [Row(name, ratio.median, "x", ratio.interval, 1.05, smaller_is_better=True, note=f"{step:.2f} ms")]
 
 
-def _endless(of: Any) -> Iterator[None]:
-    """Launches of a program, epoch after epoch."""
-    program, source, resident = of._program, of._source, of._program._resident
-    one_batch = program._batch if not resident and len(program._batch) else None
-    step = 0
+def _endless(of: Any, one_batch: torch.Tensor | None = None) -> Iterator[None]:
+    """Launches of a run's steps, epoch after epoch."""
+    program, source = of._program, of._source
+    length, step = len(source), 0
     while True:
-        length = len(source)
         program.begin(0, [1e-4] * length, [1.0] * length, [1.0] * length)
-        for _ in range(length):
-            program.launch(step, one_batch if not resident else None)
+        if program.resident or one_batch is not None:
+            batches: Iterator[Any] = itertools.repeat(one_batch, length)
+        else:
+            batches = source.epoch()
+        for batch in batches:
+            program.launch(step, batch)
             step += 1
             yield
-        if resident:
+        if program.resident:
             source.served(length)
             source.end_epoch()
 

@@ -83,7 +83,10 @@ class Hooks:
         """Called before the first step (again after a resume)."""
 
     def on_step(self, record: dict[str, float]) -> None:
-        """Called after every optimizer step: `step`, `epoch`, `lr`, and the values of `train_step`."""
+        """Called for every optimizer step, in order: `step`, `epoch`, `lr`, and the values of `train_step`.
+
+        Where steps are made in blocks, as on a GPU, up to two blocks of later ones have been launched by then.
+        """
 
     def on_epoch(self, record: dict[str, float]) -> None:
         """Called after every epoch's validation: keys `train/...`, `val/...`, `stability/...`, ..."""
@@ -92,7 +95,8 @@ class Hooks:
         """Called before the first step, every few epochs, and with the selected weights at the end."""
 
     def wants_checkpoint(self) -> bool:
-        """Asked after every step and epoch: True writes a checkpoint at once, if there is a path for it."""
+        """Asked after every step, or block of steps, and every epoch: True writes a checkpoint, if there is a
+        path for it, as soon as all steps that were launched have been passed to `on_step`."""
         return False
 
     def before_checkpoint(self, step: int) -> None:
