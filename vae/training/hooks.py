@@ -85,7 +85,7 @@ class Hooks:
     def on_step(self, record: dict[str, float]) -> None:
         """Called for every optimizer step, in order: `step`, `epoch`, `lr`, and the values of `train_step`.
 
-        Where steps are made in blocks, as on a GPU, up to two blocks of later ones have been launched by then.
+        Where steps are made in blocks, as on a GPU, up to two blocks of later ones are launched by then.
         """
 
     def on_epoch(self, record: dict[str, float]) -> None:
