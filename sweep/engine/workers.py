@@ -198,9 +198,9 @@ class Pool:
         """Trials that can run at the same time: the lanes of all workers."""
         return len(self.placing) * self.lanes
 
-    def has_room(self, worker: Worker) -> bool:
-        """Whether one more of its lanes may be at work."""
-        return len(worker.at_work()) < self.rooms[worker.number].open
+    def room_in(self, worker: Worker) -> int:
+        """How many more of its lanes may be at work."""
+        return max(0, self.rooms[worker.number].open - len(worker.at_work()))
 
     def start(self, number: int) -> Worker:
         log = self.home.logs / f"worker-{os.getpid()}-{number}.log"
