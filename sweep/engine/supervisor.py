@@ -166,7 +166,7 @@ class Supervisor:
         if self.limits.stopped:
             lane.end()
             return False
-        if ask and self.pool.has_room(lane.worker):
+        if ask and self.pool.room_in(lane.worker):
             trial = self._take()
             if trial is not None:
                 lane.take(trial.number)

@@ -198,17 +198,14 @@ class Pool:
         """Trials that can run at the same time: the lanes of all workers."""
         return len(self.placing) * self.lanes
 
-    def has_room(self, worker: Worker) -> bool:
-        """Whether one more of its lanes may be at work."""
-        return self._room(worker) > 0
+    def room_in(self, worker: Worker) -> int:
+        """How many more of its lanes may be at work."""
+        return max(0, self.rooms[worker.number].open - len(worker.at_work()))
 
     @property
     def free(self) -> int:
         """How many more trials could run at once now; at least 1."""
-        return max(1, sum(max(0, self._room(worker)) for worker in self.live))
-
-    def _room(self, worker: Worker) -> int:
-        return self.rooms[worker.number].open - len(worker.at_work())
+        return max(1, sum(self.room_in(worker) for worker in self.live))
 
     def start(self, number: int) -> Worker:
         log = self.home.logs / f"worker-{os.getpid()}-{number}.log"

@@ -18,10 +18,10 @@ PATIENCE_S = 600.0
 """An outage that is longer ends a run; the same command continues the study."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0
 
-RAISED = (StorageInternalError, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError)
 _METHODS = [*(name for name in vars(BaseStorage) if not name.startswith("_")), *CACHE_CALLS, *OWN_CALLS]
 _state = threading.local()
 T = TypeVar("T")
+RAISED = (StorageInternalError, sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError)
 
 
 def be_patient(storage: RDBStorage) -> None:
