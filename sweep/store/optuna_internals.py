@@ -91,14 +91,14 @@ def fixed_params(trial: FrozenTrial) -> dict[str, Any]:
     return fixed
 
 
-def set_attrs(trial: optuna.Trial, attrs: Mapping[str, Any]) -> None:
+def set_attrs(trial: optuna.Trial | optuna.trial.FixedTrial, attrs: Mapping[str, Any]) -> None:
     """Set user attributes of a running trial, all or none of them.
 
     One by one each would be a transaction of its own, which waits for the disk.
     """
-    storage: Any = trial.study._storage
+    storage: Any = trial.study._storage if isinstance(trial, optuna.Trial) else None
     backend = getattr(storage, "_backend", storage)
-    if not isinstance(backend, RowStorage):
+    if not isinstance(trial, optuna.Trial) or not isinstance(backend, RowStorage):
         for key, value in attrs.items():
             trial.set_user_attr(key, value)
         return

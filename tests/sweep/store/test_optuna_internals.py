@@ -114,7 +114,7 @@ def test_what_was_stored_after_a_trials_end_is_read_again(tmp_path: Path) -> Non
     assert optuna_internals.fresh(study).get_trials(deepcopy=False)[0].user_attrs[keys.RUN_ID] == "late"
 
 
-def test_attributes_are_set_in_any_storage() -> None:
-    trial = optuna.create_study().ask()
-    optuna_internals.set_attrs(trial, {"a": 1, "b": 2})
-    assert trial.user_attrs == {"a": 1, "b": 2}
+def test_attributes_are_set_in_any_storage_and_of_a_trial_in_none() -> None:
+    for trial in (optuna.create_study().ask(), optuna.trial.FixedTrial({})):
+        optuna_internals.set_attrs(trial, {"a": 1, "b": 2})
+        assert trial.user_attrs == {"a": 1, "b": 2}
