@@ -33,7 +33,8 @@ PATIENCE = 5
 PARAMETER_POINTS = 32
 QUICK_POINTS, QUICK_SWEEPS = 16, 12
 """Of an inference while probes run: it is a forecast that the next one to end makes obsolete, and on a fast
-device all others wait for it. A seventh of the time, and off by less than a hundredth of a decade."""
+device all others wait for it. A fifth of the time. In three simulated studies with eight lanes its borders
+lay 0.014 decades from those of the whole inference in the median, 0.06 in nine of ten, and once 1.1."""
 TOLERANCE = 1e-6
 PLACES = 6
 """Decimals of a proposed x: two ways to the same rung give the same number."""
