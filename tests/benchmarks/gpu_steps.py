@@ -82,7 +82,7 @@ def _program(config: TrialConfig, tiles: Any) -> Any:
     found = []
 
     class Catch(InBlocks):
-        def epoch(self) -> Iterator[Any]:
+        def epoch(self, *_: Any) -> Iterator[Any]:
             found.append(self)
             raise _Started
 
@@ -145,12 +145,12 @@ def host(setting: Setting) -> list[Row]:
     spent, steps = 0.0, 0
     records = InBlocks._records
 
-    def timed(self: InBlocks, start: int, block: Any) -> Any:
+    def timed(self: InBlocks, start: int, block: Any, ended: Any) -> Any:
         nonlocal spent, steps
         if block.ready:
             block.ready.synchronize()
         began = time.thread_time()
-        found = records(self, start, block)
+        found = records(self, start, block, ended)
         spent, steps = spent + time.thread_time() - began, steps + len(found)
         return found
 

@@ -14,25 +14,27 @@ _CAPTURING = threading.Lock()
 
 
 class Graphed:
-    """`work` as a graph from its fourth call on, where `device` is a GPU; on a CPU it is just called.
+    """A piece of work as a graph from its fourth call on, where `device` is a GPU; on a CPU it is just done.
 
-    work: takes and returns nothing, works on the same tensors at every call, on the current stream, and asks
-    no tensor for its value. Calling it is a step of the training as it is, so nothing needs to be undone
-    after the warm-up. The graph has memory of its own, since graphs of other trainings run at the same time
-    (pytorch/pytorch#166975: a shared pool is safe only for graphs that never do). Where it cannot be captured
-    after all, that is said once, and it is just called.
+    work: the same at every call; takes and returns nothing, works on the same tensors at every call, on the
+    current stream, and asks no tensor for its value. The warm-up calls are steps of the training, too, so
+    nothing needs to be undone. The graph has memory of its own, since graphs of other trainings run at the
+    same time (pytorch/pytorch#166975: a shared pool is safe only for graphs that never do). Where the work
+    cannot be captured after all, that is said once, and it is just done.
+
+    It is not kept between calls, or what it works on would be freed by the garbage collector alone, later.
     """
 
-    def __init__(self, work: Callable[[], None], device: torch.device) -> None:
-        self._work, self._device = work, device
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._left = WARM_UP
         self._graph: torch.cuda.CUDAGraph | None = None
         self._tries = device.type == "cuda"
 
-    def __call__(self) -> None:
+    def __call__(self, work: Callable[[], None]) -> None:
         if self._graph is None and self._tries and not self._left:
             try:
-                self._graph = self._captured()
+                self._graph = self._captured(work)
             except RuntimeError as error:
                 self._tries = False
                 why = str(error).partition("\n")[0]
@@ -41,9 +43,9 @@ class Graphed:
             self._graph.replay()
         else:
             self._left = max(0, self._left - 1)
-            self._work()
+            work()
 
-    def _captured(self) -> torch.cuda.CUDAGraph:
+    def _captured(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
         """Not by `torch.cuda.graph`, which waits for the whole device and with it for all other trainings."""
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self._device)
@@ -52,7 +54,7 @@ class Graphed:
             # Other threads go on allocating memory and launching kernels meanwhile.
             graph.capture_begin(capture_error_mode="thread_local")
             try:
-                self._work()
+                work()
             finally:
                 graph.capture_end()
         return graph

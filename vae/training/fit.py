@@ -124,7 +124,7 @@ class _Run:
         self.noise = fixed_noise(len(validation), self.state.model.latent_dim, self.state.device)
         self.edge = self._make_edge()
         self.probing = config.probe.label != "none"
-        self.steps = steps_of(self.state, lambda: self._verdict() is not None, self._update_controller)
+        self.steps = steps_of(self.state)
         self.warmup_end = kl_warmup_end(self.state.total_steps, config.objective)
         self.last_saved = time.monotonic()
 
@@ -200,11 +200,11 @@ class _Run:
         records = self.records
         resumed_at = len(records)
         began = time.monotonic()
-        for block in self.steps.epoch():
+        for block in self.steps.epoch(self._is_decided, self._update_controller):
             for record in block:
                 records.append(record)
                 self.hooks.on_step(record)
-            if state.monitor.nonfinite_step is not None or self._verdict() is not None:
+            if state.monitor.nonfinite_step is not None or self._is_decided():
                 return
             self._save_checkpoint(in_epoch=True)
         if self.probing:
@@ -246,6 +246,9 @@ class _Run:
             return None
         return verdict(probe.label, self.state.labels.observation(), probe.horizon)
 
+    def _is_decided(self) -> bool:
+        return self._verdict() is not None
+
     def _is_due(self, every: int) -> bool:
         """Whether something done every so many epochs is to be done at the end of this one; 0 is never."""
         return every > 0 and (self.state.epoch + 1) % every == 0
@@ -271,7 +274,7 @@ class _Run:
         return bool(patience) and self.state.epochs_waited >= patience
 
     def _is_over(self) -> bool:
-        ended = self.state.monitor.nonfinite_step is not None or self._verdict() is not None
+        ended = self.state.monitor.nonfinite_step is not None or self._is_decided()
         return ended or self.state.epoch >= self.config.epochs or self._stopped_early()
 
     def _evaluate(self) -> Evaluation:

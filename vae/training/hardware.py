@@ -64,6 +64,9 @@ def resolve(config: TrainConfig) -> TrainConfig:
             "device": device,
             "precision": precision,
             "memory_format": memory_format,
+            "step": (
+                ("graph" if where.type == "cuda" else "eager") if config.step == "auto" else config.step
+            ),
             "threads": config.threads or torch.get_num_threads(),
         }
     )

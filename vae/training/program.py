@@ -44,7 +44,7 @@ class Program:
         )
         self.names: list[str] = []
         self._records: Tensor | None = None
-        self._once = {measures: Graphed(partial(self._step, measures), device) for measures in (False, True)}
+        self._once = {measures: Graphed(device) for measures in (False, True)}
 
     def begin(
         self, first: int, rates: Sequence[float], weights: Sequence[float], progress: Sequence[float]
@@ -68,7 +68,8 @@ class Program:
         self.draw_noise()
         if batch is not None:
             self._batch.copy_(batch, non_blocking=True)
-        self._once[step % UPDATE_RATIO_EVERY == 0]()
+        measures = step % UPDATE_RATIO_EVERY == 0
+        self._once[measures](partial(self._step, measures))
 
     def draw_noise(self) -> None:
         """Of one step, from the run's own generator."""

@@ -21,6 +21,8 @@ from vae.training.sources import IndexedSource
 from vae.training.state import TrainState
 
 Record = dict[str, float]
+Ended = Callable[[], bool]
+BeforeStep = Callable[[float], None]
 BLOCK = 32
 PROBE_BLOCK = 4
 """A probe ends at a step that is not known before, and what was launched beyond it was in vain."""
@@ -35,8 +37,12 @@ class Steps(Protocol):
     settle: bool
     """Set to have no more steps launched than records given out, from the next block on."""
 
-    def epoch(self) -> Iterator[list[Record]]:
-        """Records of the steps left of the current epoch, in order, up to the one that ends the run."""
+    def epoch(self, ended: Ended, before_step: BeforeStep) -> Iterator[list[Record]]:
+        """Records of the steps left of the current epoch, in order, up to the one that ends the run.
+
+        ended: whether the run is decided by its labels. before_step: called with the KL weight before each
+        step that is made alone.
+        """
         ...
 
 
@@ -59,17 +65,11 @@ def needs_host(state: TrainState) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def steps_of(state: TrainState, ended: Callable[[], bool], before_step: Callable[[float], None]) -> Steps:
-    """As `config.step` says.
-
-    ended: whether the run is decided by its labels. before_step: called with the KL weight before each step
-    that is made alone.
-    """
-    kind = state.config.step
-    on_gpu = state.device.type == "cuda"
-    if kind == "eager" or (kind == "auto" and not on_gpu) or needs_host(state):
-        return OneByOne(state, before_step)
-    return InBlocks(state, ended)
+def steps_of(state: TrainState) -> Steps:
+    """As `config.step` says, which `vae.training.hardware.resolve` has made explicit."""
+    if state.config.step != "graph" or needs_host(state):
+        return OneByOne(state)
+    return InBlocks(state)
 
 
 class OneByOne:
@@ -77,14 +77,14 @@ class OneByOne:
     settled = True
     settle = False
 
-    def __init__(self, state: TrainState, before_step: Callable[[float], None]) -> None:
-        self._state, self._before_step = state, before_step
+    def __init__(self, state: TrainState) -> None:
+        self._state = state
 
-    def epoch(self) -> Iterator[list[Record]]:
+    def epoch(self, ended: Ended, before_step: BeforeStep) -> Iterator[list[Record]]:
         state = self._state
         for batch in state.source.epoch():
             weight = kl_weight(state.step, state.total_steps, state.config.objective)
-            self._before_step(weight)
+            before_step(weight)
             yield [state.advance(batch, weight)]
 
 
@@ -111,15 +111,15 @@ class InBlocks:
 
     name = "in blocks"
 
-    def __init__(self, state: TrainState, ended: Callable[[], bool]) -> None:
+    def __init__(self, state: TrainState) -> None:
         assert isinstance(state.source, IndexedSource)
-        self._state, self._ended = state, ended
+        self._state = state
         self._source: IndexedSource = state.source
         self._program = Program(state, state.source)
         self._size = BLOCK if state.config.probe.label == "none" else PROBE_BLOCK
         self.settled, self.settle = True, False
 
-    def epoch(self) -> Iterator[list[Record]]:
+    def epoch(self, ended: Ended, before_step: BeforeStep) -> Iterator[list[Record]]:
         state, length = self._state, len(self._source)
         at = int(self._source.state_dict()["position"])
         start = state.step - at
@@ -138,9 +138,10 @@ class InBlocks:
                 launched.append(self._launch(start, at, end, batches))
                 at = end
             block = launched.popleft()
-            records = self._records(start, block)
+            records = self._records(start, block, ended)
             self.settled = not launched
-            if len(records) < block.end - block.first or self._is_over():
+            is_over = state.monitor.nonfinite_step is not None or ended()
+            if len(records) < block.end - block.first or is_over:
                 self._return_to(block, len(records))
                 yield records
                 return
@@ -149,9 +150,6 @@ class InBlocks:
             self._source.end_epoch()
         else:
             assert next(batches, None) is None
-
-    def _is_over(self) -> bool:
-        return self._state.monitor.nonfinite_step is not None or self._ended()
 
     def _launch(self, start: int, first: int, end: int, batches: Iterator[Tensor] | None) -> _Block:
         noise, source = self._state.noise.get_state(), self._source.state_dict()
@@ -168,14 +166,14 @@ class InBlocks:
             values = pinned
         return _Block(first, end, noise, source, values, ready)
 
-    def _records(self, start: int, block: _Block) -> list[Record]:
+    def _records(self, start: int, block: _Block, ended: Ended) -> list[Record]:
         if block.ready:
             block.ready.synchronize()
         names = self._program.names
         taken = [dict(zip(names, row, strict=True)) for row in block.values.tolist()]
         steps = range(start + block.first, start + block.end)
         weights, rates = [self._weights[s] for s in steps], [self._rates[s] for s in steps]
-        records = self._state.observe(taken, weights, rates, self._ended)
+        records = self._state.observe(taken, weights, rates, ended)
         optimizers.set_lr(self._state.optimizer, records[-1]["lr"])
         return records
 

@@ -12,7 +12,7 @@ from vae.training import hardware
 from vae.training.fit import fit
 from vae.training.hardware import resolve, slow_precision
 
-AUTO = ("device", "precision", "memory_format", "threads")
+AUTO = ("device", "precision", "memory_format", "threads", "step")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def with_cuda(devices: pytest.MonkeyPatch, count: int, capability: tuple[int, in
 @pytest.mark.usefixtures("devices")
 def test_auto_becomes_explicit_and_then_stays() -> None:
     config = resolve(TrainConfig())
-    assert config.device == "cpu"
+    assert (config.device, config.step) == ("cpu", "eager")
     assert config.precision in ("float32", "bfloat16")
     assert config.threads == torch.get_num_threads()
     assert resolve(config) == config
@@ -42,7 +42,13 @@ def test_auto_becomes_explicit_and_then_stays() -> None:
 @pytest.mark.usefixtures("devices")
 def test_explicit_settings_are_kept_and_nothing_else_changes() -> None:
     asked = TrainConfig(
-        device="cpu", precision="bfloat16", memory_format="contiguous", threads=3, seed=5, epochs=2
+        device="cpu",
+        precision="bfloat16",
+        memory_format="contiguous",
+        step="graph",
+        threads=3,
+        seed=5,
+        epochs=2,
     )
     assert resolve(asked) == asked
     resolved = resolve(TrainConfig(seed=5, epochs=2))
@@ -68,6 +74,7 @@ def test_a_cuda_device_is_chosen_where_there_is_one(
     with_cuda(devices, 1, capability)
     config = resolve(TrainConfig())
     assert (config.device, config.precision, config.memory_format) == ("cuda", precision, "channels_last")
+    assert config.step == "graph"
 
 
 @pytest.mark.usefixtures("devices")

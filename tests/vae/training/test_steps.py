@@ -1,5 +1,6 @@
 """Steps made in blocks, which no host interrupts, are the steps made one by one, to the last bit."""
 
+import gc
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -97,10 +98,10 @@ def walked(config: TrainConfig, epochs: int) -> tuple[TrainState, list[Record]]:
             return False
         return verdict(probe.label, state.labels.observation(), probe.horizon) is not None
 
-    steps = steps_of(state, decided, lambda _: None)
+    steps = steps_of(state)
     records: list[Record] = []
     for _ in range(epochs):
-        for block in steps.epoch():
+        for block in steps.epoch(decided, lambda _: None):
             records += block
             if state.monitor.nonfinite_step is not None or decided():
                 return state, records
@@ -186,24 +187,24 @@ class _Recorded:
     was recorded.
     """
 
-    made: ClassVar["weakref.WeakSet[_Recorded]"] = weakref.WeakSet()
+    made: ClassVar[list["_Recorded"]] = []
 
-    def __init__(self, work: Callable[[], None], device: torch.device) -> None:
-        self.work, self.calls, self.replays = work, 0, 0
+    def __init__(self, device: torch.device) -> None:
+        self.calls, self.replays = 0, 0
         self.operations: list[tuple[Any, Any, Any, Any]] = []
-        _Recorded.made.add(self)
+        _Recorded.made.append(self)
 
-    def __call__(self) -> None:
+    def __call__(self, work: Callable[[], None]) -> None:
         if self.operations:
             self.replays += 1
             with torch.no_grad():
                 for operation in self.operations:
                     self.again(*operation)
         elif self.calls < WARM_UP:
-            self.work()
+            work()
         else:
             with _NoWord(), _Recorder(self.operations):
-                self.work()
+                work()
         self.calls += 1
 
     @staticmethod
@@ -249,9 +250,9 @@ def test_a_step_is_the_same_operations_on_the_same_tensors_every_time(small: Sma
 def test_the_recording_would_show_a_number_that_changes() -> None:
     """The test above can fail."""
     x, factors = torch.ones(3), iter(range(1, 9))
-    work = _Recorded(lambda: x.mul_(float(next(factors))), torch.device("cpu"))
+    recorded = _Recorded(torch.device("cpu"))
     for _ in range(6):
-        work()
+        recorded(lambda: x.mul_(float(next(factors))))
     assert x[0] == 1 * 2 * 3 * 4 * 4 * 4
     with pytest.raises(AssertionError, match="asks the device"), _NoWord():
         float(x[0])
@@ -318,6 +319,30 @@ def test_what_cannot_be_made_in_blocks_says_why(small: Small) -> None:
     assert why(optim={"optimizer": "prodigy", "lr": 1.0}) == "optim.optimizer=prodigy"
     uneven = BatchLoader(smooth_tiles(41), 8, 0, drop_last=False)
     assert needs_host(TrainState(small(), uneven, None)) == "batches that are not all of one size"
+
+
+@pytest.mark.parametrize("step", ["eager", "graph"])
+@pytest.mark.parametrize("name", ["float32", "nonfinite", "probe-stable", "curvature"])
+def test_a_run_that_is_over_frees_its_memory_at_once(
+    small: Small, run_fit: RunFit, monkeypatch: pytest.MonkeyPatch, step: str, name: str
+) -> None:
+    """Not when the garbage collector comes round: on a GPU the next trial needs it."""
+    states: list[weakref.ref[TrainState]] = []
+    make = TrainState.__init__
+
+    def seen(state: TrainState, *arguments: Any, **named: Any) -> None:
+        states.append(weakref.ref(state))
+        make(state, *arguments, **named)
+
+    monkeypatch.setattr(TrainState, "__init__", seen)
+    gc.collect()
+    gc.disable()
+    try:
+        run_fit(small(step=step, **(SETTINGS | BREAKING)[name]))
+        assert states
+        assert [state() for state in states] == [None] * len(states)
+    finally:
+        gc.enable()
 
 
 def test_a_learning_run_in_long_blocks_is_a_learning_run(
