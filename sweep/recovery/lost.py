@@ -28,9 +28,13 @@ def give_up(
 ) -> bool:
     """End, in both stores, an attempt whose process is dead; returns whether the trial is queued again.
 
+    One that ended its trial before it died has ended its run before that, though perhaps not sent it yet.
+
     log: the last lines of the dead process, which become an artifact of the run.
     """
     trial = study.get_trials(deepcopy=False)[number]
+    if trial.state.is_finished():
+        return False
     _close_run(study, home, TrialView(trial), ending, log)
     return attempts.fail(study, number, ending, max_retries)
 
