@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,9 +52,12 @@ def freeze(lab: "Lab", worker: psutil.Process) -> None:
 
 
 def _is_stopped(worker: psutil.Process) -> bool:
-    """All of its threads."""
-    threads = Path(f"/proc/{worker.pid}/task").glob("*/stat")
-    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+    """All of its threads, but for those that end meanwhile."""
+    states = []
+    for thread in Path(f"/proc/{worker.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return set(states) == {"T"}
 
 
 def checkpointed_at(lab: "Lab") -> int:
@@ -86,13 +89,35 @@ def kill_tree(pid: int) -> None:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, timeout=30)
+    kill_all(family)
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """One that ended by itself meanwhile, as workers do whose parent was killed, is no fault."""
+    processes = list(processes)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=30)
+
+
+def command_line(process: psutil.Process) -> list[str]:
+    """Its words; none where it is gone, as one that was listed a moment ago may be, or is another user's."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [p for p in psutil.Process(process.pid).children() if "sweep.engine.worker" in p.cmdline()]
+    return [p for p in psutil.Process(process.pid).children() if "sweep.engine.worker" in command_line(p)]
 
 
 def kill_at_random(process: subprocess.Popen[str], dice: random.Random) -> int:

@@ -21,6 +21,7 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from sweep.cli import ui as ui_module
 from sweep.store.home import Home
 from tests.conftest import ROOT, run_here
+from tests.sweep.processes import command_line, is_alive, kill_all
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_OPTIONS = [
@@ -65,7 +66,7 @@ class Ui:
 
     def server(self, words: str) -> psutil.Process:
         """The first process with these words in its command line."""
-        return next(server for server in self.servers if words in " ".join(server.cmdline()))
+        return next(server for server in self.servers if words in " ".join(command_line(server)))
 
     def wait(self) -> tuple[int, str]:
         """Wait for its end; returns the exit code and what it printed on stderr."""
@@ -73,23 +74,15 @@ class Ui:
         return self.process.returncode, said
 
     def left(self) -> list[psutil.Process]:
-        return [server for server in self.servers if running(server)]
+        return [server for server in self.servers if is_alive(server)]
 
     def open_ports(self) -> list[int]:
         return [port for port in map(port_of, self.addresses) if answers(port)]
 
     def clean_up(self) -> None:
-        for process in self.left():
-            process.kill()
+        kill_all(self.left())
         self.process.kill()
         self.process.communicate()
-
-
-def running(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def port_of(address: str) -> int:

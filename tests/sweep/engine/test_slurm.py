@@ -3,6 +3,7 @@
 With a real Slurm where Debian's `slurm-wlm` is installed, and with submitit's own jobs of this machine.
 """
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.sweep.conftest import RUN, Lab
-from tests.sweep.processes import kill_tree, wait_until
+from tests.sweep.processes import command_line, is_alive, kill_all, kill_tree, wait_until
 from tests.sweep.slurm import MISSING, Slurm, running_slurm
 
 pytest.importorskip("submitit")
@@ -47,20 +48,16 @@ def lab(labs: Callable[..., Lab]) -> Lab:
 def _local_jobs(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     """The processes in which submitit calls what it was given."""
     family = psutil.Process(process.pid).children(recursive=True)
-    return [one for one in family if "submitit.core._submit" in _words(one)]
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    return [one for one in family if "submitit.core._submit" in command_line(one)]
 
 
 def _warn(job: psutil.Process) -> None:
     """As Slurm does: the signal goes to every process of the job."""
-    for one in (job, *job.children(recursive=True)):
-        one.send_signal(signal.SIGUSR2)
+    children = job.children(recursive=True)
+    job.send_signal(signal.SIGUSR2)
+    for one in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.send_signal(signal.SIGUSR2)
 
 
 def _checkpointed(lab: Lab) -> bool:
@@ -83,7 +80,7 @@ def test_a_job_that_is_ended_by_its_signal_goes_on_in_another(labs: Callable[...
     wait_until(lambda: _checkpointed(lab))
     (job,) = _local_jobs(process)
     _warn(job)
-    wait_until(lambda: not job.is_running() or job.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not is_alive(job))
     wait_until(lambda: _local_jobs(process) not in ([], [job]))
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0, out
@@ -114,9 +111,7 @@ def test_a_job_that_slurm_preempts_goes_on_when_it_is_back(labs: Callable[..., L
 def _preempt(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
     """A job whose worker has begun; twice now and then, as a job that leaves hears of its time limit too."""
     try:
-        jobs = [
-            job for job in _local_jobs(process) if any("sweep.engine.worker" in _words(c) for c in _all(job))
-        ]
+        jobs = [job for job in _local_jobs(process) if _has_begun(job)]
         if not jobs:
             return False
         job = dice.choice(jobs)
@@ -128,8 +123,8 @@ def _preempt(process: "subprocess.Popen[str]", dice: random.Random) -> bool:
     return True
 
 
-def _all(job: psutil.Process) -> list[psutil.Process]:
-    return job.children(recursive=True)
+def _has_begun(job: psutil.Process) -> bool:
+    return any("sweep.engine.worker" in command_line(one) for one in job.children(recursive=True))
 
 
 @pytest.mark.slow
@@ -176,14 +171,11 @@ def test_a_study_outlives_a_node_and_the_process_that_submitted_its_jobs(
 
 def _lose_node(slurm: Slurm) -> None:
     """All processes of its jobs and its own, at once; Slurm hears of it by silence, as of a power cut."""
-    steps = [
-        one for one in psutil.process_iter() if "node1" in " ".join(_words(one)) and "slurm" in one.name()
-    ]
+    of_node = [one for one in psutil.process_iter() if "node1" in " ".join(command_line(one))]
+    steps = [one for one in of_node if "slurm" in one.name()]
     family = [child for step in steps for child in step.children(recursive=True)]
     kill_tree(slurm.processes.pop("node1").pid)
-    for one in {*steps, *family}:
-        if one.is_running():
-            one.kill()
+    kill_all({*steps, *family})
 
 
 @pytest.mark.slow
