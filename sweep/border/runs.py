@@ -8,12 +8,13 @@ probe), and after its end those of `vae.stability.labels.Observation`, `border/s
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.border.mapper import Point
 from sweep.border.model import BorderRun
-from sweep.store.trials import TrialView, views
+from sweep.store.trials import TrialView
 from sweep.study.border_plan import BorderPlan
 from vae.stability.labels import Horizon, Label, Observation, verdict
 
@@ -70,14 +71,29 @@ class PlacedRun:
         return None if self.observation is None else verdict(label, self.observation, horizon)
 
 
+class _Ended:
+    """A trial that is over, as a key: it does not change, and Optuna keeps one object of it."""
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        self.trial = trial
+
+    def __hash__(self) -> int:
+        return id(self.trial)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Ended) and other.trial is self.trial
+
+
 def runs_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun]:
     """Trials that lie in one of the plan's columns and did not fail, by number."""
     columns = {column: index for index, column in enumerate(plan.plane.columns)}
     found = []
-    for trial in sorted(views(trials), key=lambda trial: trial.number):
-        at = trial.border_at
-        if trial.state in (*UNDER_WAY, *OVER) and at in columns:
-            found.append(_placed(trial, columns[at]))
+    for trial in sorted(trials, key=lambda trial: trial.number):
+        if trial.state in UNDER_WAY or trial.state in OVER:
+            at = TrialView(trial).border_at
+            if at in columns:
+                over = trial.state in OVER
+                found.append(_over(_Ended(trial), columns[at]) if over else _placed(trial, columns[at]))
     return found
 
 
@@ -86,18 +102,25 @@ def probes_in(plan: BorderPlan, trials: Sequence[FrozenTrial]) -> list[PlacedRun
     return [run for run in runs_in(plan, trials) if run.label is not None]
 
 
-def _placed(trial: TrialView, column: int) -> PlacedRun:
-    assert trial.seed is not None
+def _placed(trial: FrozenTrial, column: int) -> PlacedRun:
+    view = TrialView(trial)
+    assert view.seed is not None
     return PlacedRun(
-        trial=trial.number,
-        phase=trial.phase,
+        trial=view.number,
+        phase=view.phase,
         column=column,
-        seed=trial.seed,
-        x=trial.border_x,
-        label=trial.border_label,
-        horizon=trial.border_horizon,
-        observation=Observation.from_dict(trial.border_facts) if trial.state in OVER else None,
+        seed=view.seed,
+        x=view.border_x,
+        label=view.border_label,
+        horizon=view.border_horizon,
+        observation=Observation.from_dict(view.border_facts) if view.state in OVER else None,
     )
+
+
+@lru_cache(maxsize=20_000)
+def _over(ended: _Ended, column: int) -> PlacedRun:
+    """Asked for by every phase whenever a lane is free."""
+    return _placed(ended.trial, column)
 
 
 def furthest(runs: Sequence[PlacedRun], label: Label, horizon: Horizon) -> list[PlacedRun]:

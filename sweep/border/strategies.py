@@ -164,12 +164,16 @@ class ProbeChooser:
 
     def _edges(self, label: Label, column: Sequence[PlacedRun]) -> dict[int, float]:
         """Of each seed, the largest x that was called stable below one that crossed; its ladder's foot."""
+        horizon = probe_horizon(label)
+        seen = [(run.seed, run.x, run.crossed(label, horizon)) for run in column]
+        highest: dict[int, float] = {}  # of those that crossed
+        for seed, x, crossed in seen:
+            if crossed:
+                highest[seed] = max(highest.get(seed, -np.inf), x)
         edges: dict[int, float] = {}
-        for run in column:
-            horizon = probe_horizon(label)
-            mine = [r for r in column if r.seed == run.seed and r.crossed(label, horizon)]
-            if run.crossed(label, horizon) is False and any(r.x > run.x for r in mine):
-                edges[run.seed] = max(edges.get(run.seed, -np.inf), run.x)
+        for seed, x, crossed in seen:
+            if crossed is False and x < highest.get(seed, -np.inf):
+                edges[seed] = max(edges.get(seed, -np.inf), x)
         return edges
 
     def _of_sampler(self, runs: Sequence[PlacedRun]) -> Iterator[Proposal]:

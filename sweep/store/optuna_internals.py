@@ -4,6 +4,7 @@ A test says for each of them that the installed Optuna has it, and that no other
 dependency has an upper bound, so that a new minor version is tried before it is admitted.
 """
 
+import json
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = ["models"]
 
@@ -106,16 +108,29 @@ def set_attrs(trial: optuna.Trial | optuna.trial.FixedTrial, attrs: Mapping[str,
     trial._cached_frozen_trial.user_attrs.update(attrs)
 
 
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""By the name of the engine, those that can replace a row."""
+
+
 class RowStorage(RDBStorage):
     """Optuna's storage, with the way it reads trials left to `read_trials`."""
 
     def set_trial_user_attrs(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
-        """Raises UpdateFinishedTrialError where the trial has ended."""
+        """In one statement: Optuna's call for one attribute asks for the trial each time.
+
+        Raises:
+            UpdateFinishedTrialError: the trial has ended.
+        """
+        table = models.TrialUserAttributeModel.__table__
+        insert = _INSERTS[self.engine.name](table)
+        replaced = {"value_json": insert.excluded.value_json}
+        upsert = insert.on_conflict_do_update(index_elements=["trial_id", "key"], set_=replaced)
+        rows = [{"trial_id": trial_id, "key": k, "value_json": json.dumps(v)} for k, v in attrs.items()]
         with _create_scoped_session(self.scoped_session) as session:
-            for key, value in attrs.items():
-                self._set_trial_attr_without_commit(
-                    session, models.TrialUserAttributeModel, trial_id, key, value
-                )
+            trial: Any = models.TrialModel.find_or_raise_by_id(trial_id, session)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            if rows:
+                session.execute(upsert, rows)
 
     def read_trials(self, study_id: int, included: set[int], above: int) -> list[FrozenTrial]:
         """The trials of these ids, and those of a larger id than `above`, by id."""

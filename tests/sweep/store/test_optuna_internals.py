@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -27,7 +28,6 @@ PRIVATE = {
     "_get_trials",
     "_create_new_trial",
     "_set_trial_param",
-    "_set_trial_attr_without_commit",
     "_cached_frozen_trial",
 }
 
@@ -80,19 +80,21 @@ def test_the_installed_optuna_has_every_private_name(tmp_path: Path) -> None:
     assert optuna_internals.suggest(again, "x", FloatDistribution(0.0, 1.0)) == 0.25
     assert optuna_internals.contains(FloatDistribution(0.0, 1.0), 0.5)
     assert not optuna_internals.contains(FloatDistribution(0.0, 1.0), 1.5)
-    for name in (*optuna_internals.CACHE_CALLS, "_set_trial_attr_without_commit"):
+    for name in optuna_internals.CACHE_CALLS:
         assert callable(getattr(RDBStorage, name))
     parameters = list(inspect.signature(RDBStorage._get_trials).parameters)
     assert parameters == list(inspect.signature(optuna_internals.RowStorage._get_trials).parameters)
+    assert callable(optuna_internals.models.TrialModel.find_or_raise_by_id)
     for model in ("Trial", "TrialValue", "TrialParam", "TrialUserAttribute", "TrialIntermediateValue"):
         assert getattr(optuna_internals.models, f"{model}Model").__table__ is not None
 
 
-def test_attributes_are_set_together_or_not_at_all(tmp_path: Path) -> None:
-    study = optuna.create_study(storage=open_optuna(Home(tmp_path).create()))
+def test_attributes_are_set_together_or_not_at_all(home: Home, opened: Callable[[Home], RDBStorage]) -> None:
+    study = optuna.create_study(storage=opened(home))
     trial = study.ask()
     optuna_internals.set_attrs(trial, {"a": 1, "b": [2.5, None]})
     optuna_internals.set_attrs(trial, {"a": "again"})
+    optuna_internals.set_attrs(trial, {})
     assert optuna_internals.frozen(trial).user_attrs == trial.user_attrs == {"a": "again", "b": [2.5, None]}
     with pytest.raises(TypeError):
         optuna_internals.set_attrs(trial, {"c": 3, "d": object()})
