@@ -10,7 +10,9 @@ import torch
 
 WARM_UP = 3
 """Calls before it is captured: they make what is made once, such as an optimizer's state and workspaces."""
-_CAPTURING = threading.Lock()
+_CAPTURING = threading.RLock()
+"""Held while a graph is captured or let go: torch before 2.13 lists all graphs that may draw from its global
+generator, and guards the list by nothing. The garbage collector may let one go in the thread that captures."""
 
 
 class Graphed:
@@ -34,7 +36,7 @@ class Graphed:
     def __call__(self, work: Callable[[], None]) -> None:
         if self._graph is None and self._tries and not self._left:
             try:
-                self._graph = self._captured(work)
+                self._capture(work)
             except RuntimeError as error:
                 self._tries = False
                 why = str(error).partition("\n")[0]
@@ -45,19 +47,26 @@ class Graphed:
             self._left = max(0, self._left - 1)
             work()
 
-    def _captured(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    def __del__(self) -> None:
+        with _CAPTURING:
+            self._graph = None
+
+    def _capture(self, work: Callable[[], None]) -> None:
         """Not by `torch.cuda.graph`, which waits for the whole device and with it for all other trainings."""
         graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.current_stream(self._device)
         with _CAPTURING, _no_collection():
-            stream.synchronize()
-            # Other threads go on allocating memory and launching kernels meanwhile.
-            graph.capture_begin(capture_error_mode="thread_local")
+            torch.cuda.current_stream(self._device).synchronize()
             try:
-                work()
-            finally:
-                graph.capture_end()
-        return graph
+                # Other threads go on allocating memory and launching kernels meanwhile.
+                graph.capture_begin(capture_error_mode="thread_local")
+                try:
+                    work()
+                finally:
+                    graph.capture_end()
+            except RuntimeError:
+                del graph
+                raise
+            self._graph = graph
 
 
 @contextmanager
