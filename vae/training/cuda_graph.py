@@ -12,7 +12,7 @@ WARM_UP = 3
 """Calls before it is captured: they make what is made once, such as an optimizer's state and workspaces."""
 _CAPTURING = threading.RLock()
 """Held while a graph is captured or let go: torch before 2.13 lists all graphs that may draw from its global
-generator, and guards the list by nothing. The garbage collector may let one go in the thread that captures."""
+generator and guards the list by nothing. The garbage collector may let one go in the thread that captures."""
 
 
 class Graphed:
