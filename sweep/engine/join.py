@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
-from sweep.engine.lane_count import choose_lanes, threads_of_a_lane
+from sweep.engine.lane_count import choose_lanes, threads_of_a_lane, too_many_threads
 from sweep.engine.limits import Stop
 from sweep.engine.observer import Observer
 from sweep.engine.options import Options
@@ -45,6 +45,8 @@ def join_study(
     placing = place(visible_gpus(options.device), options.workers, options.workers_per_gpu, available_cores())
     lanes = choose_lanes(plan, options.lanes, placing, available_cores())
     threads = threads_of_a_lane(available_cores(), len(placing), lanes, on_gpu=bool(placing[0]))
+    if slow := too_many_threads(plan, available_cores(), len(placing) * lanes):
+        observer.say(slow)
     with user_errors(home), Pool(home, placing, threads, lanes) as pool:
         tiles = load_tiles(plan, home)
         if tiles.content_hash != view.data_hash:

@@ -56,3 +56,19 @@ def threads_of_a_lane(cores: int, workers: int, lanes: int, on_gpu: bool) -> int
     if on_gpu:
         return max(1, cores // workers) if lanes == 1 else 1
     return max(1, cores // (workers * lanes))
+
+
+def too_many_threads(plan: Plan, cores: int, trials: int) -> str | None:
+    """Why so many trials at once would be slow, as a sentence; None if they would not.
+
+    What a plan says of `threads` holds for each of them, and threads wait busily for one another: on two
+    cores a step in two lanes took 24 times as long with two threads as with one.
+    """
+    most = max(config.threads or 1 for config in [plan.base, *plan.configs()])
+    if most == 1 or trials * most <= cores:
+        return None
+    each = f" in each of {trials} trials at once" if trials > 1 else ""
+    return (
+        f"threads={most}{each} are more than the {cores} cores here, which may make training many times "
+        "slower: leave threads out"
+    )

@@ -14,7 +14,7 @@ from data_io.errors import DataError
 from sweep.engine import agenda
 from sweep.engine.cores import available_cores
 from sweep.engine.devices import place, visible_gpus
-from sweep.engine.lane_count import choose_lanes, threads_of_a_lane
+from sweep.engine.lane_count import choose_lanes, threads_of_a_lane, too_many_threads
 from sweep.engine.limits import Limits, Stop, ask_to_stop
 from sweep.engine.members import unshared, words_of
 from sweep.engine.observer import Observer
@@ -93,6 +93,8 @@ def run_study(
         trials = options.trials or plan.trials
         placing = placing[:trials]
         lanes = min(lanes, math.ceil(trials / len(placing)))
+    if slow := too_many_threads(plan, available_cores(), len(placing) * lanes):
+        observer.say(slow)
     home.create()
     observer.say(f"preparing data and stores in {home.root}")
     with user_errors(home), Pool(home, placing, threads, lanes) as pool:

@@ -25,6 +25,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from typing import Any
 import optuna
 
 import sweep
+from sweep.errors import UserError
 from sweep.store import keys
 from sweep.store.home import Home
 from sweep.store.storage import open_optuna
@@ -41,6 +43,7 @@ from tests.benchmarks.gpu_steps import Setting, WholeTrial, host, input_side
 from tests.benchmarks.pythae_trainer import PythaeRun
 from tests.benchmarks.table import Row, show
 from tests.benchmarks.turns import middle, take_turns
+from vae.quality.metrics._imagenet import load_layers
 
 SINGLE = {64: 7.0, 224: 4.5}
 """Images a second over pythae's best that one trial is to reach."""
@@ -126,7 +129,12 @@ class Ran:
 
 def ran(study: Study | str, setting: Setting, **options: Any) -> Ran:
     with tempfile.TemporaryDirectory() as name, Busy() as busy:
-        results = sweep.run(study, home=Path(name), device=setting.device, use_map=False, **options)
+        try:
+            results = sweep.run(study, home=Path(name), device=setting.device, use_map=False, **options)
+        except UserError:
+            for log in sorted(Home(Path(name)).logs.iterdir()):  # they are gone with the folder
+                print(f"{log.name}:\n{log.read_text()[-3000:]}", flush=True)
+            raise
         stored = optuna.load_study(study_name=results.name, storage=open_optuna(Home(Path(name))))
         trials = [t for t in stored.get_trials(deepcopy=False) if t.datetime_complete]
     began = min(t.datetime_start for t in trials if t.datetime_start)
@@ -138,7 +146,7 @@ def ran(study: Study | str, setting: Setting, **options: Any) -> Ran:
 def lanes(setting: Setting, size: int) -> list[Row]:
     rows = []
     epochs = 2 if setting.rehearse else 48 if size == 64 else 3
-    config = setting.config(
+    config = setting.base(
         size, epochs=epochs, quality_draws=0, early_stopping_patience=0, picture_every=epochs
     )
     rate = config.optim.lr
@@ -170,7 +178,7 @@ def lanes(setting: Setting, size: int) -> list[Row]:
 
 
 def study(setting: Setting) -> list[Row]:
-    config = setting.config(64, **({"epochs": 2} if setting.rehearse else {"epochs": 24}))
+    config = setting.base(64, **({"epochs": 2} if setting.rehearse else {"epochs": 24}))
     plan = Plan(
         base=config,
         axes=(
@@ -215,15 +223,25 @@ def main() -> None:
     parts: dict[str, Callable[..., list[Row]]] = {
         "single": single, "input": input_side, "host": host, "lanes": lanes, "study": study, "grid": grid
     }  # fmt: skip
-    by_size, rows = ("single", "input", "lanes"), []
+    load_layers()  # what image quality needs is here, or nothing is begun
+    by_size, rows, failed = ("single", "input", "lanes"), [], []
     for part in arguments.only.split(","):
         for size in sizes if part in by_size else [None]:
-            began = time.perf_counter()
-            found = parts[part](setting, size) if size else parts[part](setting)
-            print(f"{part} {size or ''}: {time.perf_counter() - began:.0f} s", flush=True)
+            name, began = f"{part} {size or ''}".strip(), time.perf_counter()
+            try:
+                found = parts[part](setting, size) if size else parts[part](setting)
+            except (
+                Exception
+            ):  # the others are measured all the same: it may be long before there is a GPU again
+                traceback.print_exc()
+                failed.append(name)
+                continue
+            print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
             print_rows(found)
             rows += found
     show(rows, arguments.json)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -41,12 +41,17 @@ class Setting:
     pythae_images: dict[int, float] = field(default_factory=dict)
 
     def config(self, size: int, **settings: Any) -> TrialConfig:
+        """Of a trial in this process."""
+        config = resolve(self.base(size, **settings))
+        assert isinstance(config, TrialConfig)
+        return config
+
+    def base(self, size: int, **settings: Any) -> TrialConfig:
+        """Of a study, whose workers choose threads, precision and kind of step."""
         base = SMOKE if self.rehearse else LAPTOP if size == 64 else PAPER
         rate = 1e-3 if size == 64 else 3e-5  # the head of 224 px has a fan-in of 25,088 and more
         common = {"device": self.device, "optim.lr": rate, "optim.lr_schedule": "constant", "seed": 0}
-        config = resolve(with_settings(base, common | settings))
-        assert isinstance(config, TrialConfig)
-        return config
+        return with_settings(base, common | settings)
 
 
 class WholeTrial:

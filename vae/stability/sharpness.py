@@ -43,7 +43,7 @@ def sharpness(
             gradients, parameters, grad_outputs=parts, retain_graph=True, materialize_grads=True
         )
         flat = torch.cat([h.flatten() for h in hv]) * scale
-        return flat.cpu().numpy()
+        return flat.detach().cpu().numpy()
 
     n = sum(sizes)
     # In the weights' precision, because a dozen vectors of all weights are kept, for an eigenvalue to 1 %.

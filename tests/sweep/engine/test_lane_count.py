@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from sweep.engine.devices import free_bytes
-from sweep.engine.lane_count import choose_lanes, one_lane_only, threads_of_a_lane
+from sweep.engine.lane_count import choose_lanes, one_lane_only, threads_of_a_lane, too_many_threads
 from sweep.engine.lanes import lanes_that_pay
 from sweep.engine.members import words_of
 from sweep.engine.options import Options
 from sweep.engine.step_cost import largest_step, step_cost
 from sweep.errors import UserError
-from sweep.study import Axis, ChoiceAxis, Plan, load_study
+from sweep.study import Axis, ChoiceAxis, IntAxis, Plan, load_study
 from tests.conftest import run_here
 from tests.sweep.engine.tiny_study import PLAN
 from tests.vae import networks
@@ -127,3 +127,15 @@ def test_lanes_share_the_cores_and_on_a_gpu_their_threads_do_not_depend_on_how_m
 def test_workers_that_a_cluster_places_are_told_how_many_lanes_were_asked_for() -> None:
     assert words_of(Options(lanes=8))[-2:] == ["--lanes", "8"]
     assert "--lanes" not in words_of(Options()), "each node finds out for itself"
+
+
+def test_threads_that_do_not_fit_the_cores_are_told_of() -> None:
+    free = PLAN.with_settings({"threads": None})
+    of_two = PLAN.with_settings({"threads": 2})
+    some = free.model_copy(update={"axes": (*free.axes, IntAxis(path="threads", low=1, high=2))})
+    assert too_many_threads(free, cores=2, trials=32) is None
+    assert too_many_threads(of_two, cores=4, trials=2) is None
+    for plan in (of_two, some):
+        said = too_many_threads(plan, cores=4, trials=3) or ""
+        assert said.startswith("threads=2 in each of 3 trials at once are more than the 4 cores")
+    assert (too_many_threads(of_two, cores=1, trials=1) or "").startswith("threads=2 are more")
