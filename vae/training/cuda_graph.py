@@ -8,18 +8,19 @@ from contextlib import contextmanager
 
 import torch
 
-WARM_UP = 3
-"""Calls before it is captured: they make what is made once, such as an optimizer's state and workspaces."""
+WARM_UP = 1
+"""Calls before it is captured: they make what is made once, such as an optimizer's state and workspaces. One
+is what torch's own trees of graphs take, and a step that is launched kernel by kernel costs ten replays."""
 _CAPTURING = threading.RLock()
 """Held while a graph is captured or let go: torch before 2.13 lists all graphs that may draw from its global
 generator and guards the list by nothing. The garbage collector may let one go in the thread that captures."""
 
 
 class Graphed:
-    """A piece of work as a graph from its fourth call on, where `device` is a GPU; on a CPU it is just done.
+    """A piece of work as a graph from its second call on, where `device` is a GPU; on a CPU it is just done.
 
     work: the same at every call; takes and returns nothing, works on the same tensors at every call, on the
-    current stream, and asks no tensor for its value. The warm-up calls are steps of the training, too, so
+    current stream, and asks no tensor for its value. The first call is a step of the training, too, so
     nothing needs to be undone. The graph has memory of its own, since graphs of other trainings run at the
     same time (pytorch/pytorch#166975: a shared pool is safe only for graphs that never do). Where the work
     cannot be captured after all, that is said once, and it is just done.

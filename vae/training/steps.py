@@ -161,7 +161,8 @@ class InBlocks:
         if values.device.type == "cuda":
             pinned = torch.empty(values.shape, pin_memory=True)
             pinned.copy_(values, non_blocking=True)
-            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            # Waited for asleep: lanes that wait busily would take the cores from those that launch.
+            ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             ready.record()
             values = pinned
         return _Block(first, end, noise, source, values, ready)
