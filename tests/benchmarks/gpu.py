@@ -132,7 +132,7 @@ def ran(study: Study | str, setting: Setting, **options: Any) -> Ran:
         try:
             results = sweep.run(study, home=Path(name), device=setting.device, use_map=False, **options)
         except UserError:
-            for log in sorted(Home(Path(name)).logs.iterdir()):  # they are gone with the folder
+            for log in sorted(Home(Path(name)).logs.glob("*.log")):  # they are gone with the folder
                 print(f"{log.name}:\n{log.read_text()[-3000:]}", flush=True)
             raise
         stored = optuna.load_study(study_name=results.name, storage=open_optuna(Home(Path(name))))
@@ -223,6 +223,8 @@ def main() -> None:
     parts: dict[str, Callable[..., list[Row]]] = {
         "single": single, "input": input_side, "host": host, "lanes": lanes, "study": study, "grid": grid
     }  # fmt: skip
+    if unknown := set(arguments.only.split(",")) - parts.keys():
+        parser.error(f"--only names {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
     load_layers()  # what image quality needs is here, or nothing is begun
     by_size, rows, failed = ("single", "input", "lanes"), [], []
     for part in arguments.only.split(","):
@@ -230,9 +232,8 @@ def main() -> None:
             name, began = f"{part} {size or ''}".strip(), time.perf_counter()
             try:
                 found = parts[part](setting, size) if size else parts[part](setting)
-            except (
-                Exception
-            ):  # the others are measured all the same: it may be long before there is a GPU again
+            except Exception:
+                # The others are measured all the same: it may be long before there is a GPU again.
                 traceback.print_exc()
                 failed.append(name)
                 continue

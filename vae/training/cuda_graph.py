@@ -40,7 +40,8 @@ class Graphed:
                 self._capture(work)
             except RuntimeError as error:
                 self._tries = False
-                why = str(error).partition("\n")[0]
+                # Where the work failed, ending the capture fails too, and says less.
+                why = str(error.__context__ or error).partition("\n")[0]
                 warnings.warn(f"training goes on without a CUDA graph of its step: {why}", stacklevel=2)
         if self._graph is not None:
             self._graph.replay()
